@@ -1,0 +1,44 @@
+"""The ``cnn-perception`` command line: one module per command, heavy imports inside the commands."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+import cnn_perception
+from cnn_perception.errors import PerceptionError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="cnn-perception",
+    help="See, explain and map with a robot's camera.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"cnn-perception {cnn_perception.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    """See, explain and map with a robot's camera."""
+
+
+def main() -> None:
+    """Run the command line; a known error is one line on stderr and exit code 1."""
+    try:
+        app()
+    except PerceptionError as error:
+        Console(stderr=True).print(f"error: {error}", style="bold red", markup=False)
+        sys.exit(1)
