@@ -21,7 +21,5 @@ def shared_data() -> Path:
     """Real pictures and networks that are not part of the project; skips where they are absent."""
     folder = Path(os.environ.get("CNN_PERCEPTION_SHARED", REPOSITORY.parent / "shared"))
     if not (folder / "data").is_dir():
-        pytest.skip(
-            f"no real data at {folder}: set CNN_PERCEPTION_SHARED to a folder with data/ and models/"
-        )
+        pytest.skip(f"no real data at {folder}: point CNN_PERCEPTION_SHARED at data/ and models/")
     return folder

@@ -32,7 +32,7 @@ C = TypeVar("C", bound="Config")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is known of one field: its description, allowed values, and whether it changes live."""
+    """One field: its description, allowed values, whether it changes live, its ROS name."""
 
     name: str
     type: type
@@ -42,6 +42,7 @@ class Setting:
     maximum: float | None = None
     choices: tuple[str, ...] | None = None
     live: bool = False
+    parameter: str = ""
 
     def check(self, value: Any) -> None:
         """Raise ConfigError unless `value` has the right type and lies in the range."""
@@ -70,8 +71,13 @@ def setting(
     maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
     live: bool = False,
+    parameter: str = "",
 ) -> Any:
-    """Declare a field of a Config; `live` says that it may change between two frames."""
+    """Declare a field of a Config.
+
+    `live` says that it may change between two frames; `parameter` is its ROS parameter's name where
+    an established node has set one, else the field's own name.
+    """
     return dataclasses.field(
         default=default,
         metadata={
@@ -80,6 +86,7 @@ def setting(
             "maximum": maximum,
             "choices": choices,
             "live": live,
+            "parameter": parameter,
         },
     )
 
@@ -194,6 +201,7 @@ class MapperConfig(Config):
         minimum=-1.0,
         maximum=1000.0,
         live=True,
+        parameter="sensor_model.max_range",
     )
     min_range: float = setting(
         0.0,
@@ -205,13 +213,25 @@ class MapperConfig(Config):
     discretize: bool = setting(
         False, "Cast one ray per occupied cell instead of one per point", live=True
     )
-    probability_hit: float = setting(0.7, "Occupancy given a hit", minimum=0.5, maximum=0.999)
-    probability_miss: float = setting(0.4, "Occupancy given a miss", minimum=0.001, maximum=0.5)
+    probability_hit: float = setting(
+        0.7, "Occupancy given a hit", minimum=0.5, maximum=0.999, parameter="sensor_model.hit"
+    )
+    probability_miss: float = setting(
+        0.4, "Occupancy given a miss", minimum=0.001, maximum=0.5, parameter="sensor_model.miss"
+    )
     clamp_min: float = setting(
-        0.1192, "Lowest occupancy a cell keeps", minimum=0.001, maximum=0.499
+        0.1192,
+        "Lowest occupancy a cell keeps",
+        minimum=0.001,
+        maximum=0.499,
+        parameter="sensor_model.min",
     )
     clamp_max: float = setting(
-        0.971, "Highest occupancy a cell keeps", minimum=0.501, maximum=0.999
+        0.971,
+        "Highest occupancy a cell keeps",
+        minimum=0.501,
+        maximum=0.999,
+        parameter="sensor_model.max",
     )
     occupancy_min_z: float = setting(
         -100.0, "Lowest z, metres, that is published", minimum=-1e4, maximum=1e4, live=True

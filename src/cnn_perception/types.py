@@ -1,8 +1,8 @@
 """The small frozen types that the parts of the package exchange; numpy inside, no ROS.
 
-Conventions, everywhere: colour is RGB uint8 (H, W, 3); depth is float32 metres (H, W) with NaN where
-there is no reading; boxes are float32 (N, 4) corners ``x_min, y_min, x_max, y_max`` in pixels of the
-source image; time is integer nanoseconds; frames follow REP-103 and REP-105.
+Conventions, everywhere: colour is RGB uint8 (H, W, 3); depth is float32 metres (H, W) with NaN
+where there is no reading; boxes are float32 (N, 4) corners ``x_min, y_min, x_max, y_max`` in pixels
+of the source image; time is integer nanoseconds; frames follow REP-103 and REP-105.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """When and where a measurement was taken: stamp in nanoseconds, frame id without leading '/'."""
+    """When and where a measurement was taken: nanoseconds, and a frame id without leading '/'."""
 
     stamp_ns: int
     frame_id: str
@@ -51,7 +51,8 @@ class Header:
 class CameraIntrinsics:
     """A rectified pinhole camera: image size and focal lengths and principal point in pixels.
 
-    Raises MessageError(``bad_intrinsics``) when a value is not finite or a focal length not positive.
+    Raises MessageError(``bad_intrinsics``) for a value that is not finite and a focal length that
+    is not positive.
     """
 
     width: int
@@ -115,8 +116,8 @@ class Explanation:
 
     heatmap: float32 (H, W) in [0, 1] at the size of the source image; all zero when nothing in the
     image speaks for the target. class_id and score say what is explained; box is its float32 (4,)
-    corners for a detection, None for a whole-image classification. `class_id` is None when there was
-    nothing to explain (no detection).
+    corners for a detection, None for a whole-image classification. `class_id` is None when there
+    was nothing to explain (no detection).
     """
 
     heatmap: Float32Array
@@ -234,7 +235,7 @@ class Cells:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridMap2D:
-    """A map seen from above: int8 (rows along y, columns along x), 100 occupied, 0 free, -1 unknown.
+    """A map from above: int8 (rows along y, columns along x), 100 occupied, 0 free, -1 unknown.
 
     origin is the metric x, y of the corner of cell [0, 0]; resolution is metres per cell.
     """
@@ -246,7 +247,7 @@ class GridMap2D:
 
 @dataclass(frozen=True, slots=True)
 class MapStatistics:
-    """Size of an occupancy map: resolution in metres, leaf counts at that resolution, bytes held."""
+    """Size of a map: resolution in metres, leaf counts at that resolution, bytes held."""
 
     resolution: float
     occupied: int

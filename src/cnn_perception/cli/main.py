@@ -1,4 +1,4 @@
-"""The ``cnn-perception`` command line: one module per command, heavy imports inside the commands."""
+"""The ``cnn-perception`` command line: a module per command, heavy imports inside."""
 
 from __future__ import annotations
 
