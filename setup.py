@@ -1,0 +1,99 @@
+"""Build description of cnn_perception (ament_python): used by colcon and by pip."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = "cnn_perception"
+ROOT = Path(__file__).resolve().parent
+SHARE = f"share/{PACKAGE}"
+
+# Files that a robot needs beside the code, by folder below the share directory. The message texts
+# are only read by the offline bag reader; they do not make this a message package.
+SHARED_FILES = (
+    "package.xml",
+    "launch/*.launch.py",
+    "config/*",
+    "models/**/*",
+    "interfaces/*/msg/*.msg",
+    "interfaces/*/srv/*.srv",
+)
+NODES = ("detector", "segmenter", "explainer", "mapper", "perception")
+
+ROS_WHEELS = [
+    "ros-rclpy[fastrtps]>=7.1",
+    "ros-sensor-msgs",
+    "ros-nav-msgs",
+    "ros-visualization-msgs",
+    "ros-diagnostic-msgs",
+    "ros-std-srvs",
+]
+
+
+def version() -> str:
+    """Return ``__version__`` without importing the package, which may lack its dependencies."""
+    text = (ROOT / "src" / PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    match = re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE)
+    if match is None:
+        raise RuntimeError(f"src/{PACKAGE}/__init__.py has no __version__ line")
+    return match.group(1)
+
+
+def data_files() -> list[tuple[str, list[str]]]:
+    """Return (folder below the prefix, files) for the ament index and the share directory."""
+    folders: dict[str, list[str]] = defaultdict(list)
+    folders["share/ament_index/resource_index/packages"].append(f"resource/{PACKAGE}")
+    for pattern in SHARED_FILES:
+        for path in sorted(ROOT.glob(pattern)):
+            relative = path.relative_to(ROOT)
+            if path.is_file() and not any(part.startswith(".") for part in relative.parts):
+                folders[(Path(SHARE) / relative.parent).as_posix()].append(relative.as_posix())
+    return sorted(folders.items())
+
+
+setup(
+    name=PACKAGE,
+    version=version(),
+    description="CNN perception for ROS 2: detections, masks, Grad-CAM explanations and an OctoMap.",
+    maintainer="cnn_perception maintainers",
+    maintainer_email="maintainers@users.noreply.b-seed-b2e4bd3e.example",
+    license="Apache-2.0",
+    package_dir={"": "src"},
+    packages=find_packages("src"),
+    package_data={PACKAGE: ["py.typed"]},
+    data_files=data_files(),
+    zip_safe=False,
+    python_requires=">=3.10",
+    install_requires=[
+        "setuptools",
+        "numpy>=1.26,<3",
+        "opencv-python-headless>=4.6",
+        "PyYAML>=6",
+        "octomap-python>=1.8",
+        "rosbags>=0.10",
+        "typer>=0.12",
+        "rich>=13",
+        "jinja2>=3.1",
+    ],
+    extras_require={
+        # Exactly one of cpu and gpu: the two wheels own the same files, and the one installed last
+        # wins, which is how a robot ends up on the CPU without a word.
+        "cpu": ["onnxruntime>=1.17"],
+        "gpu": ["onnxruntime-gpu[cuda,cudnn]>=1.21"],
+        "ros": ROS_WHEELS,
+        "sim": ["mujoco>=3.1"],
+        "train": ["torch", "torchvision", "onnx", "onnxscript", "pycocotools"],
+        "test": ["pytest", "hypothesis", "catkin_pkg", "mujoco>=3.1"],
+        "dev": ["ruff", "mypy", "types-PyYAML"],
+    },
+    entry_points={
+        "console_scripts": [
+            f"{PACKAGE.replace('_', '-')} = {PACKAGE}.cli.main:main",
+            *(f"{node} = {PACKAGE}.nodes.{node}:main" for node in NODES),
+        ],
+    },
+)
