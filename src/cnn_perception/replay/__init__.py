@@ -1,0 +1,1 @@
+"""Recordings: reading, writing, playing and replaying rosbags and RGB-D folders."""
