@@ -58,7 +58,7 @@ def data_files() -> list[tuple[str, list[str]]]:
 setup(
     name=PACKAGE,
     version=version(),
-    description="CNN perception for ROS 2: detections, masks, Grad-CAM explanations and an OctoMap.",
+    description="CNN perception for ROS 2: detections, masks, Grad-CAM explanations, OctoMap",
     maintainer="cnn_perception maintainers",
     maintainer_email="maintainers@users.noreply.b-seed-b2e4bd3e.example",
     license="Apache-2.0",
@@ -73,6 +73,7 @@ setup(
         "numpy>=1.26,<3",
         "opencv-python-headless>=4.6",
         "PyYAML>=6",
+        "numba>=0.59",
         "octomap-python>=1.8",
         "rosbags>=0.10",
         "typer>=0.12",

@@ -64,7 +64,7 @@ def generate_sources(package: str) -> list[Path]:
     from rosidl_typesupport_introspection_c.cli import GenerateIntrospectionCTypesupport
 
     target = GENERATED / package
-    # This generator names its files as GenerateC does: in one folder they would overwrite each other.
+    # This generator names its files as GenerateC does: they must not share a folder.
     introspection = GENERATED / "introspection" / package
     for folder in (target, introspection):
         shutil.rmtree(folder, ignore_errors=True)
