@@ -1,0 +1,1 @@
+"""Occupancy mapping: transforms, projection, OctoMap-exact maps and pictures of them."""
