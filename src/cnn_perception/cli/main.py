@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 import cnn_perception
+from cnn_perception.cli import play
 from cnn_perception.errors import PerceptionError
 
 __all__ = ["app", "main"]
@@ -33,6 +34,9 @@ def _root(
     ),
 ) -> None:
     """See, explain and map with a robot's camera."""
+
+
+app.command("play")(play.command)
 
 
 def main() -> None:

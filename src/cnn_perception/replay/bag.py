@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,12 +61,17 @@ def typestore() -> Typestore:
 
 @dataclass(frozen=True, slots=True)
 class BagTopic:
-    """One topic of a bag; `latched` topics (transient local) are kept for late subscribers."""
+    """One topic of a bag.
+
+    `latched` topics (transient local) are kept for late subscribers; `reliable` is false where all
+    recorded publishers offered best effort.
+    """
 
     name: str
     msgtype: str
     count: int
     latched: bool
+    reliable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,7 @@ class BagReader:
                 connection.msgtype,
                 connection.msgcount + (before.count if before else 0),
                 _latched(connection) or (before is not None and before.latched),
+                _reliable(connection) or (before is not None and before.reliable),
             )
         return tuple(found[name] for name in sorted(found))
 
@@ -358,5 +364,18 @@ def _offered(latched: bool) -> Qos:
 
 
 def _latched(connection: Connection) -> bool:
-    profiles = getattr(connection.ext, "offered_qos_profiles", ())
-    return any(profile.durability is QosDurability.TRANSIENT_LOCAL for profile in profiles)
+    return any(
+        profile.durability is QosDurability.TRANSIENT_LOCAL for profile in _profiles(connection)
+    )
+
+
+def _reliable(connection: Connection) -> bool:
+    profiles = _profiles(connection)
+    return not profiles or any(
+        profile.reliability is not QosReliability.BEST_EFFORT for profile in profiles
+    )
+
+
+def _profiles(connection: Connection) -> Sequence[Qos]:
+    # A ROS 1 bag has none.
+    return getattr(connection.ext, "offered_qos_profiles", ())
