@@ -1,0 +1,1 @@
+"""The lifecycle nodes: each callback is decode, core call, encode, publish."""

@@ -1,0 +1,139 @@
+"""The detector node: images in; 2D detections, and 3D ones where depth is given, out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sensor_msgs.msg import CameraInfo, Image
+from vision_msgs.msg import Detection2DArray, Detection3DArray
+from visualization_msgs.msg import MarkerArray
+
+from cnn_perception.config import Config, DetectorConfig, SessionConfig, setting
+from cnn_perception.detection.boxes3d import boxes_from_depth
+from cnn_perception.detection.detector import Detector
+from cnn_perception.errors import MessageError
+from cnn_perception.image.draw import draw_detections, palette
+from cnn_perception.messages.decode import decode_camera_info, decode_color, decode_depth
+from cnn_perception.ros import encode
+from cnn_perception.ros.model_node import ModelNode
+from cnn_perception.ros.recent import Recent
+from cnn_perception.ros.run import run
+from cnn_perception.runtime.bundle import ModelBundle
+from cnn_perception.types import Detections
+
+__all__ = ["DepthConfig", "DetectorNode", "main"]
+
+
+@dataclass(frozen=True, slots=True)
+class DepthConfig(Config):
+    """Whether detections are lifted into space."""
+
+    use_depth: bool = setting(
+        False, "Fit 3D boxes from depth/image and depth/camera_info, registered to the image"
+    )
+    depth_slop: float = setting(
+        0.02, "Most seconds between an image and its depth", minimum=0.0, maximum=1.0, live=True
+    )
+    depth_timeout: float = setting(
+        0.1, "Most seconds to wait for the depth of an image", minimum=0.0, maximum=2.0, live=True
+    )
+
+
+class DetectorNode(ModelNode):
+    """Publishes Detection2DArray for every image it processes, also when nothing was found."""
+
+    configs: ClassVar[tuple[type[Config], ...]] = (*ModelNode.configs, DetectorConfig, DepthConfig)
+    defaults: ClassVar[Mapping[str, Any]] = {"model": "rooms_ssdlite"}
+
+    def make_core(self, bundle: ModelBundle, session: SessionConfig) -> Detector:
+        """Build the detector."""
+        return Detector(bundle, self.config(DetectorConfig), session)
+
+    def load(self) -> None:
+        """Load the model; create the publishers."""
+        super().load()
+        self._depths: Recent[Any] = Recent()
+        self._camera: Recent[CameraInfo] = Recent(size=1)
+        self._without_depth = 0
+        self._colors = palette(len(self.core.labels))
+        self._detections = self.advertise(Detection2DArray, "~/detections")
+        self._overlay = self.advertise(Image, "~/overlay")
+        self._labels = self.advertise_labels()
+        if self.config(DepthConfig).use_depth:
+            self._detections_3d = self.advertise(Detection3DArray, "~/detections_3d")
+            self._markers = self.advertise(MarkerArray, "~/markers")
+
+    def subscribe(self) -> None:
+        """Listen to the images, and to depth if asked to."""
+        self.publish_labels(self._labels, self.core.labels, self.core.score_threshold)
+        if self.config(DepthConfig).use_depth:
+            self._depths.reset()
+            self._camera.reset()
+            self.listen(CameraInfo, "depth/camera_info", self._camera.add)
+            self.listen_images("depth/image", self._depths.add, "compressedDepth")
+        super().subscribe()
+
+    def process(self, message: Any) -> float:
+        """Detect in one image."""
+        image = decode_color(message)
+        start = time.monotonic()
+        detections = self.core.detect(image)
+        compute_s = time.monotonic() - start
+        labels = self.core.labels
+        self._detections.publish(encode.detections_2d(message.header, detections, labels))
+        if self._overlay.get_subscription_count():
+            overlay = draw_detections(image, detections, labels)
+            self._overlay.publish(encode.image(message.header, overlay))
+        if self.config(DepthConfig).use_depth:
+            try:
+                self._lift(message, detections)
+            except MessageError as error:
+                # The image itself was processed; only its 3D boxes are missing, and counted.
+                self._without_depth += 1
+                self.log_rarely("depth", f"no 3D boxes: {error}")
+        return compute_s
+
+    def _lift(self, message: Any, detections: Detections) -> None:
+        """Publish 3D boxes from the depth of the same moment; raises MessageError without it."""
+        settings = self.config(DepthConfig)
+        depth = self._depths.near(message.header, settings.depth_slop, settings.depth_timeout)
+        camera = self._camera.near(None, 0.0, settings.depth_timeout)
+        boxes = boxes_from_depth(decode_depth(depth), decode_camera_info(camera), detections)
+        labels = self.core.labels
+        self._detections_3d.publish(encode.detections_3d(message.header, detections, boxes, labels))
+        if self._markers.get_subscription_count():
+            self._markers.publish(
+                encode.box_markers(message.header, detections, boxes, labels, self._colors)
+            )
+
+    def describe(self) -> Mapping[str, str]:
+        """Add the images whose depth did not come."""
+        if not self.config(DepthConfig).use_depth:
+            return super().describe()
+        return {**super().describe(), "without_depth": str(self._without_depth)}
+
+    def reconfigure(self) -> None:
+        """Take over the thresholds."""
+        self.core.config = self.config(DetectorConfig)
+
+    def rewind(self, stamp_ns: int) -> None:
+        """Forget depth from the future."""
+        self._depths.rewind(stamp_ns)
+
+    def cancel(self) -> None:
+        """Stop to wait for depth."""
+        if self.core is not None:
+            self._depths.cancel()
+            self._camera.cancel()
+
+
+def main() -> None:
+    """Run the node."""
+    run([lambda: DetectorNode("detector")])
+
+
+if __name__ == "__main__":
+    main()

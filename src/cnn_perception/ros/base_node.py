@@ -1,0 +1,339 @@
+"""What the nodes have in common: lifecycle, parameters, one worker thread, an honest account."""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
+
+from cnn_perception.config import Config, Setting, setting
+from cnn_perception.errors import ConfigError, PerceptionError
+from cnn_perception.messages.stamps import stamp_to_ns
+from cnn_perception.ros import params
+from cnn_perception.ros.accounting import FrameAccount
+from cnn_perception.ros.diagnostics import SILENCE_S, DiagnosticsPublisher, SilenceWatch
+from cnn_perception.ros.qos import RESULT, SENSOR
+from cnn_perception.ros.worker import Worker
+
+__all__ = ["BACKWARD_JUMP_NS", "NodeConfig", "PerceptionNode"]
+
+C = TypeVar("C", bound=Config)
+M = TypeVar("M")
+
+# Stamps of one camera never go back; less than this is two cameras on one topic, or reordering.
+BACKWARD_JUMP_NS = 100_000_000
+LARGE_MESSAGE = 500_000
+REPEAT_LOG_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig(Config):
+    """What every node has."""
+
+    autostart: bool = setting(
+        True, "Configure and activate at start; false waits for a lifecycle manager"
+    )
+    image_transport: str = setting(
+        "raw",
+        "Subscribe to raw images, or to <topic>/compressed and <topic>/compressedDepth",
+        choices=("raw", "compressed"),
+    )
+
+
+class PerceptionNode(LifecycleNode):
+    """A lifecycle node whose worker thread processes the newest message.
+
+    A subclass names its configuration classes and implements `load` (configure: core objects and
+    publishers), `subscribe` (activate), `process` (decode, core call, encode, publish; returns the
+    seconds the core took) and `unload`. `reconfigure` hears of live parameter changes and `rewind`
+    of time that went back; both run between two frames, on the worker thread.
+    """
+
+    configs: ClassVar[tuple[type[Config], ...]] = ()
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
+        self._settings: dict[str, Setting] = {}
+        configs: tuple[type[Config], ...] = (NodeConfig, *self.configs)
+        for config in configs:
+            self._settings |= params.declare(self, config, self.defaults)
+        params.refuse_unknown(self)
+        self._values = {name: self.get_parameter(name).value for name in self._settings}
+        self.account = FrameAccount()
+        self.worker: Worker[Any] = Worker(name, self.process, self.account, self._report_drop)
+        self._outputs: list[LifecyclePublisher[Any]] = []
+        self._inputs: list[Subscription[Any]] = []
+        self._configured = False
+        self._last_stamp_ns: int | None = None
+        self._heard = SilenceWatch()
+        self._lost_in_transport = 0
+        self._last_log: dict[str, float] = {}
+        self._diagnostics = DiagnosticsPublisher(
+            self, self.account.snapshot, self._describe, self._silence
+        )
+        self.add_on_set_parameters_callback(self._set_parameters)
+        self._jump_handle = self.get_clock().create_jump_callback(
+            JumpThreshold(
+                min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
+            ),
+            post_callback=self._clock_jumped,
+        )
+
+    # --- for subclasses
+
+    @abstractmethod
+    def load(self) -> None:
+        """Make the core objects and the publishers; raises PerceptionError when that fails."""
+
+    @abstractmethod
+    def subscribe(self) -> None:
+        """Create the subscriptions, by `listen` and `listen_images`."""
+
+    @abstractmethod
+    def process(self, message: Any) -> float:
+        """Process one message and publish its results; returns the core's own seconds."""
+
+    def unload(self) -> None:
+        """Let go of the core objects."""
+
+    def reconfigure(self) -> None:
+        """Take over changed live settings, to be read with `config`."""
+
+    def rewind(self, stamp_ns: int) -> None:
+        """Forget what lies after a stamp: time went back to it."""
+
+    def describe(self) -> Mapping[str, str]:
+        """Return what diagnostics say of the core: model, provider ..."""
+        return {}
+
+    @property
+    def active(self) -> bool:
+        """True between activate and deactivate."""
+        return bool(self._inputs)
+
+    def config(self, config: type[C]) -> C:
+        """Return the parameters as a configuration of the core."""
+        return params.read(self._values, config)
+
+    def advertise(
+        self, message_type: type[M], topic: str, qos: QoSProfile = RESULT
+    ) -> LifecyclePublisher[M]:
+        """Create a publisher that lives from configure to cleanup."""
+        publisher = self.create_lifecycle_publisher(
+            message_type,
+            topic,
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        self._outputs.append(publisher)
+        return publisher
+
+    def listen(
+        self,
+        message_type: type[M],
+        topic: str,
+        callback: Callable[[M], None],
+        qos: QoSProfile = SENSOR,
+    ) -> None:
+        """Create a subscription that lives from activate to deactivate."""
+        self._inputs.append(
+            self.create_subscription(
+                message_type,
+                topic,
+                callback,
+                qos,
+                event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+        )
+
+    def listen_images(
+        self, topic: str, callback: Callable[[Any], None], compressed_suffix: str = "compressed"
+    ) -> None:
+        """Subscribe to an image topic in the transport that the parameter asks for.
+
+        As image_transport does, a compressed topic is the remapped base name plus a suffix.
+        """
+        if self.config(NodeConfig).image_transport == "raw":
+            self.listen(Image, topic, callback)
+            return
+        resolved = self.resolve_topic_name(topic)
+        if not resolved.endswith(f"/{compressed_suffix}"):
+            resolved = f"{resolved}/{compressed_suffix}"
+        self.listen(CompressedImage, resolved, callback)
+
+    def offer(self, message: Any) -> None:
+        """Hand a stamped message to the worker; the callback of the node's main input."""
+        self._heard.hear()
+        stamp_ns = stamp_to_ns(message.header.stamp)
+        last, self._last_stamp_ns = self._last_stamp_ns, stamp_ns
+        if last is not None and stamp_ns < last - BACKWARD_JUMP_NS:
+            self._time_went_back(stamp_ns, (last - stamp_ns) * 1e-9)
+        if last is None and len(message.data) > LARGE_MESSAGE:
+            self._warn_of_small_transport(len(message.data))
+        self.worker.offer(message)
+
+    def log_rarely(self, key: str, text: str) -> None:
+        """Log a warning, at most once in five seconds for each key."""
+        now = time.monotonic()
+        if now - self._last_log.get(key, -REPEAT_LOG_S) >= REPEAT_LOG_S:
+            self._last_log[key] = now
+            self.get_logger().warning(text)
+
+    # --- lifecycle
+
+    def start(self) -> bool:
+        """Configure and activate if `autostart` says so; false when that failed."""
+        if not self.config(NodeConfig).autostart:
+            return True
+        return (
+            self.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            and self.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        )
+
+    def stop(self) -> None:
+        """End the worker, whatever the state: the process ends."""
+        self.cancel()
+        self.worker.stop()
+
+    def cancel(self) -> None:
+        """Wake the worker if it waits for something other than a message."""
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load; a failure leaves the node unconfigured, to be tried again."""
+        try:
+            self.load()
+        except PerceptionError as error:
+            self.get_logger().error(str(error))
+            self._release()
+            return TransitionCallbackReturn.FAILURE
+        self._configured = True
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start to listen and to work."""
+        result = super().on_activate(state)
+        self._last_stamp_ns = None
+        self._heard.hear()
+        self.worker.start()
+        self.subscribe()
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop to listen and to work."""
+        self._quiet()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of the model and the publishers."""
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop whatever runs."""
+        self._quiet()
+        self._release()
+        return super().on_shutdown(state)
+
+    def _quiet(self) -> None:
+        while self._inputs:
+            self.destroy_subscription(self._inputs.pop())
+        self.stop()
+
+    def _release(self) -> None:
+        self._configured = False
+        while self._outputs:
+            self.destroy_lifecycle_publisher(self._outputs.pop())
+        self.unload()
+
+    # --- parameters
+
+    def _set_parameters(self, changes: list[Parameter[Any]]) -> SetParametersResult:
+        accepted = {}
+        for change in changes:
+            known = self._settings.get(change.name)
+            if known is None:
+                continue
+            try:
+                known.check(change.value)
+            except ConfigError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+            if self._configured and not known.live:
+                return SetParametersResult(
+                    successful=False,
+                    reason=f"{change.name} is read at configure: deactivate and clean up first",
+                )
+            accepted[change.name] = change.value
+        # One assignment: the worker reads either all the old values or all the new ones.
+        self._values = {**self._values, **accepted}
+        if accepted and self._configured:
+            self.worker.call(self._reconfigure)
+        return SetParametersResult(successful=True)
+
+    def _reconfigure(self) -> None:
+        try:
+            self.reconfigure()
+        except PerceptionError as error:
+            self.get_logger().error(str(error))
+
+    # --- time and transport
+
+    def _clock_jumped(self, jump: TimeJump) -> None:
+        now_ns = self.get_clock().now().nanoseconds
+        self._time_went_back(now_ns, -jump.delta.nanoseconds * 1e-9)
+
+    def _time_went_back(self, stamp_ns: int, seconds: float) -> None:
+        self.log_rarely("time", f"time went back by {seconds:.3f} s: starting afresh from there")
+        self.worker.call(lambda: self.rewind(stamp_ns))
+
+    def _count_lost(self, event: QoSMessageLostInfo) -> None:
+        self._lost_in_transport += event.total_count_change
+
+    def _warn_of_small_transport(self, size: int) -> None:
+        variables = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+        if any(os.environ.get(name) for name in (*variables, "FASTDDS_BUILTIN_TRANSPORTS")):
+            return
+        if "fastrtps" in os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"):
+            self.get_logger().warning(
+                f"images of {size} bytes overflow Fast DDS's default shared memory and get lost: "
+                "set FASTDDS_DEFAULT_PROFILES_FILE to config/fastdds_large_images.xml"
+            )
+
+    # --- account
+
+    def _report_drop(self, reason: str, error: Exception) -> None:
+        self.log_rarely(reason, f"dropped ({reason}): {error}")
+
+    def _describe(self) -> Mapping[str, str]:
+        pairs = dict(self.describe()) if self._configured else {}
+        if self._lost_in_transport:
+            pairs["lost_in_transport"] = str(self._lost_in_transport)
+        return pairs
+
+    def _silence(self) -> str:
+        seconds = self._heard.seconds()
+        if not self.active or seconds < SILENCE_S:
+            return ""
+        topics = ", ".join(
+            f"{s.topic_name} ({self.count_publishers(s.topic_name)} publishers)"
+            for s in self._inputs
+        )
+        text = f"nothing to process for {seconds:.0f} s; listening to {topics}"
+        self.log_rarely("silence", text)
+        return text

@@ -1,0 +1,243 @@
+"""The core's types as ROS messages; every header is passed through untouched."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import Point, Pose, Vector3
+from nav_msgs.msg import OccupancyGrid
+from numpy.typing import NDArray
+from octomap_msgs.msg import Octomap
+from sensor_msgs.msg import Image, PointCloud2, PointField
+from std_msgs.msg import ColorRGBA, Header
+from vision_msgs.msg import (
+    BoundingBox2D,
+    BoundingBox3D,
+    Classification,
+    Detection2D,
+    Detection2DArray,
+    Detection3D,
+    Detection3DArray,
+    LabelInfo,
+    ObjectHypothesis,
+    ObjectHypothesisWithPose,
+    VisionClass,
+)
+from visualization_msgs.msg import Marker, MarkerArray
+
+from cnn_perception.detection.boxes3d import Boxes3D
+from cnn_perception.image.codec import image_bytes
+from cnn_perception.types import Cells, Detections, Explanation, Float32Array, GridMap2D
+
+__all__ = [
+    "box_markers",
+    "cell_markers",
+    "classification",
+    "detections_2d",
+    "detections_3d",
+    "explained",
+    "image",
+    "label_info",
+    "occupancy_grid",
+    "octomap",
+    "point_cloud",
+]
+
+
+def image(header: Header, pixels: NDArray[np.generic]) -> Image:
+    """An image of (H, W, 3) uint8 RGB, (H, W) uint8, uint16 or float32."""
+    encoding, step, contiguous = image_bytes(pixels)
+    height, width = pixels.shape[:2]
+    message = Image(header=header, height=height, width=width, encoding=encoding, step=step)
+    # Assigning an ndarray would walk it element by element, 240 ms for 640x480.
+    data = array.array("B")
+    data.frombytes(memoryview(contiguous).cast("B"))
+    message.data = data
+    return message
+
+
+def detections_2d(
+    header: Header, detections: Detections, labels: Sequence[str]
+) -> Detection2DArray:
+    """Detections as centre and size in pixels; the class id is the label's name."""
+    return Detection2DArray(
+        header=header,
+        detections=[
+            Detection2D(header=header, results=[_hypothesis(labels[c], s)], bbox=_box_2d(b))
+            for b, s, c in _rows(detections)
+        ],
+    )
+
+
+def detections_3d(
+    header: Header, detections: Detections, boxes: Boxes3D, labels: Sequence[str]
+) -> Detection3DArray:
+    """Detections as boxes in metres in the optical frame; one without depth is left out."""
+    message = Detection3DArray(header=header)
+    for i in np.flatnonzero(boxes.valid):
+        hypothesis = _hypothesis(labels[detections.class_ids[i]], detections.scores[i])
+        hypothesis.pose.pose = _pose(boxes.centers[i])
+        message.detections.append(
+            Detection3D(
+                header=header,
+                results=[hypothesis],
+                bbox=BoundingBox3D(center=_pose(boxes.centers[i]), size=_vector(boxes.sizes[i])),
+            )
+        )
+    return message
+
+
+def explained(header: Header, explanation: Explanation, labels: Sequence[str]) -> Detection2DArray:
+    """The detection that a heat map explains; empty when there was none."""
+    message = Detection2DArray(header=header)
+    if explanation.class_id is not None and explanation.box is not None:
+        hypothesis = _hypothesis(labels[explanation.class_id], explanation.score)
+        message.detections.append(
+            Detection2D(header=header, results=[hypothesis], bbox=_box_2d(explanation.box))
+        )
+    return message
+
+
+def classification(
+    header: Header, explanation: Explanation, labels: Sequence[str]
+) -> Classification:
+    """The class of the whole image that a heat map explains."""
+    message = Classification(header=header)
+    if explanation.class_id is not None:
+        message.results.append(
+            ObjectHypothesis(class_id=labels[explanation.class_id], score=float(explanation.score))
+        )
+    return message
+
+
+def label_info(labels: Sequence[str], threshold: float) -> LabelInfo:
+    """The names of class indices. It belongs to no image: its stamp is zero."""
+    return LabelInfo(
+        class_map=[VisionClass(class_id=i, class_name=name) for i, name in enumerate(labels)],
+        threshold=threshold,
+    )
+
+
+def octomap(header: Header, payload: bytes, resolution: float, *, binary: bool) -> Octomap:
+    """An octree: the data section of a .bt (binary) or .ot stream without its header."""
+    data = array.array("b")
+    data.frombytes(payload)
+    return Octomap(header=header, binary=binary, id="OcTree", resolution=resolution, data=data)
+
+
+def cell_markers(header: Header, cells: Cells, colors: Float32Array) -> MarkerArray:
+    """One CUBE_LIST for each cell size; colours float32 (N, 4) in [0, 1].
+
+    Lists of an earlier message that this one lacks are deleted.
+    """
+    message = MarkerArray(markers=[Marker(header=header, ns="map", action=Marker.DELETEALL)])
+    for depth, size in enumerate(np.unique(cells.sizes)):
+        chosen = np.flatnonzero(cells.sizes == size)
+        marker = Marker(header=header, ns="map", id=depth, type=Marker.CUBE_LIST)
+        marker.scale.x = marker.scale.y = marker.scale.z = float(size)
+        marker.pose.orientation.w = 1.0
+        marker.points = [
+            Point(x=x, y=y, z=z) for x, y, z in cells.centers[chosen].astype(float).tolist()
+        ]
+        marker.colors = [
+            ColorRGBA(r=r, g=g, b=b, a=a) for r, g, b, a in colors[chosen].astype(float).tolist()
+        ]
+        message.markers.append(marker)
+    return message
+
+
+def box_markers(
+    header: Header,
+    detections: Detections,
+    boxes: Boxes3D,
+    labels: Sequence[str],
+    colors: NDArray[np.uint8],
+) -> MarkerArray:
+    """A translucent cube and a name for each 3D box; colours uint8 (classes, 3) RGB."""
+    message = MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL)])
+    for i in np.flatnonzero(boxes.valid).tolist():
+        class_id = int(detections.class_ids[i])
+        red, green, blue = (float(c) / 255.0 for c in colors[class_id])
+        cube = Marker(header=header, ns="boxes", id=i, type=Marker.CUBE)
+        cube.pose = _pose(boxes.centers[i])
+        cube.scale = _vector(boxes.sizes[i])
+        cube.color = ColorRGBA(r=red, g=green, b=blue, a=0.4)
+        text = Marker(header=header, ns="labels", id=i, type=Marker.TEXT_VIEW_FACING)
+        text.pose = _pose(boxes.centers[i] - np.array([0, boxes.sizes[i, 1] / 2 + 0.05, 0]))
+        text.scale.z = 0.1
+        text.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
+        text.text = f"{labels[class_id]} {detections.scores[i]:.2f}"
+        message.markers += [cube, text]
+    return message
+
+
+def point_cloud(header: Header, points: Float32Array) -> PointCloud2:
+    """An unorganised cloud of float32 (N, 3) points, metres."""
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(points, "<f4").tobytes())
+    return PointCloud2(
+        header=header,
+        height=1,
+        width=len(points),
+        fields=[
+            PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+            for i, name in enumerate("xyz")
+        ],
+        is_bigendian=False,
+        point_step=12,
+        row_step=12 * len(points),
+        is_dense=True,
+        data=data,
+    )
+
+
+def occupancy_grid(header: Header, grid: GridMap2D) -> OccupancyGrid:
+    """The map seen from above: 100 occupied, 0 free, -1 unknown."""
+    message = OccupancyGrid(header=header)
+    message.info.map_load_time = header.stamp
+    message.info.resolution = float(grid.resolution)
+    message.info.height, message.info.width = grid.cells.shape
+    message.info.origin.position.x, message.info.origin.position.y = grid.origin
+    data = array.array("b")
+    data.frombytes(np.ascontiguousarray(grid.cells).tobytes())
+    message.data = data
+    return message
+
+
+def _rows(
+    detections: Detections,
+) -> list[tuple[Float32Array, float, int]]:
+    return list(
+        zip(
+            detections.boxes,
+            detections.scores.tolist(),
+            detections.class_ids.tolist(),
+            strict=True,
+        )
+    )
+
+
+def _hypothesis(label: str, score: float) -> ObjectHypothesisWithPose:
+    return ObjectHypothesisWithPose(hypothesis=ObjectHypothesis(class_id=label, score=float(score)))
+
+
+def _box_2d(corners: Float32Array) -> BoundingBox2D:
+    x_min, y_min, x_max, y_max = corners.astype(float).tolist()
+    box = BoundingBox2D(size_x=x_max - x_min, size_y=y_max - y_min)
+    box.center.position.x = (x_min + x_max) / 2
+    box.center.position.y = (y_min + y_max) / 2
+    return box
+
+
+def _pose(center: NDArray[np.floating[Any]]) -> Pose:
+    pose = Pose()
+    pose.position.x, pose.position.y, pose.position.z = center.astype(float).tolist()
+    return pose
+
+
+def _vector(size: NDArray[np.floating[Any]]) -> Vector3:
+    x, y, z = size.astype(float).tolist()
+    return Vector3(x=x, y=y, z=z)

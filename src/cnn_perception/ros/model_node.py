@@ -1,0 +1,66 @@
+"""What the nodes with a network have in common: the bundle, the provider, the class names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from vision_msgs.msg import LabelInfo
+
+from cnn_perception.config import Config, SessionConfig, setting
+from cnn_perception.ros import encode
+from cnn_perception.ros.base_node import PerceptionNode
+from cnn_perception.ros.qos import LATCHED
+from cnn_perception.runtime.bundle import ModelBundle, load_bundle
+
+__all__ = ["ModelConfig", "ModelNode"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig(Config):
+    """Which network a node runs."""
+
+    model: str = setting("", "Name of a model bundle, or the path of its folder or model.yaml")
+
+
+class ModelNode(PerceptionNode):
+    """A node that runs one network over every image of one topic.
+
+    A subclass implements `make_core`, which builds the core object from the bundle, and `process`.
+    """
+
+    configs: ClassVar[tuple[type[Config], ...]] = (ModelConfig, SessionConfig)
+    core: Any = None
+
+    def make_core(self, bundle: ModelBundle, session: SessionConfig) -> Any:
+        """Build the core object that runs the bundle."""
+        raise NotImplementedError
+
+    def load(self) -> None:
+        """Load the bundle and say which execution provider really runs it."""
+        self.bundle = load_bundle(self.config(ModelConfig).model)
+        self.core = self.make_core(self.bundle, self.config(SessionConfig))
+        self.get_logger().info(
+            f"model {self.bundle.name} {self.bundle.version} runs on {self.core.provider}"
+        )
+
+    def unload(self) -> None:
+        """Let go of the network."""
+        self.core = None
+
+    def subscribe(self) -> None:
+        """Listen to the images."""
+        self.listen_images("image", self.offer)
+
+    def describe(self) -> Mapping[str, str]:
+        """Name the model and the provider."""
+        return {"model": self.bundle.name, "provider": self.core.provider}
+
+    def publish_labels(self, publisher: Any, labels: Sequence[str], threshold: float) -> None:
+        """Publish the names of the class indices, latched."""
+        publisher.publish(encode.label_info(labels, threshold))
+
+    def advertise_labels(self) -> Any:
+        """Create the latched publisher of the class names."""
+        return self.advertise(LabelInfo, "~/label_info", LATCHED)

@@ -1,0 +1,92 @@
+"""ROS parameters made from the core's configuration classes: names, ranges and defaults, once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+
+from cnn_perception.config import Config, Setting, settings
+from cnn_perception.errors import ConfigError
+
+__all__ = ["declare", "parameter_name", "read", "refuse_unknown"]
+
+C = TypeVar("C", bound=Config)
+
+
+def parameter_name(setting: Setting) -> str:
+    """Return the ROS name of a setting."""
+    return setting.parameter or setting.name
+
+
+def declare(
+    node: Node, config: type[Config], defaults: Mapping[str, Any] | None = None
+) -> dict[str, Setting]:
+    """Declare every setting of a configuration class as a parameter; returns them by ROS name.
+
+    `defaults` replaces a class default where a node differs. Raises ConfigError when a value given
+    at the start has the wrong type or lies outside its range.
+    """
+    declared = {}
+    for setting in settings(config):
+        name = parameter_name(setting)
+        default = (defaults or {}).get(setting.name, setting.default)
+        try:
+            value = node.declare_parameter(name, default, _descriptor(setting)).value
+        except InvalidParameterTypeException as error:
+            raise ConfigError(f"parameter {name}: {error}: {_type_hint(setting)}") from error
+        except InvalidParameterValueException as error:
+            raise ConfigError(f"parameter {name}: {error}") from error
+        setting.check(value)
+        declared[name] = setting
+    return declared
+
+
+def read(values: Mapping[str, Any], config: type[C]) -> C:
+    """Build a configuration from parameter values by their ROS names."""
+    return config.from_mapping(
+        {setting.name: values[parameter_name(setting)] for setting in settings(config)}
+    )
+
+
+def refuse_unknown(node: Node) -> None:
+    """Raise ConfigError for a value that was given at the start for no declared parameter."""
+    for name in node._parameter_overrides:
+        if node.has_parameter(name) or name.startswith("qos_overrides."):
+            continue
+        known = sorted(node._parameters)
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        raise ConfigError(
+            f"unknown parameter {name!r} of {node.get_fully_qualified_name()}: {hint}"
+        )
+
+
+def _type_hint(setting: Setting) -> str:
+    return (
+        f"write {setting.default!r}, with the point"
+        if setting.type is float
+        else "see ros2 param describe"
+    )
+
+
+def _descriptor(setting: Setting) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(description=setting.description)
+    if setting.choices is not None:
+        descriptor.additional_constraints = f"one of: {', '.join(setting.choices)}"
+    if setting.minimum is not None and setting.maximum is not None:
+        if setting.type is float:
+            descriptor.floating_point_range = [
+                FloatingPointRange(
+                    from_value=float(setting.minimum), to_value=float(setting.maximum)
+                )
+            ]
+        else:
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(setting.minimum), to_value=int(setting.maximum), step=1)
+            ]
+    return descriptor

@@ -1,0 +1,132 @@
+"""One thread that works on the newest message; what it cannot keep up with is counted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+from cnn_perception.errors import MessageError, TransformError
+from cnn_perception.ros.accounting import FrameAccount
+
+__all__ = ["Worker"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Worker(Generic[T]):
+    """A one-slot mailbox with a thread behind it.
+
+    `offer` puts the newest message into the slot; one that still waits there is dropped as
+    ``superseded``. The thread calls `process`, which returns the seconds that the core itself took.
+    A MessageError drops the message under its reason, a TransformError as ``no_transform``,
+    anything else as ``internal_error``; `on_drop` hears of each, and the thread goes on. `call`
+    runs a job on the same thread between two messages.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        process: Callable[[T], float],
+        account: FrameAccount,
+        on_drop: Callable[[str, Exception], None],
+    ) -> None:
+        self._name = name
+        self._process = process
+        self._account = account
+        self._on_drop = on_drop
+        self._condition = threading.Condition()
+        self._slot: tuple[T, float] | None = None
+        self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def stopping(self) -> bool:
+        """True once `stop` was called: long work should end early."""
+        return self._stopping
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the message in work; one that waits is dropped as ``stopped``."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._slot is not None:
+            self._slot = None
+            self._account.drop("stopped")
+        while self._jobs:
+            self._jobs.popleft()[0].cancel()
+
+    def offer(self, item: T) -> None:
+        """Hand in the newest message; returns at once."""
+        self._account.arrive()
+        with self._condition:
+            superseded = self._slot is not None
+            self._slot = (item, time.monotonic())
+            self._condition.notify()
+        if superseded:
+            self._account.drop("superseded")
+
+    def call(self, job: Callable[[], R]) -> Future[R]:
+        """Run a job between two messages: on the thread, or here and now when it is not running."""
+        future: Future[R] = Future()
+        with self._condition:
+            if self._thread is not None and not self._stopping:
+                self._jobs.append((future, job))
+                self._condition.notify()
+                return future
+        _complete(future, job)
+        return future
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._stopping or self._jobs or self._slot)
+                if self._stopping:
+                    return
+                job = self._jobs.popleft() if self._jobs else None
+                if job is None:
+                    taken, self._slot = self._slot, None
+            if job is not None:
+                _complete(*job)
+            elif taken is not None:
+                self._work(*taken)
+
+    def _work(self, item: T, arrival: float) -> None:
+        try:
+            compute_s = self._process(item)
+        except MessageError as error:
+            self._drop(error.reason, error)
+        except TransformError as error:
+            self._drop("stopped" if self._stopping else "no_transform", error)
+        except Exception as error:
+            # One bad frame must not end the thread; the reason is counted and logged loudly.
+            self._drop("stopped" if self._stopping else "internal_error", error)
+        else:
+            self._account.process(time.monotonic() - arrival, compute_s)
+
+    def _drop(self, reason: str, error: Exception) -> None:
+        self._account.drop(reason)
+        self._on_drop(reason, error)
+
+
+def _complete(future: Future[R], job: Callable[[], R]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(job())
+    except Exception as error:
+        future.set_exception(error)
