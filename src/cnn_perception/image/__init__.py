@@ -1,0 +1,1 @@
+"""Images: raw and compressed encodings, network input and its inverse, overlays."""

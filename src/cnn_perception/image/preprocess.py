@@ -1,0 +1,170 @@
+"""From a picture to a network's input, and from the network's answers back to the picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cnn_perception.errors import ConfigError
+from cnn_perception.types import Float32Array, UInt8Array
+
+__all__ = ["InputSpec", "Placement", "Preprocessor", "place"]
+
+_PADDING = 114
+"""Grey level around a letterboxed image, as the YOLO family is trained with."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a network takes: float32 (1, 3, height, width) of (pixel - mean) / std.
+
+    channels is ``rgb`` or ``bgr``; mean and std are in that order, on the 0..255 scale. resize is
+    ``stretch`` (both axes fill the input) or ``letterbox`` (aspect kept, centred, grey bars).
+    Raises ConfigError for anything else.
+    """
+
+    name: str
+    width: int
+    height: int
+    channels: str = "rgb"
+    resize: str = "stretch"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if self.width <= 0 or self.height <= 0:
+            raise ConfigError(f"input size {self.width}x{self.height}: both must be positive")
+        if self.channels not in ("rgb", "bgr"):
+            raise ConfigError(f"input channels = {self.channels!r}: choose rgb or bgr")
+        if self.resize not in ("stretch", "letterbox"):
+            raise ConfigError(f"input resize = {self.resize!r}: choose stretch or letterbox")
+        for key, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(math.isfinite(value) for value in values):
+                raise ConfigError(f"input {key} = {values}: give three finite numbers")
+        if min(self.std) <= 0:
+            raise ConfigError(f"input std = {self.std}: all three must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a source image lies in a network's input: ``input = source * scale + offset``.
+
+    Sizes are (width, height) in pixels; `inner` is the size that the image was resized to, `offset`
+    its upper left corner in the input. Coordinates are continuous: pixel i covers [i, i + 1).
+    """
+
+    source: tuple[int, int]
+    input: tuple[int, int]
+    inner: tuple[int, int]
+    offset: tuple[int, int]
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Input pixels per source pixel, along x and y."""
+        return self.inner[0] / self.source[0], self.inner[1] / self.source[1]
+
+    def boxes_to_source(self, boxes: Float32Array) -> Float32Array:
+        """Return float32 (N, 4) corners in source pixels, clipped to the image.
+
+        `boxes` are corners in pixels of the network's input.
+        """
+        scale, offset = np.array([self.scale * 2, self.offset * 2], np.float32)
+        limit = np.array(self.source * 2, np.float32)
+        moved: Float32Array = (np.asarray(boxes, np.float32).reshape(-1, 4) - offset) / scale
+        np.clip(moved, 0, limit, out=moved)
+        return moved
+
+    def boxes_to_input(self, boxes: Float32Array) -> Float32Array:
+        """Return float32 (N, 4) corners in input pixels of corners in source pixels."""
+        scale, offset = np.array([self.scale * 2, self.offset * 2], np.float32)
+        moved: Float32Array = np.asarray(boxes, np.float32).reshape(-1, 4) * scale + offset
+        return moved
+
+    def map_to_source(
+        self, values: NDArray[Any], interpolation: Literal["nearest", "linear"] = "linear"
+    ) -> NDArray[Any]:
+        """Return a map over the network's input as one over the source image, same dtype.
+
+        `values` is (h, w) or (h, w, C) at any resolution: it covers the whole input, bars
+        included. ``nearest`` keeps labels; ``linear`` is for scores and heat (floating point).
+        """
+        mode = cv2.INTER_LINEAR if interpolation == "linear" else cv2.INTER_NEAREST_EXACT
+        values = np.ascontiguousarray(values)
+        if self.inner != self.input:
+            if values.shape[1::-1] != self.input:
+                values = cv2.resize(values, self.input, interpolation=mode)
+            (x, y), (width, height) = self.offset, self.inner
+            values = values[y : y + height, x : x + width]
+        if values.shape[1::-1] == self.source:
+            return np.array(values)
+        return np.asarray(cv2.resize(values, self.source, interpolation=mode))
+
+
+class Preprocessor:
+    """Resizes and normalises pictures for one network, reusing its buffers.
+
+    Not for use from two threads at once.
+    """
+
+    def __init__(self, spec: InputSpec) -> None:
+        self.spec = spec
+        size = (spec.height, spec.width)
+        self._tensor = np.empty((1, 3, *size), np.float32)
+        self._canvas = np.full((*size, 3), _PADDING, np.uint8)
+        self._planes = [np.empty(size, np.uint8) for _ in range(3)]
+        levels = np.arange(256, dtype=np.float64)
+        self._tables = [
+            ((levels - mean) / std).astype(np.float32)
+            for mean, std in zip(spec.mean, spec.std, strict=True)
+        ]
+        self._placement: Placement | None = None
+
+    def __call__(self, rgb: UInt8Array) -> tuple[Float32Array, Placement]:
+        """Return (tensor, placement) of an RGB uint8 (H, W, 3) image.
+
+        The tensor, float32 (1, 3, height, width), is this object's own buffer: the next call
+        overwrites it. Bilinear interpolation without antialiasing, as torchvision's detection
+        models and the YOLO family are trained with. Raises ConfigError for another shape or dtype.
+        """
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
+            raise ConfigError(
+                f"the image is {rgb.dtype} {rgb.shape}: give RGB uint8 (height, width, 3)"
+            )
+        placement = self._place(rgb.shape[1], rgb.shape[0])
+        (x, y), (width, height) = placement.offset, placement.inner
+        inner = self._canvas[y : y + height, x : x + width]
+        if (width, height) == placement.source:
+            inner[:] = rgb
+        else:
+            inner[:] = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR)
+        cv2.split(self._canvas, self._planes)
+        planes = self._planes if self.spec.channels == "rgb" else self._planes[::-1]
+        for plane, table, out in zip(planes, self._tables, self._tensor[0], strict=True):
+            cv2.LUT(plane, table, dst=out)
+        return self._tensor, placement
+
+    def _place(self, width: int, height: int) -> Placement:
+        if self._placement is not None and self._placement.source == (width, height):
+            return self._placement
+        self._canvas.fill(_PADDING)
+        self._placement = place(self.spec, width, height)
+        return self._placement
+
+
+def place(spec: InputSpec, width: int, height: int) -> Placement:
+    """Return where a width x height image comes to lie in the input that `spec` describes."""
+    full = (spec.width, spec.height)
+    if spec.resize == "stretch":
+        return Placement((width, height), full, full, (0, 0))
+    scale = min(spec.width / width, spec.height / height)
+    inner = (
+        min(max(round(width * scale), 1), spec.width),
+        min(max(round(height * scale), 1), spec.height),
+    )
+    offset = ((spec.width - inner[0]) // 2, (spec.height - inner[1]) // 2)
+    return Placement((width, height), full, inner, offset)

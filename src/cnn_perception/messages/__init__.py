@@ -1,0 +1,25 @@
+"""ROS messages read by attribute, without ROS; and the reasons for which one is not used."""
+
+from __future__ import annotations
+
+__all__ = ["DROP_REASONS"]
+
+DROP_REASONS: dict[str, str] = {
+    "bad_intrinsics": "camera_info is uncalibrated, not finite, or for an image without pixels",
+    "bad_labels": "label_info gives one class id two names",
+    "bad_transform": "a transform is not a rigid motion between two named frames",
+    "cleared": "the message waited for a partner when the node stopped or was reset",
+    "corrupt_image": "compressed data do not decode",
+    "duplicate_stamp": "a second message of the same topic and stamp replaced it",
+    "empty_image": "the image has no pixels",
+    "image_too_large": "compressed data claim more pixels than a camera has",
+    "late": "the message is older than a pair that was already processed",
+    "missing_fields": "a point cloud lacks x, y or z, or has them in an unusable type",
+    "odd_size": "the encoding cannot have this width or height",
+    "time_went_back": "the message waited for a partner when time jumped back",
+    "truncated_data": "there are fewer bytes than the message's own fields say",
+    "unknown_encoding": "the encoding or format cannot be used for this input",
+    "unpaired": "no message with a matching stamp came on the other topic",
+    "wrong_step": "a row or point step is shorter than its content",
+}
+"""Every reason of a MessageError and of a drop by `stamps.StampedSynchroniser`: its meaning."""
