@@ -172,7 +172,7 @@ def to_labels(
     """
     layout = _layout(encoding, _LABEL_LAYOUTS, "a label image")
     pixels = _view(data, height, width, step, encoding, layout, is_bigendian)
-    return pixels.astype(layout.dtype, order="C", copy=True)
+    return np.array(pixels, layout.dtype, order="C")
 
 
 def image_bytes(array: NDArray[Any]) -> tuple[str, int, NDArray[Any]]:

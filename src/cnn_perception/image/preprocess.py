@@ -91,18 +91,23 @@ class Placement:
         """Return a map over the network's input as one over the source image, same dtype.
 
         `values` is (h, w) or (h, w, C) at any resolution: it covers the whole input, bars
-        included. ``nearest`` keeps labels; ``linear`` is for scores and heat (floating point).
+        included. ``nearest`` keeps labels of any integer type; ``linear`` is for scores and heat.
+        Raises ConfigError for ``linear`` on anything but float32 and float64.
         """
+        if interpolation == "linear" and values.dtype not in (np.float32, np.float64):
+            raise ConfigError(f"a map of {values.dtype} cannot be interpolated: use nearest")
         mode = cv2.INTER_LINEAR if interpolation == "linear" else cv2.INTER_NEAREST_EXACT
-        values = np.ascontiguousarray(values)
+        dtype = values.dtype
+        values = np.ascontiguousarray(values, np.uint8 if dtype == np.bool_ else None)
         if self.inner != self.input:
             if values.shape[1::-1] != self.input:
                 values = cv2.resize(values, self.input, interpolation=mode)
             (x, y), (width, height) = self.offset, self.inner
             values = values[y : y + height, x : x + width]
         if values.shape[1::-1] == self.source:
-            return np.array(values)
-        return np.asarray(cv2.resize(values, self.source, interpolation=mode))
+            return np.array(values, dtype)
+        # OpenCV returns 64-bit integers as 32-bit ones.
+        return np.asarray(cv2.resize(values, self.source, interpolation=mode), dtype)
 
 
 class Preprocessor:

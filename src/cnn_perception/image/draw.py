@@ -1,0 +1,238 @@
+"""Overlays: boxes with labels, blended masks, heat maps. Pictures are RGB uint8 (H, W, 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cnn_perception.errors import ConfigError
+from cnn_perception.types import Detections, Float32Array, IntArray, UInt8Array
+
+__all__ = [
+    "blend_heatmap",
+    "blend_mask",
+    "colour_mask",
+    "draw_caption",
+    "draw_detections",
+    "palette",
+]
+
+_FONT = cv2.FONT_HERSHEY_DUPLEX
+_DARK = (24, 24, 28)
+_LIGHT = (255, 255, 255)
+_GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
+
+
+def palette(count: int, *, background: bool = False) -> UInt8Array:
+    """Return `count` distinct colours, uint8 (count, 3) RGB, always the same ones.
+
+    Hues turn by the golden angle and lightness alternates, in Oklab (Ottosson 2020), so that no
+    colour is much brighter than another and neighbours differ. With `background` the first is black
+    and the others are those of classes 0, 1, ... of a palette without it.
+    """
+    index = np.arange(count - background)
+    hue = 0.5 + index * _GOLDEN_ANGLE
+    lightness = np.array([0.70, 0.80, 0.62])[index % 3]
+    chroma = np.array([0.17, 0.14, 0.16])[index % 3]
+    lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=1)
+    to_lms = [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728]]
+    to_lms.append([1, -0.0894841775, -1.2914855480])
+    to_linear = [[4.0767416621, -3.3077115913, 0.2309699292]]
+    to_linear.append([-1.2684380046, 2.6097574011, -0.3413193965])
+    to_linear.append([-0.0041960863, -0.7034186147, 1.7076147010])
+    linear = np.clip((lab @ np.transpose(to_lms)) ** 3 @ np.transpose(to_linear), 0, 1)
+    gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    colours = np.round(gamma * 255).astype(np.uint8)
+    return np.concatenate([np.zeros((int(background), 3), np.uint8), colours])
+
+
+def draw_detections(
+    rgb: UInt8Array,
+    detections: Detections,
+    labels: Sequence[str] | Mapping[int, str],
+    colours: UInt8Array | None = None,
+) -> UInt8Array:
+    """Return a copy of the picture with boxes, class names and scores, best on top.
+
+    `labels` gives the name of a class id, `colours` uint8 (n, 3) its colour (default: `palette`).
+    """
+    picture = rgb.copy()
+    size = _text_size(picture)
+    line = max(1, round(1.6 * size / 0.5))
+    finite = np.isfinite(detections.boxes).all(axis=1)
+    order = [int(i) for i in np.argsort(-detections.scores, kind="stable") if finite[i]]
+    limit = np.array(picture.shape[1::-1] * 2) - 1
+    corners = np.clip(np.round(detections.boxes[order]), 0, limit).astype(int).tolist()
+    shades = [_shade(int(detections.class_ids[i]), colours) for i in order]
+    for (x0, y0, x1, y1), shade in zip(reversed(corners), reversed(shades), strict=True):
+        cv2.rectangle(picture, (x0, y0), (x1, y1), _DARK, line + 2, cv2.LINE_AA)
+        cv2.rectangle(picture, (x0, y0), (x1, y1), shade, line, cv2.LINE_AA)
+    taken: list[tuple[int, int, int, int]] = []
+    for i, corner, shade in zip(order, corners, shades, strict=True):
+        name = _name(labels, int(detections.class_ids[i]))
+        text = f"{name} {detections.scores[i]:.2f}"
+        taken.append(_chip(picture, text, corner, shade, size, taken))
+    return picture
+
+
+def colour_mask(mask: IntArray, palette: UInt8Array) -> UInt8Array:
+    """Return class indices (H, W) as RGB uint8 (H, W, 3).
+
+    An index beyond the palette's n rows takes the colour of index modulo n.
+    """
+    if len(palette) == 0:
+        raise ConfigError("the palette is empty: give at least one colour")
+    if mask.dtype == np.uint8:
+        table = palette[np.arange(256) % len(palette)].reshape(256, 1, 3)
+        return np.asarray(cv2.applyColorMap(np.ascontiguousarray(mask), table), np.uint8)
+    return np.take(palette, mask, axis=0, mode="wrap")
+
+
+def blend_mask(
+    rgb: UInt8Array, mask: IntArray, palette: UInt8Array, alpha: float = 0.5
+) -> UInt8Array:
+    """Return the picture with each class tinted in its colour and outlined; class 0 stays as it is.
+
+    rgb: uint8 (H, W, 3); mask: class indices (H, W); palette: uint8 (n, 3); alpha: opacity, 0..1.
+    """
+    _same_size(rgb, mask, "mask")
+    colours = colour_mask(mask, palette)
+    blended = cv2.addWeighted(rgb, 1.0 - alpha, colours, alpha, 0.0)
+    background = (mask == 0).view(np.uint8)
+    cv2.copyTo(rgb, background, blended)
+    # The outline is the class's own colour at nearly full strength, on the class's side.
+    edges = np.zeros(mask.shape, np.bool_)
+    down, right = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
+    edges[1:] |= down
+    edges[:-1] |= down
+    edges[:, 1:] |= right
+    edges[:, :-1] |= right
+    edges &= mask != 0
+    strong = min(1.0, alpha + 0.35) if alpha > 0 else 0.0
+    outline = cv2.addWeighted(rgb, 1.0 - strong, colours, strong, 0.0)
+    return np.asarray(cv2.copyTo(outline, edges.view(np.uint8), blended), np.uint8)
+
+
+def blend_heatmap(
+    rgb: UInt8Array, heat: Float32Array, alpha: float = 0.5, caption: str = ""
+) -> UInt8Array:
+    """Return the picture under a heat map, with a caption along its lower edge.
+
+    rgb: uint8 (H, W, 3); heat: (H, W) in [0, 1], NaN counts as 0; alpha: opacity where heat is 1.
+    The colours are those of the inferno map, whose brightness grows evenly; cold parts let the
+    picture through, a little darkened.
+    """
+    _same_size(rgb, heat, "heat map")
+    levels = np.empty(heat.shape, np.float32)
+    np.multiply(heat, np.float32(255), out=levels, casting="unsafe")
+    np.fmax(levels, 0, out=levels)
+    levels8 = cv2.convertScaleAbs(levels)
+    tint, keep = _heat_tables(round(float(np.clip(alpha, 0, 1)) * 255))
+    kept = cv2.multiply(rgb, cv2.applyColorMap(levels8, keep), scale=1 / 255)
+    picture = cv2.add(kept, cv2.applyColorMap(levels8, tint))
+    return draw_caption(picture, caption) if caption else np.asarray(picture, np.uint8)
+
+
+def draw_caption(rgb: UInt8Array, text: str) -> UInt8Array:
+    """Return a copy of the picture with a line of text in a dark strip along its lower edge."""
+    picture = rgb.copy()
+    size = _text_size(picture)
+    width, height, base = _measure(text, size)
+    if width > picture.shape[1] - height:
+        size *= max(0.4, (picture.shape[1] - height) / width)
+        width, height, base = _measure(text, size)
+    pad = max(3, round(height * 0.55))
+    top = max(0, picture.shape[0] - height - base - 2 * pad)
+    strip = picture[top:]
+    strip[:] = cv2.addWeighted(strip, 0.3, np.full_like(strip, 16), 0.7, 0)
+    _write(picture, text, (pad + 2, picture.shape[0] - pad - base), size, _LIGHT)
+    return picture
+
+
+@lru_cache(maxsize=8)
+def _heat_tables(alpha: int) -> tuple[UInt8Array, UInt8Array]:
+    """Return, per heat level, the colour to be added and the share of the picture that is kept."""
+    levels = np.arange(256, dtype=np.uint8)
+    inferno = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[:, 0, ::-1].astype(np.float64)
+    heat = levels[:, None] / 255.0
+    weight = alpha / 255.0 * (0.35 + 0.65 * np.sqrt(heat))
+    tint = np.round(inferno * weight).astype(np.uint8)
+    keep = np.repeat(np.round(255 * (1 - weight)), 3, axis=1).astype(np.uint8)
+    return tint.reshape(256, 1, 3), keep.reshape(256, 1, 3)
+
+
+def _chip(
+    picture: UInt8Array,
+    text: str,
+    corners: list[int],
+    shade: tuple[int, int, int],
+    size: float,
+    taken: list[tuple[int, int, int, int]],
+) -> tuple[int, int, int, int]:
+    """Write a label on a filled chip at the box, where it hides no other chip; return its place."""
+    rows, columns = picture.shape[:2]
+    width, height, base = _measure(text, size)
+    pad = max(2, round(height * 0.35))
+    wide, tall = width + 2 * pad, height + base + 2 * pad
+    x0, y0, _, y1 = corners
+    x = max(0, min(x0, columns - wide))
+    places = [(x, y) for y in (y0 - tall, y0, y1, y1 - tall) if 0 <= y <= rows - tall]
+    places.append((x, max(0, min(y0, rows - tall))))
+    free = (p for p in places if not any(_overlap((*p, wide, tall), other) for other in taken))
+    x, y = next(free, places[0])
+    cv2.rectangle(picture, (x, y), (x + wide - 1, y + tall - 1), shade, cv2.FILLED)
+    luminance = float(np.dot(shade, (0.299, 0.587, 0.114)))
+    colour = _DARK if luminance > 120 else _LIGHT
+    _write(picture, text, (x + pad, y + pad + height), size, colour)
+    return x, y, wide, tall
+
+
+def _overlap(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+
+
+def _text_size(picture: UInt8Array) -> float:
+    """Return the font scale at which text is legible and in proportion: about 1/40 of the height."""
+    return float(np.clip(min(picture.shape[:2]) / 480 * 0.5, 0.4, 1.4))
+
+
+def _measure(text: str, size: float) -> tuple[int, int, int]:
+    """Return width, height above the base line and depth below it, equal for all texts."""
+    (width, _), _ = cv2.getTextSize(text, _FONT, size, 1)
+    return width, round(22 * size), round(6 * size)
+
+
+def _write(
+    picture: UInt8Array, text: str, origin: tuple[int, int], size: float, colour: tuple[int, ...]
+) -> None:
+    weight = 1 if size < 0.9 else 2
+    cv2.putText(picture, text, origin, _FONT, size, colour, weight, cv2.LINE_AA)
+
+
+@lru_cache(maxsize=1)
+def _class_colours() -> UInt8Array:
+    return palette(256)
+
+
+def _shade(class_id: int, colours: UInt8Array | None) -> tuple[int, int, int]:
+    table = _class_colours() if colours is None or len(colours) == 0 else colours
+    red, green, blue = table[class_id % len(table)].tolist()
+    return red, green, blue
+
+
+def _name(labels: Sequence[str] | Mapping[int, str], class_id: int) -> str:
+    if isinstance(labels, Mapping):
+        return labels.get(class_id, f"class {class_id}")
+    return labels[class_id] if 0 <= class_id < len(labels) else f"class {class_id}"
+
+
+def _same_size(rgb: UInt8Array, over: NDArray[Any], what: str) -> None:
+    if over.shape != rgb.shape[:2]:
+        raise ConfigError(
+            f"the {what} has shape {over.shape} and the picture {rgb.shape}: give both in one size"
+        )
