@@ -210,6 +210,9 @@ class MapperConfig(Config):
         maximum=1000.0,
         live=True,
     )
+    depth_stride: int = setting(
+        1, "Use every n-th row and column of depth images", minimum=1, maximum=64, live=True
+    )
     discretize: bool = setting(
         False, "Cast one ray per occupied cell instead of one per point", live=True
     )
