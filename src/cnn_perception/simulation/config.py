@@ -1,0 +1,57 @@
+"""What a simulated camera is like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnn_perception.config import Config, setting
+from cnn_perception.types import CameraIntrinsics
+
+__all__ = ["SimulationConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationConfig(Config):
+    """An RGB-D camera; the defaults are near those of an Intel RealSense D435 at low resolution."""
+
+    width: int = setting(320, "Width of the images, pixels", minimum=16, maximum=1920)
+    height: int = setting(240, "Height of the images, pixels", minimum=16, maximum=1080)
+    horizontal_fov: float = setting(
+        69.0, "Horizontal field of view, degrees", minimum=20.0, maximum=120.0
+    )
+    min_range: float = setting(
+        0.3, "Nearest reading of the depth camera, metres", minimum=0.05, maximum=5.0
+    )
+    max_range: float = setting(
+        6.0, "Farthest reading of the depth camera, metres", minimum=0.1, maximum=50.0
+    )
+    depth_noise: float = setting(
+        0.0015,
+        "Standard deviation of depth at one metre, metres; it grows with the square of the range",
+        minimum=0.0,
+        maximum=0.1,
+    )
+    depth_dropout: float = setting(
+        0.003, "Share of depth pixels without a reading", minimum=0.0, maximum=1.0
+    )
+    color_noise: float = setting(
+        2.0, "Standard deviation of colour, 0..255", minimum=0.0, maximum=50.0
+    )
+    shadow_size: int = setting(
+        1024, "Side of the shadow map, pixels; 0 renders no shadows", minimum=0, maximum=8192
+    )
+    samples: int = setting(4, "Samples per pixel against jagged edges", minimum=0, maximum=16)
+
+    def intrinsics(self) -> CameraIntrinsics:
+        """Return the pinhole camera, with its principal point in the middle of the image."""
+        focal = self.width / 2 / np.tan(np.radians(self.horizontal_fov) / 2)
+        return CameraIntrinsics(
+            self.width,
+            self.height,
+            float(focal),
+            float(focal),
+            (self.width - 1) / 2,
+            (self.height - 1) / 2,
+        )
