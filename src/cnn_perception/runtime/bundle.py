@@ -1,0 +1,292 @@
+"""Model bundles: a network, and a model.yaml that says everything needed to use it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnn_perception.errors import ConfigError, ModelError
+from cnn_perception.image.preprocess import InputSpec
+from cnn_perception.runtime.locate import find_bundle, list_bundles
+from cnn_perception.runtime.outputs import OUTPUT_FORMATS, DefaultBoxSpec, OutputSpec
+from cnn_perception.runtime.section import Section, read_yaml
+from cnn_perception.types import UInt8Array
+
+__all__ = [
+    "DefaultBoxSpec",
+    "ExplainGraph",
+    "InputSpec",
+    "ModelBundle",
+    "OutputSpec",
+    "Thresholds",
+    "file_digest",
+    "list_bundles",
+    "load_bundle",
+]
+
+_KEYS = (
+    "name",
+    "version",
+    "task",
+    "description",
+    "licence",
+    "source",
+    "model",
+    "input",
+    "output",
+    "labels",
+    "palette",
+    "thresholds",
+    "quality",
+    "explain",
+)
+_INPUT_KEYS = ("name", "width", "height", "channels", "resize", "mean", "std")
+_DEFAULT_BOX_KEYS = ("feature_maps", "scales", "aspect_ratios", "steps", "image_size", "clip")
+_EXPLAIN_KEYS = ("level", "graph", "sha256", "feature_map", "anchors")
+_LARGEST_SIDE = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """The model's own thresholds, used where the configuration does not set others."""
+
+    score: float = 0.0
+    iou: float = 0.45
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainGraph:
+    """An ONNX graph that holds the backward pass of a head, for Grad-CAM without PyTorch.
+
+    level: the feature map level whose default boxes it explains; file: the graph; feature_map: the
+    tensor of the network that it reads; first and count: the default boxes of the level.
+    """
+
+    level: int
+    file: Path
+    feature_map: str
+    first: int = 0
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelBundle:
+    """A checked model.yaml and the files beside it.
+
+    labels: index is the class id; detectors have no entry for the background. palette: uint8
+    (labels, 3) RGB or None. quality: what was measured, on what; free text and numbers.
+    """
+
+    name: str
+    version: str
+    task: str
+    description: str
+    licence: str
+    source: str
+    file: Path
+    model: Path
+    input: InputSpec
+    output: OutputSpec
+    labels: tuple[str, ...]
+    palette: UInt8Array | None
+    thresholds: Thresholds
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    explain: tuple[ExplainGraph, ...] = ()
+
+
+def load_bundle(name_or_path: str | Path) -> ModelBundle:
+    """Return a bundle given by name (see `search_path`), by folder or by model.yaml.
+
+    Raises ModelError, one line, for unknown, missing and wrong values, for files that are missing
+    or do not have the recorded sha256. The network itself is checked by `Session`.
+    """
+    file = find_bundle(name_or_path)
+    root = Section(file, "", read_yaml(file), _KEYS)
+    name = root.text("name")
+    formats = {key: format.task for key, format in OUTPUT_FORMATS.items()}
+    task = root.text("task", tuple(dict.fromkeys(formats.values())))
+    labels = root.texts("labels")
+    output = _output(root)
+    if formats[output.format] != task:
+        wanted = formats[output.format]
+        root.fail("task", f"= {task!r} but output.format = {output.format!r} is for {wanted}")
+    source = root.text("source")
+    return ModelBundle(
+        name=name,
+        version=root.text("version"),
+        task=task,
+        description=root.text("description"),
+        licence=root.text("licence"),
+        source=source,
+        file=file,
+        model=_checked_file(
+            root.section("model", ("file", "sha256")),
+            "file",
+            f"get it from {source} and run 'cnn-perception models add {file.parent.name} FILE'",
+        ),
+        input=_input(root),
+        output=output,
+        labels=labels,
+        palette=_palette(root, len(labels)),
+        thresholds=_thresholds(root, task),
+        quality=_quality(root),
+        explain=_explain(root, output),
+    )
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _checked_file(section: Section, key: str, remedy: str) -> Path:
+    """Return the file named by a key, its sha256 compared where the section records one."""
+    path = section.file.parent / Path(section.text(key)).expanduser()
+    if not path.is_file():
+        section.fail(key, f"= {str(path)!r} does not exist: {remedy}")
+    if "sha256" in section:
+        expected = section.text("sha256")
+        try:
+            actual = file_digest(path)
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        if actual != expected.lower():
+            section.fail(
+                "sha256",
+                f"= {expected!r} but {path} has {actual}: fetch the file again, or record this "
+                "value if you trust the file",
+            )
+    return path
+
+
+def _input(root: Section) -> InputSpec:
+    section = root.section("input", _INPUT_KEYS)
+    red, green, blue = section.numbers("mean", 3)
+    scale_red, scale_green, scale_blue = section.numbers("std", 3, 1e-9)
+    try:
+        return InputSpec(
+            name=section.text("name"),
+            width=section.whole("width", 1, _LARGEST_SIDE),
+            height=section.whole("height", 1, _LARGEST_SIDE),
+            channels=section.text("channels", ("rgb", "bgr")),
+            resize=section.text("resize", ("stretch", "letterbox")),
+            mean=(red, green, blue),
+            std=(scale_red, scale_green, scale_blue),
+        )
+    except ConfigError as error:
+        raise ModelError(f"{root.file}: input: {error}") from error
+
+
+def _output(root: Section) -> OutputSpec:
+    choices = tuple(OUTPUT_FORMATS)
+    raw = root.value("output")
+    name = raw.get("format") if isinstance(raw, dict) else None
+    keys = OUTPUT_FORMATS[name].keys if isinstance(name, str) and name in choices else ()
+    section = root.section("output", ("format", "tensors", *keys))
+    kind = section.text("format", choices)
+    roles = OUTPUT_FORMATS[kind].roles
+    tensors = section.section("tensors", roles)
+    options: dict[str, Any] = {}
+    if "default_boxes" in keys:
+        options["default_boxes"] = _default_boxes(
+            section.section("default_boxes", _DEFAULT_BOX_KEYS)
+        )
+    if "variances" in section:
+        options["variances"] = section.numbers("variances", 4, 1e-6)
+    if "background" in section:
+        options["background"] = section.whole("background", 0, 1 << 16)
+    return OutputSpec(kind, {role: tensors.text(role) for role in roles}, **options)
+
+
+def _default_boxes(section: Section) -> DefaultBoxSpec:
+    maps = section.number_lists("feature_maps", 2)
+    if any(not 1 <= side <= _LARGEST_SIDE or side % 1 for size in maps for side in size):
+        section.fail("feature_maps", f"= {maps}: give [rows, columns] as whole numbers")
+    image_size = None
+    if "image_size" in section:
+        rows, columns = section.numbers("image_size", 2, 1, _LARGEST_SIDE)
+        image_size = (int(rows), int(columns))
+    clip = section.value("clip") if "clip" in section else True
+    if not isinstance(clip, bool):
+        section.fail("clip", f"= {clip!r}: give true or false")
+    try:
+        return DefaultBoxSpec(
+            feature_maps=tuple((int(rows), int(columns)) for rows, columns in maps),
+            scales=section.numbers("scales"),
+            aspect_ratios=section.number_lists("aspect_ratios"),
+            steps=section.numbers("steps") if "steps" in section else None,
+            image_size=image_size,
+            clip=clip,
+        )
+    except ConfigError as error:
+        raise ModelError(f"{section.file}: {section.path}: {error}") from error
+
+
+def _palette(root: Section, count: int) -> UInt8Array | None:
+    if "palette" not in root:
+        return None
+    rows = root.number_lists("palette", 3)
+    if len(rows) != count:
+        root.fail("palette", f"has {len(rows)} colours for {count} labels: give one for each label")
+    colours = np.array(rows)
+    if colours.min() < 0 or colours.max() > 255 or (colours % 1).any():
+        root.fail(
+            "palette", "has a colour outside 0 to 255: give red, green, blue as whole numbers"
+        )
+    return colours.astype(np.uint8)
+
+
+def _thresholds(root: Section, task: str) -> Thresholds:
+    if task != "detection" and "thresholds" not in root:
+        return Thresholds()
+    section = root.section("thresholds", ("score", "iou") if task == "detection" else ("score",))
+    score = section.number("score", 0.0, 1.0)
+    if task != "detection":
+        return Thresholds(score)
+    return Thresholds(score, section.number("iou", 0.0, 1.0))
+
+
+def _quality(root: Section) -> Mapping[str, Any]:
+    quality = root.value("quality") if "quality" in root else {}
+    if not isinstance(quality, dict) or not all(isinstance(key, str) for key in quality):
+        root.fail("quality", "is no mapping: give what was measured, by name")
+    return quality
+
+
+def _explain(root: Section, output: OutputSpec) -> tuple[ExplainGraph, ...]:
+    graphs: list[ExplainGraph] = []
+    boxes = output.default_boxes
+    if "explain" in root and output.format not in ("ssd_raw", "class_logits"):
+        root.fail("explain", f"cannot be used with output.format {output.format!r}: remove it")
+    levels = len(boxes.feature_maps) if boxes is not None else 1
+    for section in root.sections("explain", _EXPLAIN_KEYS):
+        level = section.whole("level", 0, levels - 1)
+        if any(graph.level == level for graph in graphs):
+            section.fail("level", f"= {level} is given twice: remove one")
+        file = _checked_file(section, "graph", "fetch the bundle again, or remove this graph")
+        first, count = _anchors(section, level, boxes)
+        graphs.append(ExplainGraph(level, file, section.text("feature_map"), first, count))
+    return tuple(graphs)
+
+
+def _anchors(section: Section, level: int, boxes: DefaultBoxSpec | None) -> tuple[int, int]:
+    """Return the (first, count) of a level's default boxes, compared with what the file says."""
+    if boxes is None:
+        if "anchors" in section:
+            section.fail("anchors", "has no meaning for a classifier: remove it")
+        return 0, 0
+    counts = boxes.boxes_per_level
+    expected = [sum(counts[:level]), counts[level]]
+    given = list(section.numbers("anchors", 2))
+    if given != expected:
+        section.fail("anchors", f"= {given}: the default boxes of this level are {expected}")
+    return expected[0], expected[1]

@@ -1,0 +1,123 @@
+"""Does a network have the tensors that its model.yaml promises?"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from cnn_perception.errors import ModelError
+from cnn_perception.runtime.bundle import ModelBundle
+from cnn_perception.runtime.graph import TensorInfo
+
+__all__ = ["check_explain_graph", "check_inputs", "check_outputs"]
+
+Shape = tuple[int | str, ...]
+"""Expected sizes; a letter stands for any size, the same wherever it appears again."""
+
+_EXPLAIN_INPUTS = ("feature_map", "anchor", "class_index")
+
+
+def check_inputs(bundle: ModelBundle, inputs: Sequence[TensorInfo]) -> None:
+    """Raise ModelError unless the one input is float32 (1, 3, height, width) as described."""
+    spec = bundle.input
+    names = [tensor.name for tensor in inputs]
+    if names != [spec.name]:
+        raise ModelError(
+            f"{bundle.file}: input.name = {spec.name!r} but {bundle.model.name} has the inputs "
+            f"{', '.join(names) or 'none'}: name its only input"
+        )
+    expected: Shape = (1, 3, spec.height, spec.width)
+    _compare(bundle, inputs[0], expected, ("float32",), "input.width and input.height", {})
+
+
+def check_outputs(bundle: ModelBundle, outputs: Sequence[TensorInfo]) -> None:
+    """Raise ModelError unless every tensor named in model.yaml is there with the right shape.
+
+    `outputs` are those declared by the graph, or those of a run, whose sizes are all known.
+    """
+    sizes: dict[str, int] = {}
+    for role, (shape, dtypes) in _expected_outputs(bundle).items():
+        tensor = _find(bundle, outputs, f"output.tensors.{role}", bundle.output.tensors[role])
+        about = f"output.{bundle.output.format} with {len(bundle.labels)} labels"
+        _compare(bundle, tensor, shape, dtypes, about, sizes)
+    for graph in bundle.explain:
+        _find(bundle, outputs, "explain.feature_map", graph.feature_map)
+
+
+def check_explain_graph(
+    bundle: ModelBundle, file_name: str, inputs: Sequence[TensorInfo], feature_map: TensorInfo
+) -> None:
+    """Raise ModelError unless an explain graph takes this feature map, an anchor and a class."""
+    wanted = _EXPLAIN_INPUTS if bundle.output.default_boxes else ("feature_map", "class_index")
+    by_name = {tensor.name: tensor for tensor in inputs}
+    if sorted(by_name) != sorted(wanted):
+        raise ModelError(
+            f"{bundle.file}: {file_name} has the inputs {', '.join(by_name) or 'none'}: "
+            f"export it with {', '.join(wanted)}"
+        )
+    about = f"tensor {feature_map.name!r} of the network"
+    shape = tuple(side or f"d{axis}" for axis, side in enumerate(feature_map.shape))
+    _compare(bundle, by_name["feature_map"], shape, ("float32",), about, {})
+    for name in wanted[1:]:
+        _compare(bundle, by_name[name], (1,), ("int64",), "one index", {})
+
+
+def _expected_outputs(bundle: ModelBundle) -> dict[str, tuple[Shape, tuple[str, ...]]]:
+    """Return the (shape, element types) of every role of the bundle's output format."""
+    output, count = bundle.output, len(bundle.labels)
+    floats = ("float32",)
+    if output.default_boxes is not None:
+        boxes = output.default_boxes.count
+        return {
+            "class_logits": ((1, boxes, count + 1), floats),
+            "box_deltas": ((1, boxes, 4), floats),
+        }
+    columns = count if output.background is None else count + 1
+    known: dict[str, dict[str, tuple[Shape, tuple[str, ...]]]] = {
+        "boxes_scores": {
+            "scores": ((1, "N", columns), floats),
+            "boxes": ((1, "N", 4), floats),
+        },
+        "fastestdet": {"cells": ((1, count + 5, "h", "w"), floats)},
+        "mask_logits": {"mask_logits": ((1, count, "h", "w"), floats)},
+        "mask_index": {"mask_index": ((1, "h", "w"), ("uint8", "uint16", "int32", "int64"))},
+        "class_logits": {"class_logits": ((1, count), floats)},
+    }
+    return known[output.format]
+
+
+def _find(bundle: ModelBundle, tensors: Sequence[TensorInfo], key: str, name: str) -> TensorInfo:
+    names = [tensor.name for tensor in tensors]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"its outputs are {', '.join(names)}"
+        raise ModelError(
+            f"{bundle.file}: {key} = {name!r} is no output of {bundle.model.name}: {hint}"
+        )
+    return tensors[names.index(name)]
+
+
+def _compare(
+    bundle: ModelBundle,
+    tensor: TensorInfo,
+    expected: Shape,
+    dtypes: tuple[str, ...],
+    about: str,
+    sizes: dict[str, int],
+) -> None:
+    """Raise ModelError unless a tensor has the expected type and sizes; letters are remembered."""
+    fits = len(tensor.shape) == len(expected) and all(
+        actual is None
+        or actual == (sizes.setdefault(want, actual) if isinstance(want, str) else want)
+        for actual, want in zip(tensor.shape, expected, strict=True)
+    )
+    if fits and tensor.dtype in dtypes:
+        return
+    shown = ", ".join("?" if side is None else str(side) for side in tensor.shape)
+    wanted = ", ".join(
+        str(sizes.get(side, side)) if isinstance(side, str) else str(side) for side in expected
+    )
+    raise ModelError(
+        f"{bundle.file}: tensor {tensor.name!r} of the network is {tensor.dtype} [{shown}] but "
+        f"{about} need {dtypes[0]} [{wanted}]: correct model.yaml or export the network again"
+    )
