@@ -1,0 +1,141 @@
+"""From a detector's output tensors to scored boxes, one function per output format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnn_perception.detection.decode import decode_boxes, to_corners
+from cnn_perception.detection.default_boxes import default_boxes
+from cnn_perception.detection.nms import rank
+from cnn_perception.errors import ModelError
+from cnn_perception.runtime.bundle import ModelBundle
+from cnn_perception.types import Float32Array
+
+__all__ = ["Candidates", "Decoder", "decoder", "softmax"]
+
+_MOST_CANDIDATES = 8192
+"""Best candidates that go into suppression: bounds a frame's time when the threshold is near 0."""
+
+Tensors = Mapping[str, NDArray[Any]]
+"""Output tensors without their batch axis, by role."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Scored boxes before suppression, in the order of the network's output.
+
+    boxes: float32 (N, 4) corners, fractions of the network's input, not clipped; scores: float32
+    (N,); class_ids: int32 (N,); anchors: int32 (N,) row of the output, or None.
+    """
+
+    boxes: Float32Array
+    scores: Float32Array
+    class_ids: NDArray[np.int32]
+    anchors: NDArray[np.int32] | None
+
+
+Decoder = Callable[[Tensors, float], Candidates]
+"""Turns tensors into the candidates whose score is at least the given threshold."""
+
+
+def decoder(bundle: ModelBundle) -> Decoder:
+    """Return the decoder for a detection bundle; raises ModelError for other bundles."""
+    output = bundle.output
+    if output.format == "ssd_raw" and output.default_boxes is not None:
+        return _SsdDecoder(default_boxes(output.default_boxes), output.variances)
+    if output.format == "boxes_scores":
+        return _BoxesScoresDecoder(output.background)
+    if output.format == "fastestdet":
+        return _decode_fastestdet
+    raise ModelError(
+        f"{bundle.file}: a bundle for {bundle.task} cannot detect: give one for detection"
+    )
+
+
+def softmax(logits: Float32Array) -> Float32Array:
+    """Return the softmax over the last axis; finite for any finite logits."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), np.float32)
+
+
+class _SsdDecoder:
+    """Class logits with the background first, and offsets from default boxes (Liu et al. 2016)."""
+
+    def __init__(self, priors: Float32Array, variances: tuple[float, float, float, float]) -> None:
+        self._priors = priors
+        self._variances = variances
+
+    def __call__(self, tensors: Tensors, threshold: float) -> Candidates:
+        logits = tensors["class_logits"]
+        # p(class) <= exp(class - background), so p >= threshold needs a margin of at least
+        # ln(threshold). That rules out nearly all rows before any exponential; 1e-3 is slack for
+        # rounding.
+        margin = math.log(max(threshold, 1e-30)) - 1e-3
+        hopeful = np.flatnonzero((logits[:, 1:] > logits[:, :1] + np.float32(margin)).any(axis=1))
+        scores = softmax(logits[hopeful])[:, 1:]
+        rows, class_ids, chosen = _above(scores, threshold)
+        anchors = hopeful[rows]
+        boxes = decode_boxes(tensors["box_deltas"][anchors], self._priors[anchors], self._variances)
+        return Candidates(boxes, chosen, class_ids, anchors.astype(np.int32))
+
+
+class _BoxesScoresDecoder:
+    """Probabilities per box and class, and corners as fractions of the input."""
+
+    def __init__(self, background: int | None) -> None:
+        self._background = background
+
+    def __call__(self, tensors: Tensors, threshold: float) -> Candidates:
+        scores = tensors["scores"]
+        if self._background is not None:
+            scores = np.delete(scores, self._background, axis=1)
+        rows, class_ids, chosen = _above(scores, threshold)
+        return Candidates(tensors["boxes"][rows], chosen, class_ids, rows.astype(np.int32))
+
+
+def _decode_fastestdet(tensors: Tensors, threshold: float) -> Candidates:
+    """One box per cell: objectness, box, class probabilities (dog-qiuqiu/FastestDet).
+
+    The score is objectness^0.6 * class^0.4 of the best class. The centre is tanh away from the
+    cell's corner, in cells; width and height are sigmoids, as fractions of the input.
+    """
+    cells = tensors["cells"]
+    _, rows, columns = cells.shape
+    class_scores = cells[5:].reshape(cells.shape[0] - 5, -1)
+    best = class_scores.argmax(axis=0)
+    strength = np.clip(class_scores.max(axis=0), 0.0, 1.0)
+    scores = np.clip(cells[0].ravel(), 0.0, 1.0) ** 0.6 * strength**0.4
+    keep = np.flatnonzero(scores >= threshold)
+    keep = keep[np.sort(rank(scores[keep], _MOST_CANDIDATES))]
+    x, y, width, height = cells[1:5].reshape(4, -1)[:, keep]
+    centers = np.empty((len(keep), 4), np.float32)
+    centers[:, 0] = (np.tanh(x) + keep % columns) / columns
+    centers[:, 1] = (np.tanh(y) + keep // columns) / rows
+    centers[:, 2] = _sigmoid(width)
+    centers[:, 3] = _sigmoid(height)
+    return Candidates(
+        to_corners(centers), scores[keep].astype(np.float32), best[keep].astype(np.int32), None
+    )
+
+
+def _above(
+    scores: Float32Array, threshold: float
+) -> tuple[NDArray[np.int64], NDArray[np.int32], Float32Array]:
+    """Return (row, class id, score) of all entries of at least the threshold, row by row."""
+    rows, classes = np.nonzero(scores >= threshold)
+    chosen = scores[rows, classes]
+    if len(chosen) > _MOST_CANDIDATES:
+        best = np.sort(rank(chosen, _MOST_CANDIDATES))
+        rows, classes, chosen = rows[best], classes[best], chosen[best]
+    return rows, classes.astype(np.int32), chosen
+
+
+def _sigmoid(values: Float32Array) -> Float32Array:
+    """Logistic function by tanh, which does not overflow."""
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * values), np.float32)

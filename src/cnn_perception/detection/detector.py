@@ -1,0 +1,98 @@
+"""Objects in a picture, by a bundle's network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnn_perception.config import DetectorConfig, SessionConfig
+from cnn_perception.detection.candidates import decoder
+from cnn_perception.detection.nms import batched_nms
+from cnn_perception.image.preprocess import Placement, Preprocessor
+from cnn_perception.runtime.bundle import ModelBundle
+from cnn_perception.runtime.session import Session
+from cnn_perception.types import Detections, UInt8Array
+
+__all__ = ["Detector", "RawDetections"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawDetections:
+    """The network's answer to one picture: tensors by name, and where the picture lies in them."""
+
+    tensors: Mapping[str, NDArray[Any]]
+    placement: Placement
+
+
+class Detector:
+    """Finds objects. The answer depends on the picture alone; equal scores keep a fixed order.
+
+    Raises ModelError when the bundle is not for detection, or its network does not fit it. One
+    thread at a time.
+    """
+
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        config: DetectorConfig | None = None,
+        session: SessionConfig | None = None,
+    ) -> None:
+        self.bundle = bundle
+        self.config = config or DetectorConfig()
+        self._decode = decoder(bundle)
+        self._preprocess = Preprocessor(bundle.input)
+        self.session = Session(bundle, session)
+        self._size = np.array((bundle.input.width, bundle.input.height) * 2, np.float32)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name of each class id."""
+        return self.bundle.labels
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that really runs the network, by ONNX Runtime's name."""
+        return self.session.provider
+
+    @property
+    def config(self) -> DetectorConfig:
+        """The thresholds; may be replaced at any time, and hold from the next picture on."""
+        return self._config
+
+    @config.setter
+    def config(self, config: DetectorConfig) -> None:
+        model = self.bundle.thresholds
+        score, iou = config.score_threshold, config.iou_threshold
+        self._score_threshold = model.score if score < 0 else float(score)
+        self._iou_threshold = model.iou if iou < 0 else float(iou)
+        self._config = config
+
+    def detect(self, rgb: UInt8Array) -> Detections:
+        """Return the objects in an RGB uint8 (H, W, 3) picture, best first, boxes in its pixels."""
+        return self.select(self.infer(rgb))
+
+    def infer(self, rgb: UInt8Array, extra: Sequence[str] = ()) -> RawDetections:
+        """Run the network; `extra` names further tensors of it that are wanted in the answer."""
+        tensor, placement = self._preprocess(rgb)
+        names = [*self.bundle.output.tensors.values(), *extra]
+        outputs = self.session.run({self.bundle.input.name: tensor}, names)
+        return RawDetections(outputs, placement)
+
+    def select(self, raw: RawDetections) -> Detections:
+        """Return what the thresholds leave of the network's answer."""
+        tensors = self.bundle.output.tensors
+        by_role = {role: raw.tensors[name][0] for role, name in tensors.items()}
+        found = self._decode(by_role, self._score_threshold)
+        boxes = raw.placement.boxes_to_source(found.boxes * self._size)
+        # What lies in the bars around a letterboxed picture is nothing once clipped to it.
+        inside = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
+        boxes, scores, class_ids = boxes[inside], found.scores[inside], found.class_ids[inside]
+        kept = batched_nms(
+            boxes, scores, class_ids, self._iou_threshold, self._config.max_detections
+        )
+        anchors = None if found.anchors is None else found.anchors[inside][kept]
+        return Detections(boxes[kept], scores[kept], class_ids[kept], anchors)
