@@ -25,30 +25,28 @@ __all__ = [
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _DARK = (24, 24, 28)
 _LIGHT = (255, 255, 255)
-_GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
+# Oklab to cube roots of cone responses, and those cubed to linear sRGB.
+_LMS_OF_OKLAB = (
+    (1.0, 0.3963377774, 0.2158037573),
+    (1.0, -0.1055613458, -0.0638541728),
+    (1.0, -0.0894841775, -1.2914855480),
+)
+_RGB_OF_LMS = (
+    (4.0767416621, -3.3077115913, 0.2309699292),
+    (-1.2684380046, 2.6097574011, -0.3413193965),
+    (-0.0041960863, -0.7034186147, 1.7076147010),
+)
 
 
 def palette(count: int, *, background: bool = False) -> UInt8Array:
     """Return `count` distinct colours, uint8 (count, 3) RGB, always the same ones.
 
-    Hues turn by the golden angle and lightness alternates, in Oklab (Ottosson 2020), so that no
-    colour is much brighter than another and neighbours differ. With `background` the first is black
-    and the others are those of classes 0, 1, ... of a palette without it.
+    Each is the colour of medium lightness farthest from all before it in Oklab (Ottosson 2020), so
+    a class keeps its colour however many there are; they repeat after 256. With `background` the
+    first is black and the others are those of classes 0, 1, ... of a palette without it.
     """
-    index = np.arange(count - background)
-    hue = 0.5 + index * _GOLDEN_ANGLE
-    lightness = np.array([0.70, 0.80, 0.62])[index % 3]
-    chroma = np.array([0.17, 0.14, 0.16])[index % 3]
-    lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=1)
-    to_lms = [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728]]
-    to_lms.append([1, -0.0894841775, -1.2914855480])
-    to_linear = [[4.0767416621, -3.3077115913, 0.2309699292]]
-    to_linear.append([-1.2684380046, 2.6097574011, -0.3413193965])
-    to_linear.append([-0.0041960863, -0.7034186147, 1.7076147010])
-    linear = np.clip((lab @ np.transpose(to_lms)) ** 3 @ np.transpose(to_linear), 0, 1)
-    gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    colours = np.round(gamma * 255).astype(np.uint8)
-    return np.concatenate([np.zeros((int(background), 3), np.uint8), colours])
+    colours = _distinct_colours()[np.arange(count - background) % 256]
+    return np.asarray(np.concatenate([np.zeros((int(background), 3), np.uint8), colours]), np.uint8)
 
 
 def draw_detections(
@@ -61,21 +59,23 @@ def draw_detections(
 
     `labels` gives the name of a class id, `colours` uint8 (n, 3) its colour (default: `palette`).
     """
-    picture = rgb.copy()
+    picture: UInt8Array = rgb.copy()
     size = _text_size(picture)
-    line = max(1, round(1.6 * size / 0.5))
-    finite = np.isfinite(detections.boxes).all(axis=1)
-    order = [int(i) for i in np.argsort(-detections.scores, kind="stable") if finite[i]]
+    line = max(2, round(2 * size / 0.5))
+    boxes = detections.boxes
+    order = np.argsort(-detections.scores, kind="stable")
+    order = order[np.isfinite(boxes[order]).all(axis=1)]
     limit = np.array(picture.shape[1::-1] * 2) - 1
-    corners = np.clip(np.round(detections.boxes[order]), 0, limit).astype(int).tolist()
-    shades = [_shade(int(detections.class_ids[i]), colours) for i in order]
+    corners = np.clip(np.round(boxes[order]), 0, limit).astype(int).tolist()
+    class_ids = [int(class_id) for class_id in detections.class_ids[order]]
+    shades = [_shade(class_id, colours) for class_id in class_ids]
     for (x0, y0, x1, y1), shade in zip(reversed(corners), reversed(shades), strict=True):
         cv2.rectangle(picture, (x0, y0), (x1, y1), _DARK, line + 2, cv2.LINE_AA)
         cv2.rectangle(picture, (x0, y0), (x1, y1), shade, line, cv2.LINE_AA)
     taken: list[tuple[int, int, int, int]] = []
-    for i, corner, shade in zip(order, corners, shades, strict=True):
-        name = _name(labels, int(detections.class_ids[i]))
-        text = f"{name} {detections.scores[i]:.2f}"
+    scores = detections.scores[order].tolist()
+    for class_id, score, corner, shade in zip(class_ids, scores, corners, shades, strict=True):
+        text = f"{_name(labels, class_id)} {score:.2f}"
         taken.append(_chip(picture, text, corner, shade, size, taken))
     return picture
 
@@ -89,6 +89,7 @@ def colour_mask(mask: IntArray, palette: UInt8Array) -> UInt8Array:
         raise ConfigError("the palette is empty: give at least one colour")
     if mask.dtype == np.uint8:
         table = palette[np.arange(256) % len(palette)].reshape(256, 1, 3)
+        # OpenCV's fastest look-up of three channels at once.
         return np.asarray(cv2.applyColorMap(np.ascontiguousarray(mask), table), np.uint8)
     return np.take(palette, mask, axis=0, mode="wrap")
 
@@ -134,13 +135,13 @@ def blend_heatmap(
     levels8 = cv2.convertScaleAbs(levels)
     tint, keep = _heat_tables(round(float(np.clip(alpha, 0, 1)) * 255))
     kept = cv2.multiply(rgb, cv2.applyColorMap(levels8, keep), scale=1 / 255)
-    picture = cv2.add(kept, cv2.applyColorMap(levels8, tint))
-    return draw_caption(picture, caption) if caption else np.asarray(picture, np.uint8)
+    picture = np.asarray(cv2.add(kept, cv2.applyColorMap(levels8, tint)), np.uint8)
+    return draw_caption(picture, caption) if caption else picture
 
 
 def draw_caption(rgb: UInt8Array, text: str) -> UInt8Array:
     """Return a copy of the picture with a line of text in a dark strip along its lower edge."""
-    picture = rgb.copy()
+    picture: UInt8Array = rgb.copy()
     size = _text_size(picture)
     width, height, base = _measure(text, size)
     if width > picture.shape[1] - height:
@@ -158,7 +159,7 @@ def draw_caption(rgb: UInt8Array, text: str) -> UInt8Array:
 def _heat_tables(alpha: int) -> tuple[UInt8Array, UInt8Array]:
     """Return, per heat level, the colour to be added and the share of the picture that is kept."""
     levels = np.arange(256, dtype=np.uint8)
-    inferno = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[:, 0, ::-1].astype(np.float64)
+    inferno = cv2.applyColorMap(levels[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]
     heat = levels[:, None] / 255.0
     weight = alpha / 255.0 * (0.35 + 0.65 * np.sqrt(heat))
     tint = np.round(inferno * weight).astype(np.uint8)
@@ -197,7 +198,7 @@ def _overlap(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
 
 
 def _text_size(picture: UInt8Array) -> float:
-    """Return the font scale at which text is legible and in proportion: about 1/40 of the height."""
+    """Return the font scale at which text is legible and in proportion to the picture."""
     return float(np.clip(min(picture.shape[:2]) / 480 * 0.5, 0.4, 1.4))
 
 
@@ -215,12 +216,29 @@ def _write(
 
 
 @lru_cache(maxsize=1)
-def _class_colours() -> UInt8Array:
-    return palette(256)
+def _distinct_colours() -> UInt8Array:
+    """Return 256 colours by farthest point sampling of the part of Oklab that a screen can show."""
+    lightness, chroma, hue = np.meshgrid(
+        np.linspace(0.5, 0.86, 10),
+        np.linspace(0.1, 0.2, 5),
+        np.radians(30) + np.linspace(0, 2 * np.pi, 90, endpoint=False),
+    )
+    lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1).reshape(-1, 3)
+    linear = (lab @ np.transpose(_LMS_OF_OKLAB)) ** 3 @ np.transpose(_RGB_OF_LMS)
+    shown = ((linear >= 0) & (linear <= 1)).all(axis=1)
+    lab, linear = lab[shown], linear[shown]
+    chosen = [int(np.argmin(np.linalg.norm(lab - (0.68, 0.16, 0.09), axis=1)))]
+    distance = np.full(len(lab), np.inf)
+    while len(chosen) < 256:
+        distance = np.minimum(distance, np.linalg.norm(lab - lab[chosen[-1]], axis=1))
+        chosen.append(int(np.argmax(distance)))
+    linear = linear[chosen]
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.asarray(np.round(encoded * 255), np.uint8)
 
 
 def _shade(class_id: int, colours: UInt8Array | None) -> tuple[int, int, int]:
-    table = _class_colours() if colours is None or len(colours) == 0 else colours
+    table = _distinct_colours() if colours is None or len(colours) == 0 else colours
     red, green, blue = table[class_id % len(table)].tolist()
     return red, green, blue
 

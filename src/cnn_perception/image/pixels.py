@@ -172,7 +172,8 @@ def to_labels(
     """
     layout = _layout(encoding, _LABEL_LAYOUTS, "a label image")
     pixels = _view(data, height, width, step, encoding, layout, is_bigendian)
-    return np.array(pixels, layout.dtype, order="C")
+    labels: NDArray[Any] = np.array(pixels, layout.dtype, order="C")
+    return labels
 
 
 def image_bytes(array: NDArray[Any]) -> tuple[str, int, NDArray[Any]]:
@@ -235,7 +236,8 @@ def _view(
     strides: tuple[int, ...] = (step, pixel)
     if layout.channels > 1:
         shape, strides = (*shape, layout.channels), (*strides, dtype.itemsize)
-    return np.ndarray(shape, dtype, raw, 0, strides)
+    pixels: NDArray[Any] = np.ndarray(shape, dtype, raw, 0, strides)
+    return pixels
 
 
 def _native(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -138,8 +138,10 @@ def decode_point_cloud(msg: Any) -> Float32Array:
         for axis, name in enumerate("xyz"):
             points[..., axis] = records[name]
     flat = points.reshape(-1, 3)
-    finite = np.isfinite(flat).all(axis=1)
-    return flat if finite.all() else flat[finite]
+    finite = np.isfinite(flat)
+    if finite.all():
+        return flat
+    return flat[finite[:, 0] & finite[:, 1] & finite[:, 2]]
 
 
 def decode_transforms(
