@@ -1,0 +1,83 @@
+"""Random and damaged OctoMap streams: a map or a MapError, never anything else."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnn_perception.errors import MapError
+from cnn_perception.mapping import octomap_codec as codec
+from cnn_perception.mapping.leaves import Leaves, morton_codes, prune, sort_leaves
+
+
+def random_leaves(seed: int, count: int, spread: int) -> Leaves:
+    """Disjoint leaves of mixed depth around a random place of the whole key range."""
+    rng = np.random.default_rng(seed)
+    center = rng.integers(0, 65536, 3)
+    keys = np.clip(center + rng.integers(-spread, spread + 1, (count, 3)), 0, 65535)
+    finest = np.unique(keys, axis=0).astype(np.uint16)
+    values = rng.choice(np.array([-2.0, -0.4, 0.85, 3.5], np.float32), len(finest))
+    leaves = Leaves(finest, np.full(len(finest), 16, np.uint8), values)
+    if spread < 8:
+        leaves = Leaves(finest, leaves.depths, np.full(len(finest), -2.0, np.float32))
+    return prune(sort_leaves(leaves))
+
+
+LEAVES = st.builds(
+    random_leaves,
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 400),
+    st.sampled_from([1, 3, 7, 50, 70000]),
+)
+
+
+@given(leaves=LEAVES)
+@settings(max_examples=100, deadline=None)
+def test_encode_then_decode_is_the_identity(leaves: Leaves) -> None:
+    decoded = codec.decode_full(codec.encode_full(leaves))
+    np.testing.assert_array_equal(decoded.keys, leaves.keys)
+    np.testing.assert_array_equal(decoded.depths, leaves.depths)
+    np.testing.assert_array_equal(decoded.log_odds, leaves.log_odds)
+    binary = codec.encode_binary(leaves)
+    assert codec.encode_binary(codec.decode_binary(binary)) == binary
+
+
+def assert_sound(leaves: Leaves) -> None:
+    """Disjoint, in preorder, inside the key range."""
+    first = morton_codes(leaves.keys)
+    size = np.int64(1) << (3 * (16 - leaves.depths.astype(np.int64)))
+    assert (first[1:] >= first[:-1] + size[:-1]).all()
+    assert (first % size == 0).all()
+
+
+@given(leaves=LEAVES, binary=st.booleans(), data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_damaged_files_are_refused_or_read_soundly(
+    leaves: Leaves, binary: bool, data: st.DataObject
+) -> None:
+    content = bytearray(codec.encode_file(leaves, 0.05, binary))
+    for _ in range(data.draw(st.integers(1, 4))):
+        position = data.draw(st.integers(0, max(len(content) - 1, 0)))
+        kind = data.draw(st.sampled_from(["flip", "cut", "drop", "insert"]))
+        if kind == "flip" and content:
+            content[position] ^= data.draw(st.integers(1, 255))
+        elif kind == "cut":
+            del content[position:]
+        elif kind == "drop":
+            del content[position : position + data.draw(st.integers(1, 8))]
+        else:
+            content[position:position] = data.draw(st.binary(min_size=1, max_size=8))
+    with contextlib.suppress(MapError):
+        assert_sound(codec.decode_file(bytes(content)).leaves)
+
+
+@given(data=st.binary(max_size=400))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_refused_or_read_soundly(data: bytes) -> None:
+    for decode in (codec.decode_binary, codec.decode_full, codec.decode_file):
+        with contextlib.suppress(MapError):
+            decoded = decode(data)
+            assert_sound(decoded if isinstance(decoded, Leaves) else decoded.leaves)
