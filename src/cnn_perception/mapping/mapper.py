@@ -1,0 +1,188 @@
+"""The mapper: depth images and point clouds in, an occupancy map and its exports out."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from cnn_perception.config import MapperConfig, settings
+from cnn_perception.errors import ConfigError, MapError
+from cnn_perception.mapping import octomap_codec
+from cnn_perception.mapping.engine import MapEngine, ScanReport, create_engine, log_odds
+from cnn_perception.mapping.grid import project
+from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves, fill_box
+from cnn_perception.mapping.projection import depth_to_points
+from cnn_perception.mapping.storage import load_map, save_map
+from cnn_perception.types import (
+    BoolArray,
+    CameraIntrinsics,
+    Cells,
+    Float32Array,
+    GridMap2D,
+    MapStatistics,
+    RigidTransform,
+)
+
+__all__ = ["Mapper"]
+
+
+class Mapper:
+    """One occupancy map with OctoMap's semantics, safe to use from several threads.
+
+    Exports cost one walk over the map after each change, however many of them are asked for.
+    """
+
+    def __init__(self, config: MapperConfig, engine: MapEngine | None = None) -> None:
+        self._config = config
+        self._engine = create_engine(config) if engine is None else engine
+        self._lock = threading.RLock()
+        self._leaves: Leaves | None = None
+
+    @property
+    def config(self) -> MapperConfig:
+        """The settings; only the live ones may change: assigning others raises ConfigError."""
+        return self._config
+
+    @config.setter
+    def config(self, config: MapperConfig) -> None:
+        for known in settings(MapperConfig):
+            old, new = getattr(self._config, known.name), getattr(config, known.name)
+            if old != new and not known.live:
+                raise ConfigError(
+                    f"{known.name} cannot change from {old!r} to {new!r} while the map exists: "
+                    "configure the mapper anew"
+                )
+        self._config = config
+
+    def warm_up(self) -> None:
+        """Load and compile whatever the first scan would otherwise wait for."""
+        self._engine.warm_up()
+
+    def integrate_depth(
+        self, depth: Float32Array, intrinsics: CameraIntrinsics, map_from_sensor: RigidTransform
+    ) -> ScanReport:
+        """Take in a depth image, float32 (H, W) metres, seen from the optical frame `sensor`.
+
+        Raises MessageError where image and intrinsics disagree, MapError when the sensor is off
+        the map.
+        """
+        config = self._config
+        points = depth_to_points(
+            depth, intrinsics, min_range=config.min_range, stride=config.depth_stride
+        )
+        return self._integrate(points, map_from_sensor)
+
+    def integrate_cloud(self, points: Float32Array, map_from_sensor: RigidTransform) -> ScanReport:
+        """Take in points, float32 (N, 3) metres in the sensor's frame; rays start at its origin.
+
+        Points that are not finite are left out and counted. Raises MapError when the sensor is off
+        the map.
+        """
+        nearest = self._config.min_range
+        if nearest > 0:
+            distances = np.sqrt(np.einsum("ij,ij->i", points, points))
+            points = points[~(distances < nearest)]
+        return self._integrate(points, map_from_sensor)
+
+    def _integrate(self, points: Float32Array, map_from_sensor: RigidTransform) -> ScanReport:
+        config = self._config
+        with np.errstate(invalid="ignore", over="ignore"):  # the engine counts such points
+            moved = map_from_sensor.apply(points)
+        origin = map_from_sensor.translation.astype(np.float32)
+        with self._lock:
+            self._leaves = None
+            return self._engine.integrate(moved, origin, config.max_range, config.discretize)
+
+    def reset(self) -> None:
+        """Forget the map."""
+        with self._lock:
+            self._leaves = None
+            self._engine.clear()
+
+    def clear_box(self, low: Float32Array, high: Float32Array) -> None:
+        """Make the known cells that a box meets free, as octomap_server's clear_bbox does.
+
+        low, high: (3,) metres in the map frame. Raises MapError unless low <= high.
+        """
+        corners = np.array([low, high], np.float64)
+        if not (np.isfinite(corners).all() and (corners[0] <= corners[1]).all()):
+            raise MapError(
+                f"cannot clear the box from {corners[0].tolist()} to {corners[1].tolist()}: give "
+                "finite corners, the lower first"
+            )
+        keys = np.floor((1.0 / self._config.resolution) * corners) + KEY_ORIGIN
+        keys = np.clip(keys, -1, 2 * KEY_ORIGIN).astype(np.int64)
+        with self._lock:
+            free = float(log_odds(self._config.clamp_min))
+            self._replace(fill_box(self.leaves(), keys[0], keys[1], free))
+
+    def leaves(self) -> Leaves:
+        """Return all known cells, pruned, whatever their height."""
+        with self._lock:
+            if self._leaves is None:
+                self._leaves = self._engine.leaves()
+            return self._leaves
+
+    def occupied_cells(self) -> Cells:
+        """Return the occupied cells between occupancy_min_z and occupancy_max_z."""
+        leaves = self._visible()
+        return leaves.select(leaves.occupied).cells(self._config.resolution)
+
+    def free_cells(self) -> Cells:
+        """Return the free cells between occupancy_min_z and occupancy_max_z."""
+        leaves = self._visible()
+        return leaves.select(~leaves.occupied).cells(self._config.resolution)
+
+    def projected_map(self) -> GridMap2D:
+        """Return the map seen from above: a column is occupied if any of its visible cells is."""
+        return project(self._visible(), self._config.resolution)
+
+    def binary_payload(self) -> bytes:
+        """Return the data section of a .bt file, as octomap_msgs/Octomap carries it (binary)."""
+        return octomap_codec.encode_binary(self.leaves())
+
+    def full_payload(self) -> bytes:
+        """Return the data section of a .ot file, as octomap_msgs/Octomap carries it (full)."""
+        return octomap_codec.encode_full(self.leaves())
+
+    def save(self, path: Path) -> None:
+        """Write the map to a .bt or .ot file, whole or not at all. Raises MapError."""
+        save_map(self.leaves(), self._config.resolution, path)
+
+    def load(self, path: Path) -> None:
+        """Replace the map by that of a .bt or .ot file. Raises MapError."""
+        config = self._config
+        free, occupied = log_odds(config.clamp_min), log_odds(config.clamp_max)
+        loaded = load_map(path, float(free), float(occupied))
+        if not np.isclose(loaded.resolution, config.resolution, rtol=1e-5, atol=0.0):
+            raise MapError(
+                f"the map {path} has resolution {loaded.resolution:g} m, the mapper "
+                f"{config.resolution:g} m: set the mapper's resolution to that of the map"
+            )
+        with self._lock:
+            self._replace(loaded.leaves)
+
+    def statistics(self) -> MapStatistics:
+        """Return how much is known, in cells of the finest size."""
+        leaves = self.leaves()
+        volumes = leaves.spans**3
+        occupied = int(volumes[leaves.occupied].sum())
+        return MapStatistics(
+            self._config.resolution,
+            occupied,
+            int(volumes.sum()) - occupied,
+            self._engine.memory_bytes(),
+        )
+
+    def _replace(self, leaves: Leaves) -> None:
+        self._leaves = None
+        self._engine.restore(leaves)
+
+    def _visible(self) -> Leaves:
+        leaves, config = self.leaves(), self._config
+        bottom = (leaves.keys[:, 2] - float(KEY_ORIGIN)) * config.resolution
+        top = bottom + leaves.spans * config.resolution
+        seen: BoolArray = (top > config.occupancy_min_z) & (bottom < config.occupancy_max_z)
+        return leaves if seen.all() else leaves.select(seen)
