@@ -17,7 +17,7 @@ SHARE = f"share/{PACKAGE}"
 SHARED_FILES = (
     "package.xml",
     "launch/*.launch.py",
-    "config/*",
+    "config/**/*",
     "models/**/*",
     "interfaces/*/msg/*.msg",
     "interfaces/*/srv/*.srv",
