@@ -14,7 +14,8 @@ WITHOUT_TORCH ?=
 
 RUN := source ./env.sh &&
 PIP_INSTALL = bin/pip install --quiet --no-build-isolation
-BUILD_TOOLS := 'setuptools<80' wheel
+# rosidl_adapter of the ROS wheels imports catkin_pkg without asking for it.
+BUILD_TOOLS := 'setuptools<80' wheel catkin_pkg
 INTERFACES := $(wildcard interfaces/setup.py interfaces/*/package.xml interfaces/*/*/*.msg interfaces/*/*/*.srv)
 TORCH_TESTS = $(wildcard $(addprefix test/unit/,networks training datasets metrics explain))
 
