@@ -59,6 +59,11 @@ class Detector:
         return self.session.provider
 
     @property
+    def score_threshold(self) -> float:
+        """The lowest score in force: the configuration's, or else the model's own."""
+        return self._score_threshold
+
+    @property
     def config(self) -> DetectorConfig:
         """The thresholds; may be replaced at any time, and hold from the next picture on."""
         return self._config

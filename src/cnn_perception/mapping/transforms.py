@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,6 +79,13 @@ class _Edge:
             del self.stamps[:expired]
             del self.samples[:expired]
 
+    def keep_until(self, stamp_ns: int) -> bool:
+        """Drop later samples; false when none is left."""
+        end = bisect_right(self.stamps, stamp_ns)
+        del self.stamps[end:]
+        del self.samples[end:]
+        return bool(self.stamps)
+
     def at(self, stamp_ns: int) -> tuple[str, RigidTransform]:
         """Return the parent and parent_from_child at a stamp; raises TransformError."""
         if self.static is not None:
@@ -132,7 +139,7 @@ class TransformBuffer:
     than `jump_ns` older than the newest of the same frame cannot be mere disorder, since the
     samples of one frame come from one publisher; all samples are then forgotten, static transforms
     are kept, and `jumps` counts one more. Shorter jumps cannot be told from disorder: whoever sees
-    one (a clock callback) calls `clear`.
+    one elsewhere (a clock, the stamps of images) calls `rewind`.
     """
 
     def __init__(self, horizon_ns: int = 10 * SECOND_NS, jump_ns: int = 2 * SECOND_NS) -> None:
@@ -230,6 +237,18 @@ class TransformBuffer:
         """Forget all samples, because time jumped; static transforms are kept."""
         with self._changed:
             self._forget_samples()
+            self._changed.notify_all()
+
+    def rewind(self, stamp_ns: int, slack_ns: int = SECOND_NS) -> None:
+        """Forget what lies after a stamp, because time went back to it.
+
+        Samples up to `slack_ns` ahead are kept: those of the new time may already be there, and some
+        publishers date theirs a little into the future. A `wait` goes on for data still to come.
+        """
+        with self._changed:
+            for name, edge in list(self._edges.items()):
+                if edge.static is None and not edge.keep_until(stamp_ns + slack_ns):
+                    del self._edges[name]
             self._changed.notify_all()
 
     def frames(self) -> tuple[str, ...]:

@@ -66,6 +66,8 @@ class MapperNode(PerceptionNode):
         settings = self.config(MapperNodeConfig)
         self._frame_id, self._source = settings.frame_id.lstrip("/"), settings.source
         self._mapper = Mapper(self.config(MapperConfig))
+        self.get_logger().info(f"warming up the engine {self.config(MapperConfig).engine}")
+        self._mapper.warm_up()
         self._transforms = TransformBuffer(jump_ns=BACKWARD_JUMP_NS)
         self._camera: Recent[Any] = Recent(size=1)
         self._map = MapInterface(
@@ -132,7 +134,7 @@ class MapperNode(PerceptionNode):
 
     def _publish(self) -> None:
         if self.active:
-            self.worker.call(self._map.publish)
+            self.post(self._map.publish)
 
     def reconfigure(self) -> None:
         """Take over ranges and limits."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -196,6 +198,15 @@ class PerceptionNode(LifecycleNode):
             self._last_log[key] = now
             self.get_logger().warning(text)
 
+    def post(self, job: Callable[[], None]) -> None:
+        """Run a job between two frames and log it if it fails."""
+
+        def report(done: Future[None]) -> None:
+            if not done.cancelled() and (error := done.exception()) is not None:
+                self.log_rarely("job", _account_of(error))
+
+        self.worker.call(job).add_done_callback(report)
+
     # --- lifecycle
 
     def start(self) -> bool:
@@ -219,8 +230,9 @@ class PerceptionNode(LifecycleNode):
         """Load; a failure leaves the node unconfigured, to be tried again."""
         try:
             self.load()
-        except PerceptionError as error:
-            self.get_logger().error(str(error))
+        except Exception as error:
+            # rclpy swallows what a transition raises; a defect of ours must not look like nothing.
+            self.get_logger().error(_account_of(error))
             self._release()
             return TransitionCallbackReturn.FAILURE
         self._configured = True
@@ -232,7 +244,11 @@ class PerceptionNode(LifecycleNode):
         self._last_stamp_ns = None
         self._heard.hear()
         self.worker.start()
-        self.subscribe()
+        try:
+            self.subscribe()
+        except Exception as error:
+            self.get_logger().error(_account_of(error))
+            return TransitionCallbackReturn.ERROR
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -250,6 +266,12 @@ class PerceptionNode(LifecycleNode):
         self._quiet()
         self._release()
         return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Fall back to unconfigured."""
+        self._quiet()
+        self._release()
+        return super().on_error(state)
 
     def _quiet(self) -> None:
         while self._inputs:
@@ -283,14 +305,8 @@ class PerceptionNode(LifecycleNode):
         # One assignment: the worker reads either all the old values or all the new ones.
         self._values = {**self._values, **accepted}
         if accepted and self._configured:
-            self.worker.call(self._reconfigure)
+            self.post(self.reconfigure)
         return SetParametersResult(successful=True)
-
-    def _reconfigure(self) -> None:
-        try:
-            self.reconfigure()
-        except PerceptionError as error:
-            self.get_logger().error(str(error))
 
     # --- time and transport
 
@@ -300,7 +316,7 @@ class PerceptionNode(LifecycleNode):
 
     def _time_went_back(self, stamp_ns: int, seconds: float) -> None:
         self.log_rarely("time", f"time went back by {seconds:.3f} s: starting afresh from there")
-        self.worker.call(lambda: self.rewind(stamp_ns))
+        self.post(lambda: self.rewind(stamp_ns))
 
     def _count_lost(self, event: QoSMessageLostInfo) -> None:
         self._lost_in_transport += event.total_count_change
@@ -318,7 +334,7 @@ class PerceptionNode(LifecycleNode):
     # --- account
 
     def _report_drop(self, reason: str, error: Exception) -> None:
-        self.log_rarely(reason, f"dropped ({reason}): {error}")
+        self.log_rarely(reason, f"dropped ({reason}): {_account_of(error)}")
 
     def _describe(self) -> Mapping[str, str]:
         pairs = dict(self.describe()) if self._configured else {}
@@ -337,3 +353,10 @@ class PerceptionNode(LifecycleNode):
         text = f"nothing to process for {seconds:.0f} s; listening to {topics}"
         self.log_rarely("silence", text)
         return text
+
+
+def _account_of(error: BaseException) -> str:
+    """Say what went wrong: our own errors speak for themselves, a defect shows where it is."""
+    if isinstance(error, PerceptionError):
+        return str(error)
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))

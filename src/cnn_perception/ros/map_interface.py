@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 from nav_msgs.msg import OccupancyGrid
 from octomap_msgs.msg import Octomap
@@ -19,7 +20,6 @@ from visualization_msgs.msg import MarkerArray
 
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.views import height_colors
 from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.qos import LATCHED
@@ -29,6 +29,9 @@ __all__ = ["MapInterface"]
 
 R = TypeVar("R")
 FREE_COLOR = (0.0, 1.0, 0.0, 0.15)
+_LEVELS = np.arange(256, dtype=np.uint8)[:, None]
+_TURBO = cv2.applyColorMap(_LEVELS, cv2.COLORMAP_TURBO)[:, 0, ::-1]
+_HEIGHT_COLORS = np.insert(_TURBO / np.float32(255), 3, 1.0, axis=1)
 
 
 class MapInterface:
@@ -95,16 +98,16 @@ class MapInterface:
     # --- messages
 
     def _binary(self) -> Octomap:
-        payload, resolution = self._mapper.binary_payload(), self._mapper.resolution
+        payload, resolution = self._mapper.binary_payload(), self._mapper.config.resolution
         return encode.octomap(self._header, payload, resolution, binary=True)
 
     def _full(self) -> Octomap:
-        payload, resolution = self._mapper.full_payload(), self._mapper.resolution
+        payload, resolution = self._mapper.full_payload(), self._mapper.config.resolution
         return encode.octomap(self._header, payload, resolution, binary=False)
 
     def _occupied_markers(self) -> MarkerArray:
         cells = self._mapper.occupied_cells()
-        return encode.cell_markers(self._header, cells, height_colors(cells.centers[:, 2]))
+        return encode.cell_markers(self._header, cells, _by_height(cells))
 
     def _free_markers(self) -> MarkerArray:
         cells = self._mapper.free_cells()
@@ -167,6 +170,14 @@ class MapInterface:
 
 def _awaitable(future: Future[Any]) -> Awaitable[Any]:
     return future
+
+
+def _by_height(cells: Cells) -> Float32Array:
+    """Colour cells by z from the lowest to the highest, opaque."""
+    z = cells.centers[:, 2]
+    span = float(np.ptp(z)) if len(z) else 0.0
+    level = (z - z.min()) / span if span > 0 else np.zeros_like(z)
+    return _HEIGHT_COLORS[(level * 255).astype(np.uint8)]
 
 
 def _uniform(cells: Cells) -> Float32Array:

@@ -38,9 +38,9 @@ def declare(
         try:
             value = node.declare_parameter(name, default, _descriptor(setting)).value
         except InvalidParameterTypeException as error:
-            raise ConfigError(f"parameter {name}: {error}: {_type_hint(setting)}") from error
+            raise ConfigError(f"{error}: {_type_hint(setting)}") from error
         except InvalidParameterValueException as error:
-            raise ConfigError(f"parameter {name}: {error}") from error
+            raise ConfigError(str(error)) from error
         setting.check(value)
         declared[name] = setting
     return declared
@@ -67,11 +67,9 @@ def refuse_unknown(node: Node) -> None:
 
 
 def _type_hint(setting: Setting) -> str:
-    return (
-        f"write {setting.default!r}, with the point"
-        if setting.type is float
-        else "see ros2 param describe"
-    )
+    if setting.type is float:
+        return f"write a number with a point, such as {float(setting.default)}"
+    return f"give a {setting.type.__name__}"
 
 
 def _descriptor(setting: Setting) -> ParameterDescriptor:
