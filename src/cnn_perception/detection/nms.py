@@ -57,7 +57,7 @@ def _greedy(
     boxes: Float32Array,
     class_ids: NDArray[np.integer],
     block: NDArray[np.int64],
-    threshold: np.float32,
+    threshold: float,
 ) -> BoolArray:
     """Return which boxes of a block, given best first, survive each other."""
     alive = np.ones(len(block), np.bool_)
@@ -74,7 +74,7 @@ def _overlaps(
     class_ids: NDArray[np.integer],
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
-    threshold: np.float32,
+    threshold: float,
 ) -> BoolArray:
     """Return bool (rows, columns): same class, and IoU above the threshold."""
     a, b = boxes[rows], boxes[columns]
@@ -88,12 +88,13 @@ def _overlaps(
     return np.asarray(above & (class_ids[rows][:, None] == class_ids[columns]), np.bool_)
 
 
-def _float32_below(value: float) -> np.float32:
+def _float32_below(value: float) -> float:
     """Return the largest float32 that is not above `value`.
 
     IoUs are float32 and are compared with a double; against this number the comparison has the
     same result and stays in float32.
     """
     rounded = np.float32(value)
-    below = np.nextafter(rounded, np.float32(-np.inf))
-    return rounded if float(rounded) <= value else np.float32(below)
+    if float(rounded) > value:
+        return float(np.nextafter(rounded, np.float32(-np.inf)))
+    return float(rounded)

@@ -187,13 +187,11 @@ def _input(root: Section) -> InputSpec:
 
 
 def _output(root: Section) -> OutputSpec:
-    choices = tuple(OUTPUT_FORMATS)
-    raw = root.value("output")
-    name = raw.get("format") if isinstance(raw, dict) else None
-    keys = OUTPUT_FORMATS[name].keys if isinstance(name, str) and name in choices else ()
+    every_key = {key for form in OUTPUT_FORMATS.values() for key in form.keys}
+    section = root.section("output", ("format", "tensors", *sorted(every_key)))
+    kind = section.text("format", tuple(OUTPUT_FORMATS))
+    roles, keys = OUTPUT_FORMATS[kind].roles, OUTPUT_FORMATS[kind].keys
     section = root.section("output", ("format", "tensors", *keys))
-    kind = section.text("format", choices)
-    roles = OUTPUT_FORMATS[kind].roles
     tensors = section.section("tensors", roles)
     options: dict[str, Any] = {}
     if "default_boxes" in keys:

@@ -57,9 +57,9 @@ def check_explain_graph(
         )
     about = f"tensor {feature_map.name!r} of the network"
     shape = tuple(side or f"d{axis}" for axis, side in enumerate(feature_map.shape))
-    _compare(bundle, by_name["feature_map"], shape, ("float32",), about, {})
+    _compare(bundle, by_name["feature_map"], shape, ("float32",), about, {}, file_name)
     for name in wanted[1:]:
-        _compare(bundle, by_name[name], (1,), ("int64",), "one index", {})
+        _compare(bundle, by_name[name], (1,), ("int64",), "one index", {}, file_name)
 
 
 def _expected_outputs(bundle: ModelBundle) -> dict[str, tuple[Shape, tuple[str, ...]]]:
@@ -104,6 +104,7 @@ def _compare(
     dtypes: tuple[str, ...],
     about: str,
     sizes: dict[str, int],
+    owner: str | None = None,
 ) -> None:
     """Raise ModelError unless a tensor has the expected type and sizes; letters are remembered."""
     fits = len(tensor.shape) == len(expected) and all(
@@ -118,6 +119,7 @@ def _compare(
         str(sizes.get(side, side)) if isinstance(side, str) else str(side) for side in expected
     )
     raise ModelError(
-        f"{bundle.file}: tensor {tensor.name!r} of the network is {tensor.dtype} [{shown}] but "
-        f"{about} need {dtypes[0]} [{wanted}]: correct model.yaml or export the network again"
+        f"{bundle.file}: tensor {tensor.name!r} of {owner or bundle.model.name} is "
+        f"{tensor.dtype} [{shown}] but {about} needs {dtypes[0]} [{wanted}]: correct "
+        "model.yaml or export the network again"
     )

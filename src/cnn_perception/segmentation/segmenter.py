@@ -44,7 +44,9 @@ class Segmenter:
         self.bundle = bundle
         self.config = config or SegmenterConfig()
         self.palette: UInt8Array = (
-            palette(len(bundle.labels)) if bundle.palette is None else bundle.palette
+            bundle.palette
+            if bundle.palette is not None
+            else palette(len(bundle.labels), background=True)
         )
         self._dtype = np.uint8 if len(bundle.labels) <= 256 else np.uint16
         self._preprocess = Preprocessor(bundle.input)
