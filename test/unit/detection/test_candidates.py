@@ -1,0 +1,112 @@
+"""The decoders of the output formats against slow, obvious versions."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnn_perception.detection import candidates
+from cnn_perception.detection.candidates import decoder, softmax
+from cnn_perception.detection.decode import decode_boxes
+from cnn_perception.detection.default_boxes import default_boxes
+from cnn_perception.runtime.bundle import ModelBundle, OutputSpec, load_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(detector_bundle: Path) -> ModelBundle:
+    return load_bundle(detector_bundle)
+
+
+def _with_output(bundle: ModelBundle, output: OutputSpec) -> ModelBundle:
+    return dataclasses.replace(bundle, output=output)
+
+
+def test_softmax_is_exact_and_does_not_overflow() -> None:
+    logits = np.array([[1e4, 1e4 - 1, -1e4], [0, 0, 0]], np.float32)
+    share = 1 / (1 + np.exp(-1))
+    np.testing.assert_allclose(softmax(logits), [[share, 1 - share, 0], [1 / 3] * 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.01, 0.3, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("spread", [1.0, 30.0])
+def test_ssd_prefilter_loses_nothing(bundle: ModelBundle, threshold: float, spread: float) -> None:
+    spec = bundle.output.default_boxes
+    assert spec is not None
+    rng = np.random.default_rng(4)
+    logits = rng.normal(0, spread, (spec.count, 4)).astype(np.float32)
+    deltas = rng.normal(0, 1, (spec.count, 4)).astype(np.float32)
+    found = decoder(bundle)({"class_logits": logits, "box_deltas": deltas}, threshold)
+    scores = softmax(logits)[:, 1:]
+    rows, classes = np.nonzero(scores >= threshold)
+    assert found.anchors is not None
+    np.testing.assert_array_equal(found.anchors, rows)
+    np.testing.assert_array_equal(found.class_ids, classes)
+    np.testing.assert_allclose(found.scores, scores[rows, classes], rtol=1e-6)
+    boxes = decode_boxes(deltas, default_boxes(spec))
+    np.testing.assert_allclose(found.boxes, boxes[rows], rtol=1e-6)
+
+
+def test_not_a_number_is_no_detection(bundle: ModelBundle) -> None:
+    spec = bundle.output.default_boxes
+    assert spec is not None
+    nothing = np.full((spec.count, 4), np.nan, np.float32)
+    with np.errstate(invalid="ignore"):
+        found = decoder(bundle)({"class_logits": nothing, "box_deltas": nothing}, 0.0)
+    assert len(found.scores) == 0
+
+
+def test_only_the_best_go_on(bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "_MOST_CANDIDATES", 5)
+    decode = decoder(_with_output(bundle, OutputSpec("boxes_scores", {})))
+    scores = np.array([[0.1, 0.9], [0.9, 0.2], [0.5, 0.5], [0.3, 0.5]], np.float32)
+    found = decode({"scores": scores, "boxes": np.zeros((4, 4), np.float32)}, 0.0)
+    assert found.anchors is not None
+    pairs = list(zip(found.anchors.tolist(), found.class_ids.tolist(), strict=True))
+    assert pairs == [(0, 1), (1, 0), (2, 0), (2, 1), (3, 1)]
+
+
+@pytest.mark.parametrize("background", [None, 0, 2])
+def test_boxes_scores_and_its_background(bundle: ModelBundle, background: int | None) -> None:
+    decode = decoder(_with_output(bundle, OutputSpec("boxes_scores", {}, background=background)))
+    scores = np.array([[0.6, 0.1, 0.9], [0.2, 0.7, 0.1]], np.float32)
+    boxes = np.array([[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]], np.float32)
+    found = decode({"scores": scores, "boxes": boxes}, 0.5)
+    expected = {
+        None: [(0, 0, 0.6), (0, 2, 0.9), (1, 1, 0.7)],
+        0: [(0, 1, 0.9), (1, 0, 0.7)],
+        2: [(0, 0, 0.6), (1, 1, 0.7)],
+    }[background]
+    assert found.anchors is not None
+    np.testing.assert_array_equal(found.anchors, [row for row, _, _ in expected])
+    np.testing.assert_array_equal(found.class_ids, [class_id for _, class_id, _ in expected])
+    np.testing.assert_allclose(found.scores, [score for _, _, score in expected])
+    np.testing.assert_array_equal(found.boxes, boxes[found.anchors])
+
+
+def test_fastestdet_cell_by_cell(bundle: ModelBundle) -> None:
+    rng = np.random.default_rng(5)
+    cells = np.concatenate(
+        [
+            rng.random((1, 3, 4)),
+            rng.normal(0, 2, (4, 3, 4)),
+            rng.dirichlet([1] * 6, (3, 4)).T.swapaxes(1, 2),
+        ]
+    ).astype(np.float32)
+    found = decoder(_with_output(bundle, OutputSpec("fastestdet", {})))({"cells": cells}, 0.3)
+    expected = []
+    for row in range(3):
+        for column in range(4):
+            obj, x, y, w, h, *classes = cells[:, row, column].astype(np.float64)
+            score = obj**0.6 * max(classes) ** 0.4
+            if score >= 0.3:
+                cx, cy = (column + np.tanh(x)) / 4, (row + np.tanh(y)) / 3
+                w, h = 1 / (1 + np.exp(-w)), 1 / (1 + np.exp(-h))
+                box = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
+                expected.append((*box, score, int(np.argmax(classes))))
+    assert 1 < len(expected) < 12
+    actual = np.column_stack([found.boxes, found.scores, found.class_ids])
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+    assert found.anchors is None

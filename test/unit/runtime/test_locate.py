@@ -1,0 +1,71 @@
+"""Where bundles are looked for, and which of two wins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cnn_perception.errors import ModelError
+from cnn_perception.runtime.bundle import load_bundle
+from cnn_perception.runtime.locate import (
+    copy_to_user_models,
+    find_bundle,
+    list_bundles,
+    search_path,
+    user_models,
+)
+from models import write_detector_bundle
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("CNN_PERCEPTION_MODELS", f"{tmp_path / 'first'}:{tmp_path / 'second'}")
+
+
+def test_search_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, user, shipped = search_path()
+    assert (first, second) == (tmp_path / "first", tmp_path / "second")
+    assert user == tmp_path / "data" / "cnn_perception" / "models"
+    assert shipped.name == "models"
+    monkeypatch.delenv("CNN_PERCEPTION_MODELS")
+    assert search_path() == (user, shipped)
+
+
+def test_the_first_of_a_name_wins(tmp_path: Path) -> None:
+    write_detector_bundle(tmp_path / "second" / "colours")
+    assert find_bundle("colours").parent == tmp_path / "second" / "colours"
+    write_detector_bundle(tmp_path / "first" / "colours")
+    assert find_bundle("colours").parent == tmp_path / "first" / "colours"
+    assert list_bundles()["colours"].parent == tmp_path / "first" / "colours"
+
+
+def test_paths(tmp_path: Path) -> None:
+    folder = write_detector_bundle(tmp_path / "colours")
+    for given in (folder, folder / "model.yaml", str(folder), str(folder / "model.yaml")):
+        assert find_bundle(given) == folder / "model.yaml"
+
+
+def test_unknown_names_and_paths(tmp_path: Path) -> None:
+    write_detector_bundle(tmp_path / "first" / "colours")
+    with pytest.raises(ModelError, match=r"named 'colors' in .*: did you mean colours\?"):
+        find_bundle("colors")
+    with pytest.raises(ModelError, match=r"named 'zzz' in .*: known are .*colours"):
+        find_bundle("zzz")
+    with pytest.raises(ModelError, match=r"no model bundle at .*nowhere"):
+        find_bundle(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match=r"no model bundle at .*/colours/model\.yml"):
+        find_bundle(str(tmp_path / "first" / "colours" / "model.yml"))
+    network = tmp_path / "first" / "colours" / "model.onnx"
+    with pytest.raises(ModelError, match=r"is no model bundle: give the model\.yaml"):
+        find_bundle(network)
+
+
+def test_copies_of_the_user_win_over_shipped_ones(tmp_path: Path) -> None:
+    shipped = write_detector_bundle(tmp_path / "shipped" / "colours")
+    copy = copy_to_user_models(shipped / "model.yaml")
+    assert copy == user_models() / "colours" / "model.yaml"
+    assert find_bundle("colours") == copy
+    assert load_bundle("colours").model.parent == copy.parent
+    assert copy_to_user_models(copy) == copy
