@@ -1,0 +1,51 @@
+"""Every reason that the code gives is documented, and every documented one is given."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from cnn_perception.messages import DROP_REASONS
+
+
+def _reasons(path: Path) -> set[str]:
+    """Literals that are the first argument of MessageError or name a count of dropped items."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            if name in ("MessageError", "forget_until", "forget_from"):
+                found |= {
+                    arg.value
+                    for arg in node.args[:2]
+                    if isinstance(arg, ast.Constant)
+                    and isinstance(arg.value, str)
+                    and " " not in arg.value
+                }
+        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            target = node.value
+            if isinstance(target, ast.Attribute) and target.attr == "dropped":
+                found.add(str(node.slice.value))
+    return found
+
+
+@pytest.fixture
+def sources(repository: Path) -> list[Path]:
+    package = repository / "src" / "cnn_perception"
+    return [
+        package / "types.py",
+        *sorted((package / "image").glob("*.py")),
+        *sorted((package / "messages").glob("*.py")),
+    ]
+
+
+def test_reasons_are_those_documented(sources: list[Path]) -> None:
+    given = set().union(*(_reasons(path) for path in sources))
+    assert given == set(DROP_REASONS)
+
+
+def test_reasons_are_slugs_in_order() -> None:
+    assert list(DROP_REASONS) == sorted(DROP_REASONS)
+    assert all(slug.replace("_", "").isalpha() and slug.islower() for slug in DROP_REASONS)
