@@ -193,6 +193,8 @@ class PerceptionNode(LifecycleNode):
 
     def log_rarely(self, key: str, text: str) -> None:
         """Log a warning, at most once in five seconds for each key."""
+        if not self.context.ok():
+            return  # Ctrl-C: the frame in work finds its publishers gone, and that is no news.
         now = time.monotonic()
         if now - self._last_log.get(key, -REPEAT_LOG_S) >= REPEAT_LOG_S:
             self._last_log[key] = now

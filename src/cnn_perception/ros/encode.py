@@ -54,7 +54,7 @@ def image(header: Header, pixels: NDArray[np.generic]) -> Image:
     message = Image(header=header, height=height, width=width, encoding=encoding, step=step)
     # Assigning an ndarray would walk it element by element, 240 ms for 640x480.
     data = array.array("B")
-    data.frombytes(memoryview(contiguous).cast("B"))
+    data.frombytes(contiguous.data.cast("B"))
     message.data = data
     return message
 

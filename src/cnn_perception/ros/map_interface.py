@@ -31,7 +31,7 @@ R = TypeVar("R")
 FREE_COLOR = (0.0, 1.0, 0.0, 0.15)
 _LEVELS = np.arange(256, dtype=np.uint8)[:, None]
 _TURBO = cv2.applyColorMap(_LEVELS, cv2.COLORMAP_TURBO)[:, 0, ::-1]
-_HEIGHT_COLORS = np.insert(_TURBO / np.float32(255), 3, 1.0, axis=1)
+_HEIGHT_COLORS: Float32Array = np.insert(_TURBO / np.float32(255), 3, 1.0, axis=1)
 
 
 class MapInterface:
@@ -123,6 +123,8 @@ class MapInterface:
 
     async def _on_worker(self, job: Callable[[], R]) -> R:
         done: Future[Any] = Future(executor=self._node.executor)
+        # A done callback wakes the executor; awaiting alone does not, and a spin() would sleep on.
+        done.add_done_callback(lambda _: None)
         self._node.worker.call(job).add_done_callback(done.set_result)
         finished: Any = await _awaitable(done)
         result: R = finished.result()
@@ -177,7 +179,7 @@ def _by_height(cells: Cells) -> Float32Array:
     z = cells.centers[:, 2]
     span = float(np.ptp(z)) if len(z) else 0.0
     level = (z - z.min()) / span if span > 0 else np.zeros_like(z)
-    return _HEIGHT_COLORS[(level * 255).astype(np.uint8)]
+    return np.take(_HEIGHT_COLORS, (level * 255).astype(np.uint8), axis=0)
 
 
 def _uniform(cells: Cells) -> Float32Array:
