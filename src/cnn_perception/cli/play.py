@@ -83,7 +83,7 @@ def _play(reader: BagReader, options: PlayOptions, remaps: dict[str, str], wait_
         total = player.message_count * options.loops if options.loops else None
         task = bar.add_task(f"playing {reader.path.name}", total=total)
 
-        def advance(event: TimelineEvent) -> None:
+        def advance(event: TimelineEvent, sent_ns: int) -> None:
             if event.message is not None:
                 bar.update(task, advance=1, description=f"loop {event.loop + 1}")
 

@@ -103,24 +103,30 @@ class BagPlayer:
         """Remove the node."""
         self._node.destroy_node()
 
+    def lonely(self, expected: Mapping[str, int] | None = None) -> list[str]:
+        """Return the topics with fewer subscribers than `expected` (recorded name to number; 1)."""
+        return sorted(
+            publisher.topic_name
+            for name, publisher in self._publishers.items()
+            if publisher.get_subscription_count() < (expected or {}).get(name, 1)
+        )
+
     def wait_for_subscribers(self, timeout_s: float) -> None:
         """Wait until every topic has a subscriber; raises PerceptionError naming those without."""
         deadline = time.monotonic() + timeout_s
-        while True:
-            lonely = [p.topic_name for p in self._publishers.values() if not _heard(p)]
-            if not lonely:
-                return
+        while lonely := self.lonely():
             if time.monotonic() > deadline:
                 raise PerceptionError(
-                    f"no subscriber on {', '.join(sorted(lonely))} after {timeout_s:g} s: start "
-                    "the nodes, check their topic names, or choose the topics to play"
+                    f"no subscriber on {', '.join(lonely)} after {timeout_s:g} s: start the nodes, "
+                    "check their topic names, or choose the topics to play"
                 )
             time.sleep(_POLL_S)
 
-    def play(self, progress: Callable[[TimelineEvent], None] | None = None) -> PlaySummary:
+    def play(self, progress: Callable[[TimelineEvent, int], None] | None = None) -> PlaySummary:
         """Publish everything on time, then wait (bounded) until it was delivered.
 
-        Returns early when the ROS context shuts down. `progress` hears of each event sent.
+        Returns early when the ROS context shuts down. `progress` hears of each event and the
+        wall-clock nanoseconds at which it was sent.
         """
         counts: Counter[str] = Counter()
         latest_ns = 0
@@ -132,9 +138,10 @@ class BagPlayer:
             latest_ns = max(latest_ns, -wait_ns)
             if not self._context.ok():
                 break
+            sent_ns = time.time_ns()
             self._send(event, counts)
             if progress is not None:
-                progress(event)
+                progress(event, sent_ns)
         self._wait_until_delivered()
         return PlaySummary(dict(counts), latest_ns / 1e9)
 
@@ -208,7 +215,3 @@ def _offered(topic: BagTopic) -> QoSProfile:
         reliability=reliability,
         durability=DurabilityPolicy.TRANSIENT_LOCAL,
     )
-
-
-def _heard(publisher: Publisher[Any]) -> bool:
-    return publisher.get_subscription_count() > 0

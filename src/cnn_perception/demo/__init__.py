@@ -1,0 +1,1 @@
+"""The demonstration: a recorded drive through the four real nodes, and a page about it."""

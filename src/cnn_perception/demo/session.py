@@ -1,0 +1,282 @@
+"""The demonstration's run: four node processes, a played bag, a recorded answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnn_perception.demo.outcome import DemoOutcome, NodeAccount
+from cnn_perception.demo.pictures import header_stamp_ns
+from cnn_perception.demo.processes import NodeProcess, NodeSpec, node_processes
+from cnn_perception.errors import BagError, PerceptionError
+from cnn_perception.nodes.player import BagPlayer, open_player
+from cnn_perception.nodes.recorder import RecordedTopic, Recorder, open_recorder
+from cnn_perception.replay.bag import BagReader, BagWriter
+from cnn_perception.replay.streams import CameraStreams, camera_streams
+from cnn_perception.replay.timeline import PlayOptions, TimelineEvent
+from cnn_perception.resources import share_directory
+
+__all__ = ["OUTPUTS", "DemoRun", "Progress", "run_nodes"]
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, and how much of how much of it is."""
+
+_IMAGE = "sensor_msgs/msg/Image"
+_DETECTIONS = "vision_msgs/msg/Detection2DArray"
+_LABELS = "vision_msgs/msg/LabelInfo"
+_MARKERS = "visualization_msgs/msg/MarkerArray"
+_OCTOMAP = "octomap_msgs/msg/Octomap"
+
+OUTPUTS = (
+    RecordedTopic("/detector/detections", _DETECTIONS),
+    RecordedTopic("/detector/detections_3d", "vision_msgs/msg/Detection3DArray"),
+    RecordedTopic("/detector/markers", _MARKERS),
+    RecordedTopic("/detector/label_info", _LABELS, latched=True),
+    RecordedTopic("/detector/overlay", _IMAGE),
+    RecordedTopic("/segmenter/mask", _IMAGE),
+    RecordedTopic("/segmenter/color_mask", _IMAGE),
+    RecordedTopic("/segmenter/label_info", _LABELS, latched=True),
+    RecordedTopic("/segmenter/overlay", _IMAGE),
+    RecordedTopic("/explainer/heatmap", _IMAGE),
+    RecordedTopic("/explainer/explained", _DETECTIONS),
+    RecordedTopic("/explainer/overlay", _IMAGE),
+    RecordedTopic("/octomap_binary", _OCTOMAP, latched=True),
+    RecordedTopic("/octomap_full", _OCTOMAP, latched=True),
+    RecordedTopic("/occupied_cells_vis_array", _MARKERS, latched=True),
+    RecordedTopic("/free_cells_vis_array", _MARKERS, latched=True),
+    RecordedTopic("/octomap_point_cloud_centers", "sensor_msgs/msg/PointCloud2", latched=True),
+    RecordedTopic("/projected_map", "nav_msgs/msg/OccupancyGrid", latched=True),
+)
+"""Everything that the four nodes publish."""
+
+_TRANSFORMS = ("/tf", "/tf_static")
+_START_S = 30.0
+_DRAIN_S = 30.0
+_SAVE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoRun:
+    """What a run left: its outcome, the camera's topics, and when each image was sent.
+
+    sent_ns: wall-clock nanoseconds at which the colour image with a stamp was published.
+    """
+
+    outcome: DemoOutcome
+    streams: CameraStreams
+    sent_ns: Mapping[int, int]
+
+
+def run_nodes(bag_path: Path, out: Path, progress: Progress, *, domain: int) -> DemoRun:
+    """Play a bag through the four nodes and record what they publish.
+
+    Leaves in `out`: results (a bag), map.bt, logs. Raises PerceptionError when the bag cannot be
+    used or a node does not start; whatever goes wrong later is a fault of the outcome.
+    """
+    logs = out / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    environment = _ros_environment(logs, domain)
+    with BagReader(bag_path) as bag, _environment(environment):
+        streams = camera_streams(bag)
+        specs = _node_specs(streams, out / "map.bt")
+        with (
+            BagWriter(out / "results", overwrite=True) as writer,
+            open_recorder(writer, OUTPUTS) as recorder,
+            node_processes(specs, logs, environment) as processes,
+        ):
+            session = _Session(bag, streams, recorder, processes, progress)
+            session.run()
+            accounts = session.accounts()
+    faults = [
+        *session.faults,
+        *(fault for process in processes for fault in process.faults()),
+        *_missing(recorder.counts),
+        *_unbalanced(accounts),
+    ]
+    outcome = DemoOutcome(
+        nodes=accounts,
+        topics=recorder.counts,
+        sent=session.sent,
+        main_input={
+            name: streams.depth if name == "mapper" else streams.color for name in accounts
+        },
+        faults=tuple(faults),
+    )
+    return DemoRun(outcome, streams, session.sent_ns)
+
+
+class _Session:
+    """One run, with the nodes started and the recorder listening."""
+
+    def __init__(
+        self,
+        bag: BagReader,
+        streams: CameraStreams,
+        recorder: Recorder,
+        processes: list[NodeProcess],
+        progress: Progress,
+    ) -> None:
+        self._bag = bag
+        self._streams = streams
+        self._recorder = recorder
+        self._processes = processes
+        self._progress = progress
+        self.faults: list[str] = []
+        self.sent: Mapping[str, int] = {}
+        self.sent_ns: dict[int, int] = {}
+
+    def run(self) -> None:
+        """Wait for the nodes, play, wait until they are done, save the map."""
+        options = PlayOptions(topics=self._inputs())
+        with open_player(self._bag, options) as player:
+            self._wait_for_nodes(player)
+            self._play(player)
+            self._drain()
+        self.faults.extend(self._save())
+
+    def accounts(self) -> dict[str, NodeAccount]:
+        """Return what each node said at the end."""
+        reports = self._recorder.reports
+        return {
+            process.name: NodeAccount.from_diagnostics(
+                process.name, reports[f"/{process.name}"].values
+            )
+            for process in self._processes
+        }
+
+    def _inputs(self) -> frozenset[str]:
+        have = {topic.name for topic in self._bag.topics}
+        if _TRANSFORMS[0] not in have:
+            raise BagError(f"{self._bag.path} has no /tf: the mapper must know where the camera is")
+        camera = (self._streams.color, self._streams.depth, self._streams.camera_info)
+        return frozenset({*camera, *_TRANSFORMS} & have)
+
+    def _wait_for_nodes(self, player: BagPlayer) -> None:
+        """Wait until every node listens, and has reported since: by then discovery is through."""
+        expected = {
+            self._streams.color: 3,
+            self._streams.depth: 2,
+            self._streams.camera_info: 2,
+        }
+        self._progress("starting the nodes", 0, 1)
+        if not self._recorder.wait_until(
+            lambda: not player.lonely(expected), _START_S, self._check
+        ):
+            raise PerceptionError(
+                f"after {_START_S:g} s no node listens on {', '.join(player.lonely(expected))}: "
+                f"see {self._processes[0].log.parent}"
+            )
+        before = self._report_counts()
+        if not self._recorder.wait_until(
+            lambda: self._all_reported_since(before, 1), _START_S, self._check
+        ):
+            raise PerceptionError("not every node publishes /diagnostics: see their logs")
+
+    def _play(self, player: BagPlayer) -> None:
+        total = player.message_count
+        done = 0
+
+        def sent(event: TimelineEvent, sent_ns: int) -> None:
+            nonlocal done
+            done += 1
+            if event.message is not None and event.message.topic == self._streams.color:
+                self.sent_ns[header_stamp_ns(event.message.data)] = sent_ns
+            self._progress("playing the drive", done, total)
+            self._check()
+
+        self.sent = player.play(sent).messages
+
+    def _drain(self) -> None:
+        """Wait until each node has nothing in work and says so twice with the same count."""
+        self._progress("waiting for the last results", 0, 1)
+        quiet: dict[str, tuple[str, int]] = {}
+
+        def settled() -> bool:
+            for name, report in self._recorder.reports.items():
+                received = report.values.get("received", "")
+                busy = report.values.get("in_flight", "0") != "0"
+                known = quiet.get(name)
+                if known is None or known[0] != received or busy:
+                    quiet[name] = (received, report.reports)
+            return self._all_reported_since({name: since for name, (_, since) in quiet.items()}, 2)
+
+        if not self._recorder.wait_until(settled, _DRAIN_S, self._check):
+            self.faults.append(f"the nodes were still busy {_DRAIN_S:g} s after the last message")
+
+    def _save(self) -> list[str]:
+        try:
+            self._recorder.trigger("/mapper/save", _SAVE_S)
+        except PerceptionError as error:
+            return [str(error)]
+        return []
+
+    def _check(self) -> None:
+        for process in self._processes:
+            process.check()
+
+    def _report_counts(self) -> dict[str, int]:
+        return {name: report.reports for name, report in self._recorder.reports.items()}
+
+    def _all_reported_since(self, before: Mapping[str, int], times: int) -> bool:
+        now = self._report_counts()
+        names = [f"/{process.name}" for process in self._processes]
+        return all(now.get(name, 0) >= before.get(name, 0) + times for name in names)
+
+
+def _node_specs(streams: CameraStreams, map_file: Path) -> list[NodeSpec]:
+    transport = {"image_transport": "compressed" if streams.compressed else "raw"}
+    image = {"image": streams.color_base}
+    depth = {"depth/image": streams.depth_base, "depth/camera_info": streams.camera_info}
+    return [
+        NodeSpec("detector", image | depth, transport | {"use_depth": "true"}),
+        NodeSpec("segmenter", image, transport),
+        NodeSpec("explainer", image, transport),
+        NodeSpec("mapper", depth, transport | {"save_path": str(map_file.absolute())}),
+    ]
+
+
+def _ros_environment(logs: Path, domain: int) -> dict[str, str]:
+    """Return what keeps the demonstration on this machine and lets raw images through."""
+    humble = os.environ.get("ROS_DISTRO") == "humble"
+    profile = "FASTRTPS_DEFAULT_PROFILES_FILE" if humble else "FASTDDS_DEFAULT_PROFILES_FILE"
+    large_images = share_directory() / "config" / "fastdds_large_images.xml"
+    return {
+        "ROS_DOMAIN_ID": str(domain),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_LOG_DIR": str((logs / "ros").absolute()),
+        profile: os.environ.get(profile, str(large_images)),
+    }
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _missing(counts: Mapping[str, int]) -> list[str]:
+    return [f"nothing came on {topic.name}" for topic in OUTPUTS if not counts.get(topic.name)]
+
+
+def _unbalanced(accounts: Mapping[str, NodeAccount]) -> list[str]:
+    faults = []
+    for name, account in accounts.items():
+        if account.received == 0:
+            faults.append(f"node {name} received nothing")
+        elif not account.balanced:
+            faults.append(
+                f"node {name} received {account.received} but accounts for {account.processed} "
+                f"processed and {dict(account.dropped)} dropped"
+            )
+    return faults
