@@ -1,16 +1,22 @@
-"""Where model bundles lie: the search path, and adding a network to a bundle that lacks it."""
+"""Where model bundles lie: the search path."""
 
 from __future__ import annotations
 
 import difflib
 import os
-import shutil
 from pathlib import Path
 
 from cnn_perception.errors import ModelError
 from cnn_perception.resources import share_directory
 
-__all__ = ["SEARCH_VARIABLE", "find_bundle", "list_bundles", "search_path", "user_models"]
+__all__ = [
+    "BUNDLE_FILE",
+    "SEARCH_VARIABLE",
+    "find_bundle",
+    "list_bundles",
+    "search_path",
+    "user_models",
+]
 
 SEARCH_VARIABLE = "CNN_PERCEPTION_MODELS"
 BUNDLE_FILE = "model.yaml"
@@ -67,14 +73,3 @@ def find_bundle(name_or_path: str | Path) -> Path:
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(bundles) or 'none'}"
     folders = ":".join(str(folder) for folder in search_path())
     raise ModelError(f"no model bundle named {text!r} in {folders}: {hint}")
-
-
-def copy_to_user_models(bundle_file: Path) -> Path:
-    """Copy a bundle's folder into the user's own folder; returns the copy's model.yaml."""
-    target = user_models() / bundle_file.parent.name
-    if target.resolve() != bundle_file.parent.resolve():
-        try:
-            shutil.copytree(bundle_file.parent, target, dirs_exist_ok=True)
-        except (OSError, shutil.Error) as error:
-            raise ModelError(f"the bundle cannot be copied to {target}: {error}") from error
-    return target / bundle_file.name

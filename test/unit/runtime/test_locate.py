@@ -7,13 +7,10 @@ from pathlib import Path
 import pytest
 
 from cnn_perception.errors import ModelError
-from cnn_perception.runtime.bundle import load_bundle
 from cnn_perception.runtime.locate import (
-    copy_to_user_models,
     find_bundle,
     list_bundles,
     search_path,
-    user_models,
 )
 from models import write_detector_bundle
 
@@ -60,12 +57,3 @@ def test_unknown_names_and_paths(tmp_path: Path) -> None:
     network = tmp_path / "first" / "colours" / "model.onnx"
     with pytest.raises(ModelError, match=r"is no model bundle: give the model\.yaml"):
         find_bundle(network)
-
-
-def test_copies_of_the_user_win_over_shipped_ones(tmp_path: Path) -> None:
-    shipped = write_detector_bundle(tmp_path / "shipped" / "colours")
-    copy = copy_to_user_models(shipped / "model.yaml")
-    assert copy == user_models() / "colours" / "model.yaml"
-    assert find_bundle("colours") == copy
-    assert load_bundle("colours").model.parent == copy.parent
-    assert copy_to_user_models(copy) == copy
