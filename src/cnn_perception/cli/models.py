@@ -1,0 +1,108 @@
+"""``cnn-perception models``: the model bundles that are here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(help="List, check and complete model bundles.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_command(
+    print_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the bundles on the search path, and say what those lack that cannot be used."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from cnn_perception.errors import ModelError
+    from cnn_perception.runtime.bundle import list_bundles, load_bundle
+
+    rows: list[dict[str, Any]] = []
+    for name, file in list_bundles().items():
+        row: dict[str, Any] = {"name": name, "folder": str(file.parent), "usable": True}
+        try:
+            bundle = load_bundle(file)
+        except ModelError as error:
+            row.update(usable=False, error=str(error).removeprefix(f"{file}: "))
+        else:
+            row.update(
+                task=bundle.task,
+                version=bundle.version,
+                labels=len(bundle.labels),
+                explains=bool(bundle.explain),
+                description=bundle.description,
+            )
+        rows.append(row)
+    if print_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    table = Table("name", "task", "labels", "explains", "about", box=None, pad_edge=False)
+    for row in rows:
+        if row["usable"]:
+            explains = "yes" if row["explains"] else ""
+            cells = (row["task"], str(row["labels"]), explains, row["description"])
+            table.add_row(row["name"], *cells)
+        else:
+            table.add_row(row["name"], "not usable", "", "", row["error"], style="yellow")
+    Console().print(table)
+
+
+@app.command("check")
+def check_command(
+    model: Annotated[str, typer.Argument(help="Bundle: a name, a folder or a model.yaml.")],
+    print_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Load a bundle, compare its network with its model.yaml, and run it once."""
+    from rich.console import Console
+
+    from cnn_perception.explain.explainer import Explainer
+    from cnn_perception.runtime.bundle import load_bundle
+    from cnn_perception.runtime.session import Session
+
+    bundle = load_bundle(model)
+    session = Session(bundle)
+    if bundle.explain:
+        Explainer(bundle)
+    facts = {
+        "name": bundle.name,
+        "version": bundle.version,
+        "task": bundle.task,
+        "licence": bundle.licence,
+        "source": bundle.source,
+        "network": f"{bundle.model} ({bundle.model.stat().st_size / 1e6:.2f} MB)",
+        "input": f"{bundle.input.width}x{bundle.input.height} {bundle.input.channels}",
+        "output": bundle.output.format,
+        "labels": ", ".join(bundle.labels),
+        "explain graphs": len(bundle.explain),
+        "quality": ", ".join(f"{key} {value}" for key, value in bundle.quality.items()),
+        "runs on": session.provider,
+    }
+    if print_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    console = Console()
+    for key, value in facts.items():
+        console.print(f"{key:>14}  {value}", markup=False, highlight=False, soft_wrap=True)
+    console.print("everything fits", style="green")
+
+
+@app.command("add")
+def add_command(
+    name: Annotated[str, typer.Argument(help="Bundle that describes the network.")],
+    file: Annotated[Path, typer.Argument(help="The ONNX file that it lacks.")],
+) -> None:
+    """Give a bundle its network: copies both into your own models folder, and checks them."""
+    from cnn_perception.runtime.bundle import load_bundle
+    from cnn_perception.runtime.install import add_network
+    from cnn_perception.runtime.session import Session
+
+    folder = add_network(name, file)
+    Session(load_bundle(folder))
+    typer.echo(f"{name} is ready in {folder}")
