@@ -1,0 +1,84 @@
+"""Which default box learns which object (Liu et al. 2016, section 2.2), in numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnn_perception.detection.decode import encode_boxes, to_corners
+from cnn_perception.types import BoolArray, Float32Array
+
+__all__ = ["BACKGROUND", "IGNORED", "Matcher", "Targets", "pairwise_iou"]
+
+BACKGROUND = 0
+IGNORED = -1
+"""Class target of a default box that takes no part in the loss."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """What each default box should answer.
+
+    classes: int64 (A,), 0 background, 1 + class id, or `IGNORED`; deltas: float32 (A, 4), zero where
+    there is no object.
+    """
+
+    classes: NDArray[np.int64]
+    deltas: Float32Array
+
+
+def pairwise_iou(first: Float32Array, second: Float32Array) -> Float32Array:
+    """Return float32 (N, M) intersection over union of (N, 4) and (M, 4) corner boxes."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    sides = np.clip(high - low, 0, None)
+    inner = sides[..., 0] * sides[..., 1]
+    areas = [(b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (first, second)]
+    outer = areas[0][:, None] + areas[1][None, :] - inner
+    return np.asarray(inner / np.maximum(outer, 1e-12), np.float32)
+
+
+class Matcher:
+    """Assigns objects to default boxes.
+
+    A default box takes the object it overlaps most, from `match_iou` on; besides, every object gets
+    the default box that it overlaps most. Boxes between `ignore_iou` and `match_iou`, and those that
+    overlap an object marked as ignored from `ignore_iou` on, take no part.
+    priors: float32 (A, 4) from `default_boxes`.
+    """
+
+    def __init__(self, priors: Float32Array, match_iou: float = 0.5, ignore_iou: float = 0.4) -> None:
+        self.priors = priors
+        self.match_iou = match_iou
+        self.ignore_iou = ignore_iou
+        self._corners = to_corners(priors)
+
+    def __call__(
+        self, boxes: Float32Array, classes: NDArray[np.integer], ignored: BoolArray
+    ) -> Targets:
+        """Return the targets of one image; boxes are float32 (N, 4) corners, fractions of it."""
+        count = len(self.priors)
+        targets = np.zeros(count, np.int64)
+        deltas = np.zeros((count, 4), np.float32)
+        if len(boxes) == 0:
+            return Targets(targets, deltas)
+        iou = pairwise_iou(self._corners, boxes)
+        if ignored.any():
+            targets[iou[:, ignored].max(1) >= self.ignore_iou] = IGNORED
+        taught = np.flatnonzero(~ignored)
+        if len(taught):
+            overlap = iou[:, taught]
+            best = overlap.argmax(1)
+            value = overlap.max(1)
+            targets[(value >= self.ignore_iou) & (value < self.match_iou)] = IGNORED
+            # Largest overlap last, so that it wins where two objects want the same default box.
+            own = overlap.argmax(0)
+            for k in np.argsort(overlap.max(0)):
+                best[own[k]], value[own[k]] = k, 1.0
+            positive = value >= self.match_iou
+            objects = taught[best[positive]]
+            targets[positive] = classes[objects] + 1
+            deltas[positive] = encode_boxes(boxes[objects], self.priors[positive])
+        return Targets(targets, deltas)
