@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import cv2
@@ -43,14 +45,15 @@ class Camera:
         self._data = mujoco.MjData(scene.model)
         mujoco.mj_forward(scene.model, self._data)
         try:
-            self._gl: Any = mujoco.GLContext(config.width, config.height)
+            self._gl = mujoco.GLContext(config.width, config.height)
             self._gl.make_current()
-            self._context: Any = mujoco.MjrContext(scene.model, mujoco.mjtFontScale.mjFONTSCALE_100)
+            self._context = mujoco.MjrContext(scene.model, mujoco.mjtFontScale.mjFONTSCALE_50)
         except Exception as error:
             raise PerceptionError(
                 f"no OpenGL to render with ({error}): install Mesa's libegl1 or libosmesa6 and set "
                 "MUJOCO_GL=egl or osmesa"
             ) from error
+        self._release = weakref.finalize(self, _free, self._gl, self._context)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self._scene = mujoco.MjvScene(scene.model, maxgeom=scene.model.ngeom + 64)
@@ -68,16 +71,12 @@ class Camera:
                 self._geom_of_segment[geom.segid + 1] = geom.objid
 
     def close(self) -> None:
-        """Free the renderer; it cannot be used afterwards."""
-        if self._gl is not None:
-            self._gl.make_current()
-            self._context.free()
-            self._gl.free()
-            self._gl = None
+        """Free the renderer; it cannot be used afterwards. Closing twice is harmless."""
+        self._release()
 
     def view(self, map_from_camera: RigidTransform) -> RawView:
         """Return what the camera sees from a pose of its optical frame (REP-103)."""
-        if self._gl is None:
+        if not self._release.alive:
             raise PerceptionError("this room is closed: make a new Room to render")
         mujoco = self._mujoco
         self._data.cam_xpos[0] = map_from_camera.translation
@@ -101,6 +100,13 @@ class Camera:
             self._geom_of_segment[segments][::-1],
             _metric_depth(depth[::-1]),
         )
+
+
+def _free(gl: Any, context: Any) -> None:
+    # MuJoCo frees whatever has its numbers in the context that is current: make that its own.
+    gl.make_current()
+    context.free()
+    gl.free()
 
 
 def _metric_depth(buffer: Float32Array) -> Float32Array:
@@ -143,17 +149,34 @@ def add_depth_noise(
 ) -> Float32Array:
     """Return depth as a stereo camera would measure it; NaN where it has no reading.
 
-    The deviation grows with the square of the range, as disparity noise is constant (Khoshelham and
-    Elberink, 2012); readings are whole millimetres; edges in depth and random pixels drop out.
+    Noise and rounding are those of disparity, so they grow with the square of the range (Khoshelham
+    and Elberink, 2012); the noise is alike over a few pixels, as block matching makes it. Readings
+    are whole millimetres; edges in depth and random spots drop out.
     """
-    height, width = depth.shape
-    noisy: Float64Array = depth + config.depth_noise * depth**2 * rng.standard_normal(
-        (height, width)
-    )
-    noisy = np.round(noisy * 1000.0) / 1000.0
+    near = np.maximum(depth, 1e-3)
+    disparity = 1.0 / near + config.depth_noise * _spots(depth.shape, rng)
+    if config.depth_step > 0:
+        disparity = np.round(disparity / config.depth_step) * config.depth_step
+    noisy = np.round(1000.0 / np.maximum(disparity, 1e-3)) / 1000.0
     jump = cv2.morphologyEx(depth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    ragged = rng.random((height, width)) < 0.6
-    lost = (jump > 0.08 * depth + 0.03) & ragged
-    lost |= rng.random((height, width)) < config.depth_dropout
+    lost = (jump > 0.08 * depth + 0.03) & (_spots(depth.shape, rng) > -0.3)
+    lost |= _spots(depth.shape, rng) > _quantile(config.depth_dropout)
     lost |= (depth < config.min_range) | (depth > config.max_range)
     return np.where(lost, np.nan, noisy).astype(np.float32)
+
+
+def _spots(shape: tuple[int, ...], rng: np.random.Generator) -> Float64Array:
+    """Return unit noise whose neighbours, about four pixels wide, resemble each other."""
+    height, width = shape
+    coarse = rng.standard_normal((height // 4 + 2, width // 4 + 2))
+    fine = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(fine / max(float(fine.std()), 1e-9), np.float64)
+
+
+def _quantile(share: float) -> float:
+    """Return the value that a standard normal number exceeds with probability `share`."""
+    if share <= 0.0:
+        return np.inf
+    if share >= 1.0:
+        return -np.inf
+    return NormalDist().inv_cdf(1.0 - share)

@@ -28,13 +28,20 @@ class SimulationConfig(Config):
         6.0, "Farthest reading of the depth camera, metres", minimum=0.1, maximum=50.0
     )
     depth_noise: float = setting(
-        0.0015,
+        0.0006,
         "Standard deviation of depth at one metre, metres; it grows with the square of the range",
         minimum=0.0,
         maximum=0.1,
     )
+    depth_step: float = setting(
+        0.0029,
+        "Step between two depth readings at one metre, metres; it grows with the square of the "
+        "range, as disparity is counted in fractions of a pixel; 0 rounds to millimetres only",
+        minimum=0.0,
+        maximum=0.1,
+    )
     depth_dropout: float = setting(
-        0.003, "Share of depth pixels without a reading", minimum=0.0, maximum=1.0
+        0.002, "Share of depth pixels without a reading", minimum=0.0, maximum=1.0
     )
     color_noise: float = setting(
         2.0, "Standard deviation of colour, 0..255", minimum=0.0, maximum=50.0

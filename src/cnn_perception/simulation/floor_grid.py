@@ -75,8 +75,9 @@ class FloorGrid:
         """Say whether nothing tall blocks the line between two points, short of the last 0.5 m."""
         a, b = np.asarray(start, float), np.asarray(end, float)
         length = float(np.linalg.norm(b[:2] - a[:2]))
-        for t in np.arange(0.1, length - 0.5, CELL) / max(length, 1e-6):
-            x, y, z = a + t * (b - a)
-            if self.heights[self.cell(x, y)] > z:
-                return False
-        return True
+        t = np.arange(0.1, length - 0.5, CELL) / max(length, 1e-6)
+        points = a + t[:, None] * (b - a)
+        limits = np.array(self.heights.shape) - 1
+        middle = np.array([self.depth, self.width]) / 2
+        cells = np.clip(((points[:, 1::-1] + middle) / CELL).astype(int), 0, limits)
+        return not bool((self.heights[cells[:, 0], cells[:, 1]] > points[:, 2]).any())

@@ -12,6 +12,7 @@ from cnn_perception.simulation.camera import Camera, add_color_noise, add_depth_
 from cnn_perception.simulation.config import SimulationConfig
 from cnn_perception.simulation.labels import OBJECT_CLASSES
 from cnn_perception.simulation.layout import plan_room
+from cnn_perception.simulation.path import base_from_link, link_from_optical, plan_drive
 from cnn_perception.simulation.plan import RoomPlan
 from cnn_perception.simulation.scene import compile_scene
 from cnn_perception.simulation.views import random_view
@@ -90,6 +91,15 @@ class Room:
     def sample_view(self, rng: np.random.Generator) -> RigidTransform:
         """Return a random useful pose of the camera's optical frame in the map."""
         return random_view(self.plan, self.intrinsics, rng)
+
+    def drive(self, seconds: float, hz: float) -> list[RigidTransform]:
+        """Return the poses of a robot's base in the map, `1 / hz` seconds apart, on a tour."""
+        return plan_drive(self.plan, seconds, hz, np.random.default_rng([self.seed, 3]))
+
+    def path(self, seconds: float, hz: float) -> list[RigidTransform]:
+        """Return the poses of the optical frame of the camera that rides on that robot."""
+        mount = base_from_link() @ link_from_optical()
+        return [map_from_base @ mount for map_from_base in self.drive(seconds, hz)]
 
     def render(self, map_from_camera: RigidTransform, *, depth: bool = True) -> RoomFrame:
         """Return what the camera sees from a pose of its optical frame.
