@@ -109,7 +109,9 @@ class StampedSynchroniser:
                 own.dropped["late"] += 1
                 return None
             self._insert(own, stamp_ns, item)
-            return self._group(stamp_ns)
+            # A full queue may have dropped the item itself, if it is the oldest.
+            waits = bool(own.stamps) and own.stamps[0] <= stamp_ns
+            return self._group(stamp_ns) if waits else None
 
     def clear(self) -> None:
         """Drop everything that waits, and forget what was seen; the counts stay."""

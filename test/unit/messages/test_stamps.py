@@ -153,6 +153,23 @@ def test_a_stream_that_never_seems_to_jump_is_paired_again() -> None:
         assert sync.add("b", SECOND, "b") == (1, "b")
 
 
+def test_what_waited_from_before_a_jump_is_gone_whatever_its_stamp() -> None:
+    sync = StampedSynchroniser(["a", "b"])
+    sync.add("a", 150 * MS, "old")
+    sync.add("a", 300 * MS, "old")
+    assert sync.add("a", 160 * MS, "new") is None
+    assert sync.dropped() == {"time_went_back": 2}
+    assert sync.add("b", 150 * MS, "b") is None
+
+
+def test_an_item_too_old_for_a_full_queue_forms_no_group() -> None:
+    sync = StampedSynchroniser(["a", "b"], slop_ns=50, queue_size=1)
+    sync.add("a", 0, "a0")
+    assert sync.add("b", 51, "b51") is None
+    assert sync.add("b", 1, "b1") is None
+    assert sync.dropped("b") == {"unpaired": 1}
+
+
 def test_small_disorder_is_not_a_jump() -> None:
     sync = StampedSynchroniser(["a", "b"])
     for stamp in (50, 20, 80, 30):
