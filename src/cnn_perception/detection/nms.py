@@ -9,8 +9,9 @@ from cnn_perception.types import BoolArray, Float32Array
 
 __all__ = ["batched_nms", "box_areas", "rank"]
 
-_BLOCK = 256
-"""Boxes compared with each other at once: bounds memory, and the work on boxes already doomed."""
+_BLOCK = 96
+"""Boxes compared with each other at once: a block's tables stay in cache, and boxes that an earlier
+block dropped cost nothing. Measured best of 32 to 320 for 300 candidates."""
 
 
 def rank(scores: Float32Array, most: int | None = None) -> NDArray[np.int64]:
