@@ -68,12 +68,13 @@ def test_one_process_sees_segments_explains_and_maps(stage, tmp_path: Path) -> N
         info.k = [60.0, 0.0, 32.0, 0.0, 60.0, 24.0, 0.0, 0.0, 1.0]
         pose = TransformStamped(header=Header(frame_id="map"), child_frame_id="camera")
         stage.speak(TFMessage, "tf_static", TRANSFORM_STATIC).publish(TFMessage(transforms=[pose]))
-        stage.speak(CameraInfo, "depth/camera_info").publish(info)
+        camera_info = stage.speak(CameraInfo, "depth/camera_info")
         small = models.paint({(1, 1): "red"}, width=160, height=120)
         distances = encode.image(header, np.full((48, 64), 2.0, np.float32))
 
         def answered() -> bool:
             # Discovery between processes is not symmetric: the camera repeats its only picture.
+            camera_info.publish(info)
             camera.publish(encode.image(header, small))
             depth.publish(distances)
             return bool(detections and masks and heatmaps and maps)

@@ -58,7 +58,8 @@ class DetectorNode(ModelNode):
         self._depths: Recent[Any] = Recent()
         self._camera: Recent[CameraInfo] = Recent(size=1)
         self._without_depth = 0
-        self._colors = palette(len(self.core.labels))
+        shipped = self.bundle.palette
+        self._colors = palette(len(self.core.labels)) if shipped is None else shipped
         self._detections = self.advertise(Detection2DArray, "~/detections")
         self._overlay = self.advertise(Image, "~/overlay")
         self._labels = self.advertise_labels()
@@ -85,7 +86,7 @@ class DetectorNode(ModelNode):
         labels = self.core.labels
         self._detections.publish(encode.detections_2d(message.header, detections, labels))
         if self._overlay.get_subscription_count():
-            overlay = draw_detections(image, detections, labels)
+            overlay = draw_detections(image, detections, labels, self._colors)
             self._overlay.publish(encode.image(message.header, overlay))
         if self.config(DepthConfig).use_depth:
             try:

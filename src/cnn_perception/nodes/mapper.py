@@ -70,6 +70,7 @@ class MapperNode(PerceptionNode):
         self._mapper.warm_up()
         self._transforms = TransformBuffer(jump_ns=BACKWARD_JUMP_NS)
         self._camera: Recent[Any] = Recent(size=1)
+        self._refused_transforms = 0
         self._map = MapInterface(
             self, self._mapper, self._frame_id, lambda: self.config(MapperNodeConfig).save_path
         )
@@ -126,10 +127,14 @@ class MapperNode(PerceptionNode):
         )
 
     def _learn(self, message: TFMessage, static: bool) -> None:
-        try:
-            for transform in decode_transforms(message):
+        refused: list[MessageError] = []
+        for transform in decode_transforms(message, refused):
+            try:
                 self._transforms.add(transform, static)
-        except MessageError as error:
+            except MessageError as error:
+                refused.append(error)
+        self._refused_transforms += len(refused)
+        for error in refused:
             self.log_rarely("tf", f"transform refused: {error}")
 
     def _publish(self) -> None:
@@ -153,6 +158,8 @@ class MapperNode(PerceptionNode):
     def describe(self) -> Mapping[str, str]:
         """Name the engine, and the size of the map when it was last published."""
         pairs = {"model": "octomap", "provider": self.config(MapperConfig).engine}
+        if self._refused_transforms:
+            pairs["refused_transforms"] = str(self._refused_transforms)
         if (size := self._map.statistics) is not None:
             pairs |= {
                 "resolution": f"{size.resolution:g}",
