@@ -107,7 +107,7 @@ def load_bundle(name_or_path: str | Path) -> ModelBundle:
     """
     file = find_bundle(name_or_path)
     root = Section(file, "", read_yaml(file), _KEYS)
-    name = root.text("name")
+    name = root.line("name")
     formats = {key: format.task for key, format in OUTPUT_FORMATS.items()}
     task = root.text("task", tuple(dict.fromkeys(formats.values())))
     labels = root.texts("labels")
@@ -115,13 +115,13 @@ def load_bundle(name_or_path: str | Path) -> ModelBundle:
     if formats[output.format] != task:
         wanted = formats[output.format]
         root.fail("task", f"= {task!r} but output.format = {output.format!r} is for {wanted}")
-    source = root.text("source")
+    source = root.line("source")
     return ModelBundle(
         name=name,
-        version=root.text("version"),
+        version=root.line("version"),
         task=task,
-        description=root.text("description"),
-        licence=root.text("licence"),
+        description=root.line("description"),
+        licence=root.line("licence"),
         source=source,
         file=file,
         model=_checked_file(

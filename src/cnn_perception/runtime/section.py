@@ -84,6 +84,10 @@ class Section:
             self.fail(key, f"= {_shown(value)}: {hint}")
         return value.strip()
 
+    def line(self, key: str) -> str:
+        """Return a non-empty string on one line, whatever white space it was written with."""
+        return " ".join(self.text(key).split())
+
     def whole(self, key: str, minimum: int, maximum: int) -> int:
         """Return an integer in [minimum, maximum]."""
         value = self.value(key)

@@ -76,6 +76,16 @@ def test_the_model_may_lie_elsewhere(tmp_path: Path) -> None:
     assert load_bundle(folder).model == elsewhere
 
 
+def test_descriptions_may_span_lines(tmp_path: Path) -> None:
+    folder = write_detector_bundle(tmp_path / "colours")
+    _edit(folder, _set("description", "sees\n  colours\n"))
+    _edit(folder, _set("source", "here\nor there"))
+    assert load_bundle(folder).description == "sees colours"
+    (folder / "model.onnx").unlink()
+    with pytest.raises(ModelError, match="get it from here or there and run"):
+        load_bundle(folder)
+
+
 def test_sha256_is_optional(tmp_path: Path) -> None:
     folder = write_detector_bundle(tmp_path / "colours")
     _edit(folder, _drop("model/sha256"))
