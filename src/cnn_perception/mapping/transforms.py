@@ -242,8 +242,8 @@ class TransformBuffer:
     def rewind(self, stamp_ns: int, slack_ns: int = SECOND_NS) -> None:
         """Forget what lies after a stamp, because time went back to it.
 
-        Samples up to `slack_ns` ahead are kept: those of the new time may be there already, and some
-        publishers date theirs a little into the future. A `wait` goes on for data still to come.
+        Samples up to `slack_ns` ahead are kept: those of the new time may be there already, and
+        some publishers date theirs a little ahead. A `wait` goes on for data still to come.
         """
         with self._changed:
             for name, edge in list(self._edges.items()):
