@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # where Humble has it
 from sensor_msgs.msg import CameraInfo, PointCloud2
 from tf2_msgs.msg import TFMessage
 
@@ -134,8 +133,8 @@ class MapperNode(PerceptionNode):
             except MessageError as error:
                 refused.append(error)
         self._refused_transforms += len(refused)
-        for error in refused:
-            self.log_rarely("tf", f"transform refused: {error}")
+        for refusal in refused:
+            self.log_rarely("tf", f"transform refused: {refusal}")
 
     def _publish(self) -> None:
         if self.active:

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, TypeVar
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.parameter import Parameter
@@ -31,6 +30,14 @@ from cnn_perception.ros.accounting import FrameAccount
 from cnn_perception.ros.diagnostics import SILENCE_S, DiagnosticsPublisher, SilenceWatch
 from cnn_perception.ros.qos import RESULT, SENSOR
 from cnn_perception.ros.worker import Worker
+
+try:
+    from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import (
+        QoSMessageLostInfo,
+        SubscriptionEventCallbacks,
+    )
 
 __all__ = ["BACKWARD_JUMP_NS", "NodeConfig", "PerceptionNode"]
 
