@@ -157,7 +157,7 @@ def decode_transforms(
     for transform in msg.transforms:
         try:
             edges.append(_edge(transform))
-        except MessageError as error:  # noqa: PERF203  # one bad edge must not cost the others
+        except MessageError as error:  # one bad edge must not cost the others
             if rejected is None:
                 raise
             rejected.append(error)
