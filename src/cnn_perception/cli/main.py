@@ -8,7 +8,20 @@ import typer
 from rich.console import Console
 
 import cnn_perception
-from cnn_perception.cli import play
+from cnn_perception.cli import (
+    demo,
+    detect,
+    evaluate,
+    explain,
+    map_info,
+    models,
+    play,
+    record_rgbd,
+    segment,
+    simulate,
+    train,
+)
+from cnn_perception.cli import map as map_command
 from cnn_perception.errors import PerceptionError
 
 __all__ = ["app", "main"]
@@ -36,7 +49,18 @@ def _root(
     """See, explain and map with a robot's camera."""
 
 
+app.command("demo")(demo.command)
+app.command("detect")(detect.command)
+app.command("evaluate")(evaluate.command)
+app.command("explain")(explain.command)
+app.command("map")(map_command.command)
+app.command("map-info")(map_info.command)
+app.add_typer(models.app, name="models")
 app.command("play")(play.command)
+app.command("record-rgbd")(record_rgbd.command)
+app.command("segment")(segment.command)
+app.command("simulate")(simulate.command)
+app.command("train")(train.command)
 
 
 def main() -> None:
