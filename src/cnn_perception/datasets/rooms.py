@@ -24,6 +24,7 @@ __all__ = [
     "render_rooms",
     "save_shard",
     "scaled",
+    "write_shards",
 ]
 
 EVALUATION_SEED = 1_000_000
@@ -78,7 +79,7 @@ def load_shard(path: Path) -> RoomImages:
             missing = [key for key in _KEYS if key not in arrays]
             if missing:
                 raise ConfigError(
-                    f"{path} lacks {', '.join(missing)}: write it with cnn-perception simulate"
+                    f"{path} lacks {', '.join(missing)}: delete it and render the rooms again"
                 )
             loaded = {key: arrays[key] for key in _KEYS}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -124,7 +125,7 @@ class ShardFolder:
         return len(self._index)
 
     def refresh(self) -> int:
-        """Load new shards, and return how many; one that is still being written is left for later."""
+        """Load new shards, and return how many; unfinished ones are left for later."""
         fresh = 0
         for path in sorted(self.folder.glob(self.pattern)):
             if path in self.shards:
@@ -151,7 +152,9 @@ def scaled(image: LabelledImage, width: int, height: int) -> LabelledImage:
     rows, columns = image.mask.shape
     factor = np.array([width / columns, height / rows] * 2, np.float32)
     return LabelledImage(
-        np.asarray(cv2.resize(image.color, (width, height), interpolation=cv2.INTER_AREA), np.uint8),
+        np.asarray(
+            cv2.resize(image.color, (width, height), interpolation=cv2.INTER_AREA), np.uint8
+        ),
         np.asarray(
             cv2.resize(image.mask, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8
         ),
@@ -177,3 +180,29 @@ def render_rooms(seed: int, rooms: int, views: int = 1) -> Iterator[LabelledImag
                 yield LabelledImage(
                     frame.color, frame.mask, frame.boxes, frame.classes, frame.difficult
                 )
+
+
+def write_shards(
+    folder: Path, rooms: int, views: int, size: tuple[int, int], evaluation_rooms: int = 200
+) -> None:
+    """Render training rooms 0, 1, ... and evaluation rooms into a folder; size: (width, height).
+
+    Writes ``train_XXXX.npz`` for every 50 rooms, and ``eval.npz`` with one view of each evaluation
+    room. Files that are there already are kept, so that an interrupted call can be repeated.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (folder / f"train_{first // 50:04d}.npz", first, min(50, rooms - first), views)
+        for first in range(0, rooms, 50)
+    ]
+    for path, first, count, per_room in [
+        (folder / "eval.npz", EVALUATION_SEED, evaluation_rooms, 1),
+        *jobs,
+    ]:
+        if path.exists():
+            continue
+        images = [scaled(image, *size) for image in render_rooms(first, count, per_room)]
+        partial = path.with_name(f".{path.name}")
+        save_shard(partial, images)
+        partial.replace(path)
+        _log.info("%s: %d images", path, len(images))

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from cnn_perception.errors import ConfigError
 from cnn_perception.types import BoolArray, Detections, Float32Array, Float64Array
 
-__all__ = ["COCO_IOUS", "DetectionMetric", "all_point_ap", "coco_ap", "match_coco", "match_voc"]
+__all__ = [
+    "COCO_IOUS",
+    "DetectionMetric",
+    "all_point_ap",
+    "coco_ap",
+    "match_coco",
+    "match_voc",
+    "pairwise_iou",
+]
 
 COCO_IOUS = tuple(0.5 + 0.05 * k for k in range(10))
 """Overlaps over which COCO averages."""
@@ -21,14 +29,15 @@ _RECALLS = np.linspace(0.0, 1.0, 101)
 HIT, MISS, NOT_COUNTED = 1, 0, -1
 
 
-def _iou(first: Float32Array, second: Float32Array) -> Float64Array:
+def pairwise_iou(first: Float32Array, second: Float32Array) -> Float64Array:
     """Return float64 (N, M) overlaps of corner boxes."""
     a, b = first.astype(np.float64), second.astype(np.float64)
     sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
     inner = np.clip(sides, 0, None).prod(-1)
     area_a, area_b = (a[:, 2:] - a[:, :2]).prod(1), (b[:, 2:] - b[:, :2]).prod(1)
     outer = area_a[:, None] + area_b[None, :] - inner
-    return np.divide(inner, outer, out=np.zeros_like(inner), where=outer > 0)
+    overlaps: Float64Array = np.divide(inner, outer, out=np.zeros_like(inner), where=outer > 0)
+    return overlaps
 
 
 def match_voc(iou: Float64Array, difficult: BoolArray, threshold: float) -> NDArray[np.int8]:
@@ -139,7 +148,7 @@ class DetectionMetric:
         Raises ConfigError for a class out of range.
         """
         for name, ids in (("found", found.class_ids), ("true", classes)):
-            if len(ids) and not (0 <= int(ids.min()) and int(ids.max()) < self.classes):
+            if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= self.classes):
                 raise ConfigError(
                     f"{name} classes {np.unique(ids).tolist()}: ids go from 0 to {self.classes - 1}"
                 )
@@ -149,7 +158,7 @@ class DetectionMetric:
                 continue
             order = np.argsort(-found.scores[mine], kind="mergesort")[: self.max_detections]
             record.scores.append(found.scores[mine][order])
-            record.overlaps.append(_iou(found.boxes[mine][order], boxes[wanted]))
+            record.overlaps.append(pairwise_iou(found.boxes[mine][order], boxes[wanted]))
             record.difficult.append(np.asarray(difficult[wanted], bool))
 
     def objects(self) -> NDArray[np.int64]:

@@ -27,20 +27,20 @@ def confusion_matrix(
     rows = truth[counted].astype(np.int64)
     columns = predicted[counted].astype(np.int64)
     for name, values in (("true", rows), ("predicted", columns)):
-        if values.size and not (0 <= values.min() and values.max() < labels):
-            raise ConfigError(
-                f"{name} mask holds label {values.max() if values.max() >= labels else values.min()}"
-                f": labels go from 0 to {labels - 1}"
-            )
+        wrong = values[(values < 0) | (values >= labels)]
+        if wrong.size:
+            raise ConfigError(f"{name} mask holds label {wrong[0]}: labels end at {labels - 1}")
     counts = np.bincount(rows * labels + columns, minlength=labels * labels)
     return counts.reshape(labels, labels).astype(np.int64)
 
 
 def iou_per_label(confusion: NDArray[np.int64]) -> Float64Array:
-    """Return float64 (labels,) intersection over union; NaN for labels neither true nor predicted."""
+    """Return float64 (labels,) intersection over union; NaN for labels that never occur."""
     inner = np.diag(confusion).astype(np.float64)
     outer = confusion.sum(0) + confusion.sum(1) - np.diag(confusion)
-    return np.divide(inner, outer, out=np.full(len(inner), np.nan), where=outer > 0)
+    unknown = np.full(len(inner), np.nan)
+    values: Float64Array = np.divide(inner, outer, out=unknown, where=outer > 0)
+    return values
 
 
 def mean_iou(confusion: NDArray[np.int64]) -> float:

@@ -13,8 +13,8 @@ __all__ = ["Fcn", "FcnHead"]
 class FcnHead(nn.Module):
     """Class scores from a trunk's taps: coarse maps are enlarged and joined with finer ones.
 
-    As in FCN-8s the joins are sums after a 1x1 convolution, but of `width` features instead of class
-    scores, followed by a separable convolution, and they go on to stride 4. Output: float32
+    As in FCN-8s the joins are sums after a 1x1 convolution, but of `width` features instead of
+    class scores, followed by a separable convolution, and they go on to stride 4. Output: float32
     (B, classes, H / 4, W / 4) logits.
     """
 

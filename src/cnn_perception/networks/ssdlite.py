@@ -93,9 +93,7 @@ class SsdLiteHead(nn.Module):
         for tap, convolution in zip(reversed(taps[1:]), reversed(self.laterals), strict=True):
             x = convolution(tap)
             fused.append(x + upsample_to(fused[-1], x) if fused else x)
-        features = [
-            block(x) for block, x in zip(self.smooth, reversed(fused), strict=True)
-        ]
+        features = [block(x) for block, x in zip(self.smooth, reversed(fused), strict=True)]
         for block in self.above:
             features.append(block(features[-1]))
         answers = [head(x) for head, x in zip(self.heads, features, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -61,9 +62,9 @@ def warp(image: LabelledImage, matrix: Float64Array, least_visible: float) -> La
     side falls below 4 pixels, become difficult. What lies outside the source is unlabelled grey.
     """
     height, width = image.color.shape[:2]
-    if np.array_equal(matrix, [[1, 0, 0], [0, 1, 0]]):
-        color, mask = image.color, image.mask
-    else:
+    color: NDArray[Any] = image.color
+    mask: NDArray[Any] = image.mask
+    if not np.array_equal(matrix, [[1, 0, 0], [0, 1, 0]]):
         # OpenCV's coordinates are pixel centres, ours are pixel edges.
         centers = matrix.copy()
         centers[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
@@ -108,7 +109,9 @@ def _warp_boxes(
     return clipped.astype(np.float32), kept, hard
 
 
-def vary_colors(color: UInt8Array, config: AugmentationConfig, rng: np.random.Generator) -> UInt8Array:
+def vary_colors(
+    color: UInt8Array, config: AugmentationConfig, rng: np.random.Generator
+) -> UInt8Array:
     """Return RGB with random hue, saturation, brightness, contrast and colour cast."""
     result = color
     if rng.random() < 0.5 and (config.hue or config.saturation):
@@ -127,6 +130,6 @@ def vary_colors(color: UInt8Array, config: AugmentationConfig, rng: np.random.Ge
     gain = 1 + rng.uniform(-config.contrast, config.contrast)
     cast = gain * (1 + rng.uniform(-0.3, 0.3, 3) * config.contrast)
     shift = 255 * rng.uniform(-config.brightness, config.brightness)
-    table = (np.arange(256)[:, None] - 128) * cast + 128 + shift
-    table = np.clip(table, 0, 255).astype(np.uint8)[None]
+    curve = (np.arange(256)[:, None] - 128) * cast + 128 + shift
+    table = np.clip(curve, 0, 255).astype(np.uint8)[None]
     return np.asarray(cv2.LUT(result, table), np.uint8)

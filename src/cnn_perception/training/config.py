@@ -143,7 +143,7 @@ def parse_plan(tree: Any, source: str) -> TrainingPlan:
 
 
 def _boxes(section: Mapping[str, Any], network: NetworkConfig, source: str) -> DefaultBoxSpec:
-    """Return the default boxes; the maps follow from the input size and the strides 8, 16, 32 ..."""
+    """Return the default boxes; maps follow from the input size and the strides 8, 16, 32 ..."""
     if set(section) != {"scales", "aspect_ratios"}:
         raise ConfigError(
             f"{source}: default_boxes has {', '.join(map(str, section))}: give scales and "

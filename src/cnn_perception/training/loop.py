@@ -66,7 +66,9 @@ class Trainer:
     checkpoint to begin from instead of random weights.
     """
 
-    def __init__(self, plan: TrainingPlan, data: Path, out: Path, start: Path | None = None) -> None:
+    def __init__(
+        self, plan: TrainingPlan, data: Path, out: Path, start: Path | None = None
+    ) -> None:
         self.plan = plan
         self.data = data
         self.out = out
@@ -120,9 +122,7 @@ class Trainer:
         self.save()
         return self.evaluate()
 
-    def _train_step(
-        self, batch: Batch, minutes: float
-    ) -> tuple[tuple[float, float, float], float]:
+    def _train_step(self, batch: Batch, minutes: float) -> tuple[tuple[float, float, float], float]:
         """Learn from one batch; return class, offset and mask losses, and the group's minutes."""
         config = self.plan.optimisation
         with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):

@@ -70,5 +70,3 @@ def mask_loss(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> T
     present = truth.sum(axes) > 0
     dice = (2 * inner[present] + 1) / (sizes[present] + 1)
     return entropy + (1 - dice.mean())
-
-

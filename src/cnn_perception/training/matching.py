@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.detection.decode import encode_boxes, to_corners
+from cnn_perception.metrics.detection import pairwise_iou
 from cnn_perception.types import BoolArray, Float32Array
 
-__all__ = ["BACKGROUND", "IGNORED", "Matcher", "Targets", "pairwise_iou"]
+__all__ = ["BACKGROUND", "IGNORED", "Matcher", "Targets"]
 
 BACKGROUND = 0
 IGNORED = -1
@@ -21,35 +22,26 @@ IGNORED = -1
 class Targets:
     """What each default box should answer.
 
-    classes: int64 (A,), 0 background, 1 + class id, or `IGNORED`; deltas: float32 (A, 4), zero where
-    there is no object.
+    classes: int64 (A,), 0 background, 1 + class id, or `IGNORED`; deltas: float32 (A, 4), zero
+    where there is no object.
     """
 
     classes: NDArray[np.int64]
     deltas: Float32Array
 
 
-def pairwise_iou(first: Float32Array, second: Float32Array) -> Float32Array:
-    """Return float32 (N, M) intersection over union of (N, 4) and (M, 4) corner boxes."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    sides = np.clip(high - low, 0, None)
-    inner = sides[..., 0] * sides[..., 1]
-    areas = [(b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (first, second)]
-    outer = areas[0][:, None] + areas[1][None, :] - inner
-    return np.asarray(inner / np.maximum(outer, 1e-12), np.float32)
-
-
 class Matcher:
     """Assigns objects to default boxes.
 
     A default box takes the object it overlaps most, from `match_iou` on; besides, every object gets
-    the default box that it overlaps most. Boxes between `ignore_iou` and `match_iou`, and those that
-    overlap an object marked as ignored from `ignore_iou` on, take no part.
+    the default box that it overlaps most. Boxes between `ignore_iou` and `match_iou`, and those
+    that overlap an object marked as ignored from `ignore_iou` on, take no part.
     priors: float32 (A, 4) from `default_boxes`.
     """
 
-    def __init__(self, priors: Float32Array, match_iou: float = 0.5, ignore_iou: float = 0.4) -> None:
+    def __init__(
+        self, priors: Float32Array, match_iou: float = 0.5, ignore_iou: float = 0.4
+    ) -> None:
         self.priors = priors
         self.match_iou = match_iou
         self.ignore_iou = ignore_iou

@@ -53,9 +53,7 @@ class _RoomStream(IterableDataset[Batch]):
         plan = self.plan
         shards = ShardFolder(self.folder)
         if not len(shards):
-            raise ConfigError(
-                f"{self.folder} holds no train_*.npz: write some with cnn-perception simulate"
-            )
+            raise ConfigError(f"{self.folder} holds no train_*.npz: render some with --rooms")
         rng = np.random.default_rng([plan.optimisation.seed, self.rank])
         augmenter = Augmenter(plan.augmentation)
         optimisation = plan.optimisation
