@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import array
 import itertools
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytest.importorskip("rclpy", reason="rclpy is not installed: run 'make setup'")
+pytest.importorskip("rclpy", reason="no rclpy: install ROS 2, or run 'make setup'")
 
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from geometry_msgs.msg import Point
+from octomap_msgs.srv import BoundingBoxQuery, GetOctomap
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 INTERFACES = Path(__file__).resolve().parents[2] / "interfaces"
@@ -35,37 +31,6 @@ PUBLISHED_HASHES = {
     "vision_msgs/msg/LabelInfo": "RIHS01_3d37df4015cdf660",
 }
 NUMBERS = {"boolean": True, "int32": -7, "uint16": 300, "uint32": 9}
-
-
-class Connection:
-    """A node in a context of its own, and a bounded wait for something to happen."""
-
-    def __init__(self) -> None:
-        self.context = Context()
-        rclpy.init(context=self.context)
-        # Two runs at once, on one machine, must not hear each other.
-        namespace = f"interfaces_test_{os.getpid()}"
-        self.node = Node("interfaces_test", context=self.context, namespace=namespace)
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
-
-    def spin_until(self, done: Callable[[], bool], timeout: float = 20.0) -> None:
-        deadline = time.monotonic() + timeout
-        while not done():
-            assert time.monotonic() < deadline, f"nothing happened within {timeout} s"
-            self._executor.spin_once(timeout_sec=0.1)
-
-    def close(self) -> None:
-        self._executor.shutdown()
-        self.node.destroy_node()
-        self.context.shutdown()
-
-
-@pytest.fixture(scope="module")
-def connection() -> Iterator[Connection]:
-    connection = Connection()
-    yield connection
-    connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -119,57 +84,42 @@ def test_definition_has_the_hash_of_the_distributions(
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_message_travels_with_the_hash_of_its_definition(
-    connection: Connection, typestore: Any, name: str
+    stage: Any, typestore: Any, name: str
 ) -> None:
     package, _, message = name.split("/")
     sent = filled(f"{package}/{message}", itertools.count(1))
-    received: list[Any] = []
-    topic = name.replace("/", "_")
-    publisher = connection.node.create_publisher(type(sent), topic, 1)
-    subscription = connection.node.create_subscription(type(sent), topic, received.append, 1)
-    try:
-        connection.spin_until(lambda: publisher.get_subscription_count() == 1)
-        publisher.publish(sent)
-        connection.spin_until(lambda: bool(received))
-        endpoint = connection.node.get_publishers_info_by_topic(publisher.topic_name)[0]
-    finally:
-        connection.node.destroy_subscription(subscription)
-        connection.node.destroy_publisher(publisher)
+    received = stage.hear(type(sent), "anything")
+    publisher = stage.speak(type(sent), "anything")
+    publisher.publish(sent)
+    stage.until(lambda: received)
     assert received == [sent]
+
+    endpoint = stage.probe.get_publishers_info_by_topic(publisher.topic_name)[0]
     if not hasattr(endpoint, "topic_type_hash"):
         pytest.skip("this ROS distribution has no type hashes")
     hash_value = bytes(endpoint.topic_type_hash.value).hex()
     assert f"RIHS01_{hash_value}" == typestore.hash_rihs01(name)
 
 
-def test_services_answer(connection: Connection) -> None:
-    services = pytest.importorskip("octomap_msgs.srv")
-    from geometry_msgs.msg import Point
-
+def test_map_service_answers(stage: Any) -> None:
     octomap = filled("octomap_msgs/Octomap", itertools.count(1))
-    boxes: list[tuple[Point, Point]] = []
 
-    def give_map(_request: Any, response: Any) -> Any:
+    def answer(_request: Any, response: Any) -> Any:
         response.map = octomap
         return response
 
-    def clear_box(request: Any, response: Any) -> Any:
+    stage.probe.create_service(GetOctomap, "octomap", answer)
+    assert stage.call(GetOctomap, "octomap", GetOctomap.Request()).map == octomap
+
+
+def test_box_service_gets_its_corners(stage: Any) -> None:
+    boxes: list[tuple[Point, Point]] = []
+
+    def note(request: Any, response: Any) -> Any:
         boxes.append((request.min, request.max))
         return response
 
-    node = connection.node
-    node.create_service(services.GetOctomap, "octomap", give_map)
-    node.create_service(services.BoundingBoxQuery, "clear", clear_box)
-    map_client = node.create_client(services.GetOctomap, "octomap")
-    box_client = node.create_client(services.BoundingBoxQuery, "clear")
-    connection.spin_until(lambda: map_client.service_is_ready() and box_client.service_is_ready())
-
-    corners = Point(x=-1.0, y=-2.0, z=-3.0), Point(x=1.0, y=2.0, z=3.0)
-    answer = map_client.call_async(services.GetOctomap.Request())
-    cleared = box_client.call_async(
-        services.BoundingBoxQuery.Request(min=corners[0], max=corners[1])
-    )
-    connection.spin_until(lambda: answer.done() and cleared.done())
-
-    assert answer.result().map == octomap
-    assert boxes == [corners]
+    stage.probe.create_service(BoundingBoxQuery, "clear", note)
+    low, high = Point(x=-1.0, y=-2.0, z=-3.0), Point(x=1.0, y=2.0, z=3.0)
+    stage.call(BoundingBoxQuery, "clear", BoundingBoxQuery.Request(min=low, max=high))
+    assert boxes == [(low, high)]

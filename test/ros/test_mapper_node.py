@@ -64,6 +64,11 @@ def camera_info(seconds: float = 0.0, width: int = WIDTH, height: int = HEIGHT) 
     return message
 
 
+def _geometry() -> dict[str, Any]:
+    message = camera_info()
+    return {"width": message.width, "height": message.height, "k": message.k}
+
+
 class Robot:
     """Publishers of everything a mapper needs."""
 
@@ -235,6 +240,15 @@ def test_bad_depth_never_enters_the_map(stage, depth, info, reason) -> None:
     robot.info.publish(camera_info(1.5))
     robot.depth.publish(wall(2.0))
     assert stage.settled(node, 2).processed == 1
+
+
+def test_the_camera_info_of_another_camera_is_not_used(stage) -> None:
+    node = mapper(stage)
+    robot = Robot(stage, node)
+    robot.stand()
+    robot.info.publish(CameraInfo(header=header(1.0, "other_camera"), **_geometry()))
+    robot.depth.publish(wall(1.0))
+    assert stage.settled(node, 1).dropped == {"frame_mismatch": 1}
 
 
 def test_three_loops_of_a_recording_give_equal_counts(stage) -> None:

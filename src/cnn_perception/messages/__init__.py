@@ -12,14 +12,21 @@ DROP_REASONS: dict[str, str] = {
     "corrupt_image": "compressed data do not decode",
     "duplicate_stamp": "a second message of the same topic and stamp replaced it",
     "empty_image": "the image has no pixels",
+    "frame_mismatch": "an image and its camera_info are of different frames",
     "image_too_large": "compressed data claim more pixels than a camera has",
+    "internal_error": "a defect of this package; the log has the traceback",
     "late": "the message is older than a pair that was already processed",
     "missing_fields": "a point cloud lacks x, y or z, or has them in an unusable type",
+    "no_match": "no camera_info came, or no depth near the image's stamp",
+    "no_transform": "the transform at the stamp did not come in time, or never can",
     "odd_size": "the encoding cannot have this width or height",
+    "size_mismatch": "an image and its camera_info, or its mask, differ in size",
+    "stopped": "the node was deactivated before the message's turn came",
+    "superseded": "a newer message came before this one's turn",
     "time_went_back": "the message waited for a partner when time jumped back",
     "truncated_data": "there are fewer bytes than the message's own fields say",
     "unknown_encoding": "the encoding or format cannot be used for this input",
     "unpaired": "no message with a matching stamp came on the other topic",
     "wrong_step": "a row or point step is shorter than its content",
 }
-"""Every reason of a MessageError and of a drop by `stamps.StampedSynchroniser`: its meaning."""
+"""Every reason of a MessageError, and every other under which a message is counted as dropped."""

@@ -108,7 +108,14 @@ class MapperNode(PerceptionNode):
         else:
             depth = decode_depth(message)
             timeout_s = self.config(MapperNodeConfig).transform_timeout
-            intrinsics = decode_camera_info(self._camera.near(None, 0.0, timeout_s))
+            camera = self._camera.near(None, 0.0, timeout_s)
+            if camera.header.frame_id not in ("", message.header.frame_id):
+                raise MessageError(
+                    "frame_mismatch",
+                    f"the depth image is of {message.header.frame_id}, its camera_info of "
+                    f"{camera.header.frame_id}: give each camera topics of its own",
+                )
+            intrinsics = decode_camera_info(camera)
             pose = self._pose(message.header)
             start = time.monotonic()
             self._mapper.integrate_depth(depth, intrinsics, pose)

@@ -64,20 +64,24 @@ class Recorder:
         self._node = Node(
             "bag_recorder", context=context, start_parameter_services=False, enable_rosout=False
         )
-        for topic in topics:
-            writer.add_topic(topic.name, topic.msgtype, latched=topic.latched)
-            self._node.create_subscription(
-                message_class(topic.msgtype),
-                topic.name,
-                lambda data, topic=topic: self._record(topic, data),
-                _requested(topic),
-                raw=True,
-            )
+        self.record(topics)
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._note, _DEPTH)
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name="recorder", daemon=True)
         self._thread.start()
+
+    def record(self, topics: Sequence[RecordedTopic]) -> None:
+        """Record these topics too, from now on."""
+        for topic in topics:
+            self._writer.add_topic(topic.name, topic.msgtype, latched=topic.latched)
+            self._node.create_subscription(
+                message_class(topic.msgtype),
+                topic.name,
+                lambda data, topic=topic: self._write(topic, data),
+                _requested(topic),
+                raw=True,
+            )
 
     @property
     def counts(self) -> dict[str, int]:
@@ -145,7 +149,7 @@ class Recorder:
             # A full disk, say: the main thread hears of it at its next wait.
             self._failure = error
 
-    def _record(self, topic: RecordedTopic, data: bytes) -> None:
+    def _write(self, topic: RecordedTopic, data: bytes) -> None:
         self._writer.write_raw(topic.name, topic.msgtype, data, time.time_ns())
         with self._changed:
             self._counts[topic.name] += 1
