@@ -1,0 +1,234 @@
+"""Detector, segmenter, explainer and mapper on one camera, each of them optional.
+
+    ros2 launch cnn_perception perception.launch.py image:=/camera/color/image_raw \
+        depth:=/camera/aligned_depth_to_color/image_raw rviz:=true
+
+``ros2 launch cnn_perception perception.launch.py --show-args`` lists the arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration, PythonExpression
+from launch_ros.actions import Node
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
+
+PACKAGE = "cnn_perception"
+NODES = ("detector", "segmenter", "explainer", "mapper")
+BOOLEANS = ("true", "false")
+DEPTH = LaunchConfiguration("depth")
+
+ARGUMENTS = (
+    DeclareLaunchArgument("image", default_value="image", description="Topic of colour images."),
+    DeclareLaunchArgument(
+        "depth",
+        default_value="",
+        description="Topic of depth images, registered to the colour images; empty: none.",
+    ),
+    DeclareLaunchArgument(
+        "camera_info",
+        default_value=PythonExpression(
+            ["'", DEPTH, "'[:'", DEPTH, "'.rfind('/') + 1] + 'camera_info'"]
+        ),
+        description="Topic of the depth camera's calibration; by default beside the depth topic.",
+    ),
+    DeclareLaunchArgument(
+        "cloud", default_value="", description="Topic of point clouds to map instead of depth."
+    ),
+    DeclareLaunchArgument(
+        "image_transport",
+        default_value="raw",
+        choices=["raw", "compressed"],
+        description="Subscribe to raw images, or to <topic>/compressed, <topic>/compressedDepth.",
+    ),
+    DeclareLaunchArgument(
+        "nodes",
+        default_value=" ".join(NODES),
+        description="Which nodes to run. The mapper runs only where there is depth or a cloud.",
+    ),
+    DeclareLaunchArgument(
+        "single_process",
+        default_value="false",
+        choices=BOOLEANS,
+        description="Run the nodes in one process: less memory and no copies, but one GIL.",
+    ),
+    DeclareLaunchArgument(
+        "namespace", default_value="", description="Namespace of the nodes and their outputs."
+    ),
+    DeclareLaunchArgument(
+        "detector_model",
+        default_value="",
+        description="Bundle of the detector; empty: as in params.",
+    ),
+    DeclareLaunchArgument(
+        "segmenter_model",
+        default_value="",
+        description="Bundle of the segmenter; empty: as in params.",
+    ),
+    DeclareLaunchArgument(
+        "explainer_model",
+        default_value="",
+        description="Bundle of the explainer; empty: the detector's, or as in params.",
+    ),
+    DeclareLaunchArgument(
+        "boxes_3d",
+        default_value="true",
+        choices=BOOLEANS,
+        description="Give detections 3D boxes where there is depth.",
+    ),
+    DeclareLaunchArgument(
+        "map_frame", default_value="", description="Fixed frame of the map; empty: as in params."
+    ),
+    DeclareLaunchArgument(
+        "resolution",
+        default_value="",
+        description="Smallest cell of the map, metres; empty: as in params.",
+    ),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value="",
+        description="Parameter file that is read after the package's own and overrides them.",
+    ),
+    DeclareLaunchArgument(
+        "autostart",
+        default_value="true",
+        choices=BOOLEANS,
+        description="Configure and activate the nodes; false leaves that to a lifecycle manager.",
+    ),
+    DeclareLaunchArgument(
+        "use_sim_time",
+        default_value="false",
+        choices=BOOLEANS,
+        description="Take the time from /clock.",
+    ),
+    DeclareLaunchArgument(
+        "rviz", default_value="false", choices=BOOLEANS, description="Show everything in RViz."
+    ),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="Least severity that the nodes log.",
+    ),
+)
+
+
+def large_image_profile() -> list[SetEnvironmentVariable]:
+    """Let Fast DDS carry raw images between processes, unless the user has set it up already."""
+    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+    if any(os.environ.get(name) for name in (*names, "FASTDDS_BUILTIN_TRANSPORTS")):
+        return []
+    # Fast DDS 3 renamed the variable; distributions up to jazzy have Fast DDS 2.
+    has_fast_dds_2 = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
+    name = names[1] if has_fast_dds_2 else names[0]
+    profile = Path(get_package_share_directory(PACKAGE), "config", "fastdds_large_images.xml")
+    return [SetEnvironmentVariable(name, str(profile))]
+
+
+def chosen_nodes(value: dict[str, str]) -> list[str]:
+    """Return the nodes to run, in order; raises ValueError for a name that is none."""
+    names = value["nodes"].replace(",", " ").split()
+    unknown = sorted(set(names) - set(NODES))
+    if unknown:
+        raise ValueError(f"nodes:={value['nodes']}: {unknown[0]} is none of {', '.join(NODES)}")
+    has_map_input = bool(value["depth"] or value["cloud"])
+    return [name for name in NODES if name in names and (name != "mapper" or has_map_input)]
+
+
+def overrides(name: str, value: dict[str, str]) -> dict[str, bool | float | str]:
+    """Return the parameters of a node that the arguments decide.
+
+    A process with all nodes holds those that were not chosen too: they stay unconfigured.
+    """
+    parameters: dict[str, bool | float | str] = {
+        "autostart": value["autostart"] == "true" and name in chosen_nodes(value),
+        "image_transport": value["image_transport"],
+        "use_sim_time": value["use_sim_time"] == "true",
+    }
+    model = value.get(f"{name}_model") or (value["detector_model"] if name == "explainer" else "")
+    if model:
+        parameters["model"] = model
+    if name == "detector":
+        parameters["use_depth"] = bool(value["depth"]) and value["boxes_3d"] == "true"
+    if name == "mapper":
+        parameters["source"] = "cloud" if value["cloud"] else "depth"
+        if value["map_frame"]:
+            parameters["frame_id"] = value["map_frame"]
+        if value["resolution"]:
+            parameters["resolution"] = float(value["resolution"])
+    return parameters
+
+
+def remappings(value: dict[str, str]) -> list[tuple[str, str]]:
+    """Return the topics of the camera by the names that the nodes use."""
+    topics = [("image", value["image"])]
+    if value["depth"]:
+        topics.append(("depth/image", value["depth"]))
+        topics.append(("depth/camera_info", value["camera_info"]))
+    if value["cloud"]:
+        topics.append(("cloud_in", value["cloud"]))
+    return [(inside, outside) for inside, outside in topics if inside != outside]
+
+
+def parameter_files(names: Sequence[str], value: dict[str, str], namespace: str) -> list[str]:
+    """Return the files for these nodes: the package's, the user's, then what the arguments say.
+
+    The last is written here and names each node in full, which wins over wildcards in the others.
+    """
+    config = Path(get_package_share_directory(PACKAGE), "config")
+    files = [str(config / f"{name}.yaml") for name in names]
+    if value["params_file"]:
+        files.append(value["params_file"])
+    content = {
+        prefix_namespace(namespace, name): {"ros__parameters": overrides(name, value)}
+        for name in names
+    }
+    with tempfile.NamedTemporaryFile("w", prefix="launch_params_", delete=False) as file:
+        yaml.safe_dump(content, file)
+    return [*files, file.name]
+
+
+def perception(context: LaunchContext) -> list[Node]:
+    """Return one process with all nodes, or one for each."""
+    value = {argument.name: context.launch_configurations[argument.name] for argument in ARGUMENTS}
+    pushed = context.launch_configurations.get("ros_namespace")
+    namespace = make_namespace_absolute(prefix_namespace(pushed, value["namespace"])) or "/"
+    processes = {name: (name,) for name in chosen_nodes(value)}
+    if value["single_process"] == "true":
+        processes = {"perception": NODES}
+    return [
+        Node(
+            package=PACKAGE,
+            executable=executable,
+            namespace=value["namespace"],
+            parameters=parameter_files(members, value, namespace),
+            remappings=remappings(value),
+            ros_arguments=["--log-level", value["log_level"]],
+            output="screen",
+        )
+        for executable, members in processes.items()
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments and describe the processes."""
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=LaunchConfiguration("namespace"),
+        arguments=["-d", str(Path(get_package_share_directory(PACKAGE), "config/perception.rviz"))],
+        parameters=[{"use_sim_time": LaunchConfiguration("use_sim_time")}],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    return LaunchDescription(
+        [*ARGUMENTS, *large_image_profile(), OpaqueFunction(function=perception), rviz]
+    )

@@ -1,0 +1,99 @@
+"""A bag through the real nodes, on the bag's own time.
+
+    ros2 launch cnn_perception replay.launch.py bag:=kitchen.mcap image:=/camera/color/image_raw \
+        depth:=/camera/aligned_depth_to_color/image_raw rviz:=true
+
+It takes every argument of perception.launch.py; use_sim_time is set. Playing begins when the nodes
+listen. They stay up afterwards, so that the map can be looked at, unless shutdown_at_end:=true.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+    Shutdown,
+)
+from launch.event_handlers import OnProcessExit
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.substitutions import ExecutableInPackage
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
+
+PACKAGE = "cnn_perception"
+LAUNCH = Path(get_package_share_directory(PACKAGE), "launch")
+
+ARGUMENTS = (
+    DeclareLaunchArgument("bag", description="rosbag2 folder, .mcap or .db3 file."),
+    DeclareLaunchArgument("rate", default_value="1.0", description="Recorded seconds per second."),
+    DeclareLaunchArgument(
+        "loop", default_value="1", description="How often to play it; 0 plays without end."
+    ),
+    DeclareLaunchArgument(
+        "topics",
+        default_value="",
+        description="Recorded topics to play; empty: those that the nodes listen to.",
+    ),
+    DeclareLaunchArgument(
+        "wait_for_subscribers",
+        default_value="30.0",
+        description="Most seconds to wait until each of these topics has a subscriber.",
+    ),
+    DeclareLaunchArgument(
+        "shutdown_at_end",
+        default_value="false",
+        choices=["true", "false"],
+        description="End everything when the bag has been played.",
+    ),
+)
+
+
+def recorded_topics(value: dict[str, str]) -> list[str]:
+    """Return the topics to play: those that were asked for, else what the nodes will listen to."""
+    if value["topics"]:
+        return value["topics"].replace(",", " ").split()
+    compressed = value["image_transport"] == "compressed"
+    topics = [f"{value['image']}/compressed" if compressed else value["image"]]
+    if depth := value["depth"]:
+        # The included description has given camera_info its default.
+        topics += [f"{depth}/compressedDepth" if compressed else depth, value["camera_info"]]
+    if value["cloud"]:
+        topics.append(value["cloud"])
+    if value["depth"] or value["cloud"]:
+        topics += ["/tf", "/tf_static"]
+    namespace = make_namespace_absolute(value["namespace"]) or "/"
+    return [prefix_namespace(namespace, topic) for topic in topics]
+
+
+def player(context: LaunchContext) -> list[ExecuteProcess | RegisterEventHandler]:
+    """Return the process that plays the bag, and what happens when it has ended."""
+    value = context.launch_configurations
+    process = ExecuteProcess(
+        cmd=[
+            ExecutableInPackage(package=PACKAGE, executable="cnn-perception"),
+            *("play", value["bag"], "--clock", "--rate", value["rate"], "--loop", value["loop"]),
+            *("--wait-for-subscribers", value["wait_for_subscribers"]),
+            *(part for topic in recorded_topics(value) for part in ("--topics", topic)),
+        ],
+        name="player",
+        output="screen",
+    )
+    if value["shutdown_at_end"] == "false":
+        return [process]
+    end = OnProcessExit(target_action=process, on_exit=[Shutdown(reason="the bag has been played")])
+    return [RegisterEventHandler(end), process]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Include perception.launch.py on simulated time, and play to it."""
+    perception = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(LAUNCH / "perception.launch.py")),
+        launch_arguments={"use_sim_time": "true"}.items(),
+    )
+    return LaunchDescription([*ARGUMENTS, perception, OpaqueFunction(function=player)])
