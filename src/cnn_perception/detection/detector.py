@@ -72,9 +72,13 @@ class Detector:
     def config(self, config: DetectorConfig) -> None:
         model = self.bundle.thresholds
         score, iou = config.score_threshold, config.iou_threshold
-        self._score_threshold = model.score if score < 0 else float(score)
-        self._iou_threshold = model.iou if iou < 0 else float(iou)
         self._config = config
+        # One assignment: a picture on another thread sees the old thresholds or the new, no mix.
+        self._limits = (
+            model.score if score < 0 else float(score),
+            model.iou if iou < 0 else float(iou),
+            config.max_detections,
+        )
 
     def detect(self, rgb: UInt8Array) -> Detections:
         """Return the objects in an RGB uint8 (H, W, 3) picture, best first, boxes in its pixels."""
@@ -91,13 +95,12 @@ class Detector:
         """Return what the thresholds leave of the network's answer."""
         tensors = self.bundle.output.tensors
         by_role = {role: raw.tensors[name][0] for role, name in tensors.items()}
-        found = self._decode(by_role, self._score_threshold)
+        score_threshold, iou_threshold, most = self._limits
+        found = self._decode(by_role, score_threshold)
         boxes = raw.placement.boxes_to_source(found.boxes * self._size)
         # What lies in the bars around a letterboxed picture is nothing once clipped to it.
         inside = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
         boxes, scores, class_ids = boxes[inside], found.scores[inside], found.class_ids[inside]
-        kept = batched_nms(
-            boxes, scores, class_ids, self._iou_threshold, self._config.max_detections
-        )
+        kept = batched_nms(boxes, scores, class_ids, iou_threshold, most)
         anchors = None if found.anchors is None else found.anchors[inside][kept]
         return Detections(boxes[kept], scores[kept], class_ids[kept], anchors)

@@ -101,14 +101,15 @@ class Explainer:
         target = self.labels.index(name) if name else None
         threshold = config.score_threshold
         score = self.bundle.thresholds.score if threshold < 0 else float(threshold)
-        self._config, self._target, self._score_threshold = config, target, score
+        self._config = config
+        self._wanted = (target, score)  # one assignment, as another thread may be reading
 
     def explain(self, rgb: UInt8Array) -> Explanation:
         """Return the heat map of the best answer for an RGB uint8 (H, W, 3) picture.
 
         When no answer reaches the score threshold, the map is zero and the class id None.
         """
-        answer, placement = self._subject.best(rgb, self._target, self._score_threshold)
+        answer, placement = self._subject.best(rgb, *self._wanted)
         if answer is None:
             return Explanation(np.zeros(rgb.shape[:2], np.float32), None, 0.0)
         cam = self._graphs[answer.level].run(answer.feeds)

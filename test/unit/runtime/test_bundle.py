@@ -14,6 +14,7 @@ import yaml
 from cnn_perception.errors import ModelError
 from cnn_perception.runtime.bundle import file_digest, load_bundle
 from cnn_perception.runtime.locate import list_bundles
+from cnn_perception.runtime.outputs import OUTPUT_FORMATS
 from models import LABELS, write_classifier_bundle, write_detector_bundle, write_segmenter_bundle
 
 Change = Callable[[dict[str, Any]], None]
@@ -84,6 +85,26 @@ def test_descriptions_may_span_lines(tmp_path: Path) -> None:
     (folder / "model.onnx").unlink()
     with pytest.raises(ModelError, match="get it from here or there and run"):
         load_bundle(folder)
+
+
+def test_the_documented_example_loads(repository: Path, tmp_path: Path) -> None:
+    text = (repository / "docs" / "models.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "model.yaml").write_text(example, encoding="utf-8")
+    with pytest.raises(ModelError, match=r"model\.onnx' does not exist"):
+        load_bundle(tmp_path)
+    (tmp_path / "model.yaml").write_text(re.sub("  sha256.*\n", "", example), encoding="utf-8")
+    (tmp_path / "model.onnx").touch()
+    assert load_bundle(tmp_path).labels == ("face",)
+
+
+def test_every_format_is_documented(repository: Path) -> None:
+    text = (repository / "docs" / "models.md").read_text(encoding="utf-8")
+    for name, form in OUTPUT_FORMATS.items():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+        assert form.task in row
+        for word in (*form.roles, *form.keys):
+            assert f"`{word}`" in row
 
 
 def test_sha256_is_optional(tmp_path: Path) -> None:
