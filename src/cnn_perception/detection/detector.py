@@ -61,7 +61,7 @@ class Detector:
     @property
     def score_threshold(self) -> float:
         """The lowest score in force: the configuration's, or else the model's own."""
-        return self._score_threshold
+        return self._limits[0]
 
     @property
     def config(self) -> DetectorConfig:
@@ -74,7 +74,7 @@ class Detector:
         score, iou = config.score_threshold, config.iou_threshold
         self._config = config
         # One assignment: a picture on another thread sees the old thresholds or the new, no mix.
-        self._limits = (
+        self._limits: tuple[float, float, int] = (
             model.score if score < 0 else float(score),
             model.iou if iou < 0 else float(iou),
             config.max_detections,

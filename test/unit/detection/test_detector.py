@@ -69,8 +69,10 @@ def test_equal_scores_keep_the_order_of_the_default_boxes(detector: Detector) ->
 def test_thresholds_are_live_and_default_to_the_models(detector: Detector) -> None:
     picture = paint({(0, 0): (200, 0, 0), (0, 4): (140, 0, 0)})
     detector.config = DetectorConfig(score_threshold=0.9)
+    assert detector.score_threshold == 0.9
     assert len(detector.detect(picture)) == 1
     detector.config = DetectorConfig()  # the model's 0.5
+    assert detector.score_threshold == 0.5
     assert len(detector.detect(picture)) == 2
     detector.config = DetectorConfig(max_detections=1)
     found = detector.detect(picture)
