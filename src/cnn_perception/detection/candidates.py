@@ -53,6 +53,9 @@ def decoder(bundle: ModelBundle) -> Decoder:
         return _BoxesScoresDecoder(output.background)
     if output.format == "fastestdet":
         return _decode_fastestdet
+    if output.format in ("yolo_v5", "yolo_v8"):
+        size = (bundle.input.width, bundle.input.height)
+        return _YoloDecoder(size, has_objectness=output.format == "yolo_v5")
     raise ModelError(
         f"{bundle.file}: a bundle for {bundle.task} cannot detect: give one for detection"
     )
@@ -99,6 +102,31 @@ class _BoxesScoresDecoder:
         return Candidates(tensors["boxes"][rows], chosen, class_ids, rows.astype(np.int32))
 
 
+class _YoloDecoder:
+    """One box per row: centre and size in pixels of the input, and the best of its classes.
+
+    With objectness (YOLOv5, v7) a row is cx, cy, w, h, objectness, classes, and the score is their
+    product; without (YOLOv8, v11) rows are columns, and the score is the class's.
+    """
+
+    def __init__(self, size: tuple[int, int], *, has_objectness: bool) -> None:
+        self._size = np.array(size * 2, np.float32)
+        self._has_objectness = has_objectness
+
+    def __call__(self, tensors: Tensors, threshold: float) -> Candidates:
+        predictions = tensors["predictions"]
+        if self._has_objectness:
+            predictions = predictions.T
+            class_scores = predictions[5:] * predictions[4]
+        else:
+            class_scores = predictions[4:]
+        scores = class_scores.max(axis=0)
+        keep = _best_above(scores, threshold)
+        class_ids = class_scores[:, keep].argmax(axis=0).astype(np.int32)
+        boxes = to_corners(predictions[:4, keep].T) / self._size
+        return Candidates(boxes, np.clip(scores[keep], 0, 1), class_ids, keep.astype(np.int32))
+
+
 def _decode_fastestdet(tensors: Tensors, threshold: float) -> Candidates:
     """One box per cell: objectness, box, class probabilities (dog-qiuqiu/FastestDet).
 
@@ -111,8 +139,7 @@ def _decode_fastestdet(tensors: Tensors, threshold: float) -> Candidates:
     best = class_scores.argmax(axis=0)
     strength = np.clip(class_scores.max(axis=0), 0.0, 1.0)
     scores = np.clip(cells[0].ravel(), 0.0, 1.0) ** 0.6 * strength**0.4
-    keep = np.flatnonzero(scores >= threshold)
-    keep = keep[np.sort(rank(scores[keep], _MOST_CANDIDATES))]
+    keep = _best_above(scores, threshold)
     x, y, width, height = cells[1:5].reshape(4, -1)[:, keep]
     centers = np.empty((len(keep), 4), np.float32)
     centers[:, 0] = (np.tanh(x) + keep % columns) / columns
@@ -122,6 +149,12 @@ def _decode_fastestdet(tensors: Tensors, threshold: float) -> Candidates:
     return Candidates(
         to_corners(centers), scores[keep].astype(np.float32), best[keep].astype(np.int32), None
     )
+
+
+def _best_above(scores: Float32Array, threshold: float) -> NDArray[np.int64]:
+    """Return the indices, in order, of the best scores that are at least the threshold."""
+    keep = np.flatnonzero(scores >= threshold)
+    return keep[np.sort(rank(scores[keep], _MOST_CANDIDATES))]
 
 
 def _above(

@@ -26,6 +26,8 @@ OUTPUT_FORMATS: Mapping[str, OutputFormat] = {
     ),
     "boxes_scores": OutputFormat("detection", ("scores", "boxes"), ("background",)),
     "fastestdet": OutputFormat("detection", ("cells",)),
+    "yolo_v5": OutputFormat("detection", ("predictions",)),
+    "yolo_v8": OutputFormat("detection", ("predictions",)),
     "mask_logits": OutputFormat("segmentation", ("mask_logits",)),
     "mask_index": OutputFormat("segmentation", ("mask_index",)),
     "class_logits": OutputFormat("classification", ("class_logits",)),

@@ -86,6 +86,28 @@ def test_boxes_scores_and_its_background(bundle: ModelBundle, background: int | 
     np.testing.assert_array_equal(found.boxes, boxes[found.anchors])
 
 
+@pytest.mark.parametrize("form", ["yolo_v5", "yolo_v8"])
+def test_yolo_row_by_row(bundle: ModelBundle, form: str) -> None:
+    rng = np.random.default_rng(6)
+    boxes = rng.uniform((0, 0, 1, 1), (128, 96, 60, 60), (40, 4))
+    objectness, classes = rng.random((40, 1)), rng.random((40, 3))
+    rows = np.hstack([boxes, objectness, classes] if form == "yolo_v5" else [boxes, classes])
+    tensor = (rows if form == "yolo_v5" else rows.T).astype(np.float32)
+    found = decoder(_with_output(bundle, OutputSpec(form, {})))({"predictions": tensor}, 0.4)
+    expected = []
+    for index, ((cx, cy, w, h), (obj,), scores) in enumerate(
+        zip(boxes, objectness, classes, strict=True)
+    ):
+        score = max(scores) * (obj if form == "yolo_v5" else 1.0)
+        if score >= 0.4:
+            box = ((cx - w / 2) / 128, (cy - h / 2) / 96, (cx + w / 2) / 128, (cy + h / 2) / 96)
+            expected.append((*box, score, int(np.argmax(scores)), index))
+    assert 5 < len(expected) < 40
+    assert found.anchors is not None
+    actual = np.column_stack([found.boxes, found.scores, found.class_ids, found.anchors])
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
 def test_fastestdet_cell_by_cell(bundle: ModelBundle) -> None:
     rng = np.random.default_rng(5)
     cells = np.concatenate(
