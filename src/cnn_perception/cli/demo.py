@@ -24,6 +24,10 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder for what the demonstration leaves.")] = Path(
         "out/demo"
     ),
+    model: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Another model for a node, as detector:=fastestdet; repeatable."),
+    ] = None,
 ) -> None:
     """Play a drive through detector, segmenter, explainer and mapper; check and show the results.
 
@@ -33,9 +37,11 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from cnn_perception.cli.play import parse_assignment
     from cnn_perception.demo.demonstration import default_bag, default_domain, demonstrate
 
     console = Console()
+    models = dict(parse_assignment(text, "model", "node:=model") for text in model or [])
     drive = bag if bag is not None else default_bag()
     domain = default_domain()
     console.print(f"playing {drive} on ROS_DOMAIN_ID={domain}", highlight=False, markup=False)
@@ -60,7 +66,7 @@ def command(
             bar.update(task, description=text, completed=done, total=total if total > 1 else None)
 
         try:
-            outcome = demonstrate(drive, out, progress, domain=domain)
+            outcome = demonstrate(drive, out, progress, domain=domain, models=models)
         except KeyboardInterrupt:
             console.print("stopped")
             raise typer.Exit(130) from None

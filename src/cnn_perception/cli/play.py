@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cnn_perception.replay.bag import BagReader
     from cnn_perception.replay.timeline import PlayOptions, TimelineEvent
 
-__all__ = ["command"]
+__all__ = ["command", "parse_assignment"]
 
 
 def command(
@@ -52,7 +52,7 @@ def command(
         topics=frozenset(topics) if topics else None,
         clock_hz=clock_hz if clock else None,
     )
-    remaps = dict(_parsed(text) for text in remap or [])
+    remaps = dict(parse_assignment(text, "remap", "/from:=/to") for text in remap or [])
     with BagReader(bag) as reader, _termination_as_interrupt():
         try:
             _play(reader, options, remaps, wait_for_subscribers)
@@ -93,10 +93,11 @@ def _play(reader: BagReader, options: PlayOptions, remaps: dict[str, str], wait_
     console.print(f"at most {summary.latest_s * 1e3:.1f} ms behind the schedule", highlight=False)
 
 
-def _parsed(text: str) -> tuple[str, str]:
+def parse_assignment(text: str, option: str, form: str) -> tuple[str, str]:
+    """Return the two sides of ``before:=after``; raises ConfigError for another form."""
     before, separator, after = text.partition(":=")
     if not (separator and before and after):
-        raise ConfigError(f"remap {text!r} is not of the form /from:=/to")
+        raise ConfigError(f"--{option} {text!r} is not of the form {form}")
     return before, after
 
 

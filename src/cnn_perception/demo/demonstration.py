@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from cnn_perception.demo.outcome import DemoOutcome
 from cnn_perception.demo.page import Latencies, render_page
@@ -18,6 +21,9 @@ from cnn_perception.demo.pictures import (
 from cnn_perception.demo.session import DemoRun, Progress, run_nodes
 from cnn_perception.errors import PerceptionError
 from cnn_perception.replay.bag import BagReader
+from cnn_perception.replay.depth_scans import BagScans
+from cnn_perception.replay.streams import CameraStreams
+from cnn_perception.types import Float32Array
 
 __all__ = ["default_bag", "default_domain", "demonstrate"]
 
@@ -61,20 +67,28 @@ def default_bag() -> Path:
     )
 
 
-def demonstrate(bag: Path, out: Path, progress: Progress, *, domain: int) -> DemoOutcome:
+def demonstrate(
+    bag: Path,
+    out: Path,
+    progress: Progress,
+    *,
+    domain: int,
+    models: Mapping[str, str] | None = None,
+) -> DemoOutcome:
     """Play a bag through the four nodes; leave bag, pictures, map, report and summary in `out`.
 
-    Raises PerceptionError when there is nothing to show: no usable bag, a node that does not start.
+    domain: ROS_DOMAIN_ID to use; models: bundles by node name, instead of the default ones. Raises
+    PerceptionError when there is nothing to show: no usable bag, a node that does not start.
     """
     _clear(out)
-    run = run_nodes(bag, out, progress, domain=domain)
+    run = run_nodes(bag, out, progress, domain=domain, models=models or {})
     progress("drawing", 0, 1)
     results = out / "results"
     moments = choose_moments(bag, run.streams.color, results, _MOMENTS)
-    maps = map_pictures(out / "map.bt")
-    write_pictures(out, moments, maps)
     with BagReader(bag) as drive:
         seconds = drive.duration_ns / 1e9
+        maps = map_pictures(out / "map.bt", _camera_path(drive, run.streams))
+    write_pictures(out, moments, maps)
     page = render_page(
         f"{bag.name}: detections, masks, explanations, a map",
         run.outcome,
@@ -98,6 +112,13 @@ def _clear(out: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _camera_path(drive: BagReader, streams: CameraStreams) -> Float32Array:
+    """Return where the camera was at each depth image, float32 (N, 3), map frame."""
+    scans = BagScans(drive, streams.depth, streams.camera_info, "map")
+    places = [scan.map_from_sensor.translation for scan in scans]
+    return np.array(places, np.float32).reshape(-1, 3)
 
 
 def _latencies(run: DemoRun, results: Path) -> Latencies:

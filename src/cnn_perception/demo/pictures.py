@@ -17,7 +17,7 @@ from cnn_perception.mapping.views import render_isometric, render_top
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.replay.bag import BagReader
-from cnn_perception.types import UInt8Array
+from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = [
     "Moment",
@@ -106,11 +106,18 @@ def contact_sheet(moments: Sequence[Moment]) -> UInt8Array:
     return sheet
 
 
-def map_pictures(map_file: Path) -> dict[str, UInt8Array]:
-    """Return pictures of a .bt or .ot file: ``isometric`` and ``top``. Raises MapError."""
+def map_pictures(map_file: Path, camera_path: Float32Array) -> dict[str, UInt8Array]:
+    """Return pictures of a .bt or .ot file: ``isometric`` and ``top``. Raises MapError.
+
+    camera_path: float32 (N, 3) metres, where the camera was.
+    """
     saved = decode_file(map_file.read_bytes())
-    cells = saved.leaves.select(saved.leaves.occupied).cells(saved.resolution)
-    return {"isometric": render_isometric(cells), "top": render_top(cells)}
+    occupied = saved.leaves.select(saved.leaves.occupied).cells(saved.resolution)
+    free = saved.leaves.select(~saved.leaves.occupied).cells(saved.resolution)
+    return {
+        "isometric": render_isometric(occupied, camera_path=camera_path),
+        "top": render_top(occupied, free, camera_path=camera_path),
+    }
 
 
 def write_pictures(out: Path, moments: Sequence[Moment], maps: Mapping[str, UInt8Array]) -> None:

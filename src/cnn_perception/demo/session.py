@@ -11,7 +11,7 @@ from pathlib import Path
 from cnn_perception.demo.outcome import DemoOutcome, NodeAccount
 from cnn_perception.demo.pictures import header_stamp_ns
 from cnn_perception.demo.processes import NodeProcess, NodeSpec, node_processes
-from cnn_perception.errors import BagError, PerceptionError
+from cnn_perception.errors import BagError, ConfigError, PerceptionError
 from cnn_perception.nodes.player import BagPlayer, open_player
 from cnn_perception.nodes.recorder import RecordedTopic, Recorder, open_recorder
 from cnn_perception.replay.bag import BagReader, BagWriter
@@ -19,7 +19,7 @@ from cnn_perception.replay.streams import CameraStreams, camera_streams
 from cnn_perception.replay.timeline import PlayOptions, TimelineEvent
 from cnn_perception.resources import share_directory
 
-__all__ = ["OUTPUTS", "DemoRun", "Progress", "run_nodes"]
+__all__ = ["LATE_OUTPUTS", "OUTPUTS", "DemoRun", "Progress", "run_nodes"]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, and how much of how much of it is."""
@@ -44,14 +44,21 @@ OUTPUTS = (
     RecordedTopic("/explainer/explained", _DETECTIONS),
     RecordedTopic("/explainer/overlay", _IMAGE),
     RecordedTopic("/octomap_binary", _OCTOMAP, latched=True),
+    RecordedTopic("/projected_map", "nav_msgs/msg/OccupancyGrid", latched=True),
+)
+"""What the four nodes publish, recorded during the whole drive."""
+
+LATE_OUTPUTS = (
     RecordedTopic("/octomap_full", _OCTOMAP, latched=True),
     RecordedTopic("/occupied_cells_vis_array", _MARKERS, latched=True),
     RecordedTopic("/free_cells_vis_array", _MARKERS, latched=True),
     RecordedTopic("/octomap_point_cloud_centers", "sensor_msgs/msg/PointCloud2", latched=True),
-    RecordedTopic("/projected_map", "nav_msgs/msg/OccupancyGrid", latched=True),
 )
-"""Everything that the four nodes publish."""
+"""The whole map again, megabytes each: recorded at the end, as a late RViz would ask for them."""
 
+# A quarter of the depth pixels and one ray per cell: a laptop keeps up with ten images a second
+# beside three networks.
+_MAPPING = {"depth_stride": "2", "discretize": "true"}
 _TRANSFORMS = ("/tf", "/tf_static")
 _START_S = 30.0
 _DRAIN_S = 30.0
@@ -70,18 +77,21 @@ class DemoRun:
     sent_ns: Mapping[int, int]
 
 
-def run_nodes(bag_path: Path, out: Path, progress: Progress, *, domain: int) -> DemoRun:
+def run_nodes(
+    bag_path: Path, out: Path, progress: Progress, *, domain: int, models: Mapping[str, str]
+) -> DemoRun:
     """Play a bag through the four nodes and record what they publish.
 
-    Leaves in `out`: results (a bag), map.bt, logs. Raises PerceptionError when the bag cannot be
-    used or a node does not start; whatever goes wrong later is a fault of the outcome.
+    models: bundles by node name, where it is not the node's own default. Leaves in `out`: results
+    (a bag), map.bt, logs. Raises PerceptionError when the bag cannot be used or a node does not
+    start; whatever goes wrong later is a fault of the outcome.
     """
     logs = out / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     environment = _ros_environment(logs, domain)
     with BagReader(bag_path) as bag, _environment(environment):
         streams = camera_streams(bag)
-        specs = _node_specs(streams, out / "map.bt")
+        specs = _node_specs(streams, out / "map.bt", models)
         with (
             BagWriter(out / "results", overwrite=True) as writer,
             open_recorder(writer, OUTPUTS) as recorder,
@@ -205,6 +215,13 @@ class _Session:
 
         if not self._recorder.wait_until(settled, _DRAIN_S, self._check):
             self.faults.append(f"the nodes were still busy {_DRAIN_S:g} s after the last message")
+        self._recorder.record(LATE_OUTPUTS)
+        # What is still missing after that is named among the faults.
+        self._recorder.wait_until(
+            lambda: all(self._recorder.counts.get(topic.name) for topic in LATE_OUTPUTS),
+            _DRAIN_S,
+            self._check,
+        )
 
     def _save(self) -> list[str]:
         try:
@@ -226,15 +243,30 @@ class _Session:
         return all(now.get(name, 0) >= before.get(name, 0) + times for name in names)
 
 
-def _node_specs(streams: CameraStreams, map_file: Path) -> list[NodeSpec]:
+def _node_specs(
+    streams: CameraStreams, map_file: Path, models: Mapping[str, str]
+) -> list[NodeSpec]:
     transport = {"image_transport": "compressed" if streams.compressed else "raw"}
     image = {"image": streams.color_base}
     depth = {"depth/image": streams.depth_base, "depth/camera_info": streams.camera_info}
+    of_node = {
+        "detector": (image | depth, {"use_depth": "true"}),
+        "segmenter": (image, {}),
+        "explainer": (image, {}),
+        "mapper": (depth, {"save_path": str(map_file.absolute()), **_MAPPING}),
+    }
+    for name in models:
+        if name not in of_node or name == "mapper":
+            raise ConfigError(
+                f"no node {name!r} takes a model: choose detector, segmenter or explainer"
+            )
     return [
-        NodeSpec("detector", image | depth, transport | {"use_depth": "true"}),
-        NodeSpec("segmenter", image, transport),
-        NodeSpec("explainer", image, transport),
-        NodeSpec("mapper", depth, transport | {"save_path": str(map_file.absolute())}),
+        NodeSpec(
+            name,
+            remaps,
+            transport | parameters | ({"model": models[name]} if name in models else {}),
+        )
+        for name, (remaps, parameters) in of_node.items()
     ]
 
 
@@ -266,7 +298,11 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _missing(counts: Mapping[str, int]) -> list[str]:
-    return [f"nothing came on {topic.name}" for topic in OUTPUTS if not counts.get(topic.name)]
+    return [
+        f"nothing came on {topic.name}"
+        for topic in (*OUTPUTS, *LATE_OUTPUTS)
+        if not counts.get(topic.name)
+    ]
 
 
 def _unbalanced(accounts: Mapping[str, NodeAccount]) -> list[str]:

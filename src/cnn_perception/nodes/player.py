@@ -89,7 +89,7 @@ class BagPlayer:
                 message_class(topic.msgtype), renamed, _offered(topic)
             )
         self._clock = (
-            self._node.create_publisher(Clock, _CLOCK_TOPIC, 10)
+            self._node.create_publisher(Clock, _CLOCK_TOPIC, 100)
             if options.clock_hz is not None
             else None
         )
@@ -104,11 +104,18 @@ class BagPlayer:
         self._node.destroy_node()
 
     def lonely(self, expected: Mapping[str, int] | None = None) -> list[str]:
-        """Return the topics with fewer subscribers than `expected` (recorded name to number; 1)."""
+        """Return the topics with fewer subscribers than `expected` (recorded name to number).
+
+        Of a topic that is not in it one is expected; of the clock none.
+        """
+        wanted = dict.fromkeys(self._publishers, 1) | dict(expected or {})
+        publishers = dict(self._publishers)
+        if self._clock is not None:
+            publishers[_CLOCK_TOPIC] = self._clock
         return sorted(
             publisher.topic_name
-            for name, publisher in self._publishers.items()
-            if publisher.get_subscription_count() < (expected or {}).get(name, 1)
+            for name, publisher in publishers.items()
+            if publisher.get_subscription_count() < wanted.get(name, 0)
         )
 
     def wait_for_subscribers(self, timeout_s: float) -> None:
