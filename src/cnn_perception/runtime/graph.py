@@ -53,7 +53,7 @@ class Graph:
         chatter = io.StringIO()
         try:
             with contextlib.redirect_stdout(chatter):
-                self._session = onnxruntime.InferenceSession(file, options, providers=wanted)
+                self._session = onnxruntime.InferenceSession(str(file), options, providers=wanted)
         except Exception as error:  # ONNX Runtime's own exceptions share no base but Exception
             raise ModelError(f"ONNX Runtime cannot load {file}: {_one_line(error)}") from error
         self.file = file
