@@ -88,7 +88,7 @@ setup(
         "ros": ROS_WHEELS,
         "sim": ["mujoco>=3.1"],
         "train": ["torch", "torchvision", "onnx", "onnxscript", "pycocotools"],
-        "test": ["pytest", "hypothesis", "catkin_pkg", "mujoco>=3.1"],
+        "test": ["pytest", "hypothesis", "catkin_pkg", "mujoco>=3.1", "onnx", "pycocotools"],
         "dev": ["ruff", "mypy", "types-PyYAML"],
     },
     entry_points={
