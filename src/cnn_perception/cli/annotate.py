@@ -148,7 +148,7 @@ def _video(
 
 
 def _open_writer(target: Path, rate: float, size: tuple[int, int]) -> cv2.VideoWriter:
-    writer = cv2.VideoWriter(str(target), cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
+    writer = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
     if not writer.isOpened():
         raise ConfigError(f"{target} cannot be written: this OpenCV has no MPEG-4 encoder")
     return writer
