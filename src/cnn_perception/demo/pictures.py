@@ -168,7 +168,8 @@ def _maps_at(answers: BagReader, stamps: Sequence[int]) -> dict[int, UInt8Array]
             leaves = decode_binary(np.asarray(message.data).tobytes())
             occupied = leaves.select(leaves.occupied)
             if len(occupied):
-                pictures[stamp] = render_isometric(occupied.cells(message.resolution))
+                cells = occupied.cells(message.resolution)
+                pictures[stamp] = render_isometric(cells, width=640, height=480)
     return pictures
 
 

@@ -50,6 +50,11 @@ class NodeProcess:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Return the process number."""
+        return self._process.pid
+
     def check(self) -> None:
         """Raise PerceptionError when the process has ended, with the last lines of its log."""
         code = self._process.poll()

@@ -1,0 +1,73 @@
+"""The account of a demonstration is read from diagnostics and must balance."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cnn_perception.demo.outcome import DemoOutcome, NodeAccount
+from cnn_perception.errors import PerceptionError
+
+DIAGNOSTICS = {
+    "received": "12",
+    "processed": "9",
+    "dropped.superseded": "2",
+    "dropped.unknown_encoding": "1",
+    "in_flight": "0",
+    "latency_p50_ms": "4.5",
+    "latency_p95_ms": "9.25",
+    "latency_p99_ms": "12.0",
+    "compute_p50_ms": "3.5",
+    "model": "rooms_ssdlite",
+    "provider": "CPUExecutionProvider",
+}
+
+
+def test_diagnostics_are_read() -> None:
+    account = NodeAccount.from_diagnostics("detector", DIAGNOSTICS)
+    assert account.dropped == {"superseded": 2, "unknown_encoding": 1}
+    assert account.latency_ms == {"p50": 4.5, "p95": 9.25, "p99": 12.0}
+    assert account.compute_ms == {"p50": 3.5, "p95": None, "p99": None}
+    assert account.balanced
+
+
+def test_a_lost_frame_does_not_balance() -> None:
+    account = NodeAccount.from_diagnostics("detector", {**DIAGNOSTICS, "received": "13"})
+    assert not account.balanced
+
+
+@pytest.mark.parametrize(("key", "value"), [("received", "many"), ("processed", None)])
+def test_unreadable_diagnostics_are_an_error(key: str, value: str | None) -> None:
+    values = {**DIAGNOSTICS, key: value}
+    if value is None:
+        del values[key]
+    with pytest.raises(PerceptionError, match="diagnostics of detector cannot be read"):
+        NodeAccount.from_diagnostics("detector", values)
+
+
+def test_the_summary_is_json_with_the_promised_keys() -> None:
+    size = {"resolution": "0.05", "occupied": "10", "free": "20", "bytes": "3000"}
+    mapper = {**DIAGNOSTICS, **size, "provider": "octomap"}
+    outcome = DemoOutcome(
+        nodes={
+            "detector": NodeAccount.from_diagnostics("detector", DIAGNOSTICS),
+            "mapper": NodeAccount.from_diagnostics("mapper", mapper),
+        },
+        topics={"/b": 2, "/a": 1},
+        sent={"/image": 14, "/depth": 13},
+        main_input={"detector": "/image", "mapper": "/depth"},
+        faults=(),
+    )
+    assert (outcome.sent_to("detector"), outcome.sent_to("mapper")) == (14, 13)
+    summary = json.loads(json.dumps(outcome.summary()))
+    assert summary["nodes"]["detector"] == {
+        "received": 12,
+        "processed": 9,
+        "dropped": {"superseded": 2, "unknown_encoding": 1},
+        "latency_ms": {"p50": 4.5, "p95": 9.25, "p99": 12.0},
+        "provider": "CPUExecutionProvider",
+    }
+    assert summary["nodes"]["mapper"]["engine"] == "octomap"
+    assert list(summary["topics"]) == ["/a", "/b"]
+    assert summary["map"] == {"resolution": 0.05, "occupied": 10, "free": 20, "bytes": 3000}

@@ -1,0 +1,108 @@
+"""The report says what happened, and needs nothing but itself."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from cnn_perception.demo.outcome import DemoOutcome, NodeAccount
+from cnn_perception.demo.page import render_page
+from cnn_perception.demo.pictures import Moment, contact_sheet
+
+VOID = {"meta", "img", "br", "link", "line", "polyline"}
+
+
+class Checker(HTMLParser):
+    """Fails on unbalanced tags; collects texts and what the page would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loads += [str(value) for name, value in attrs if name in {"src", "href"}]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        return
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data.strip())
+
+
+def account(received: int, model: str = "rooms_ssdlite") -> NodeAccount:
+    return NodeAccount.from_diagnostics(
+        "detector",
+        {
+            "received": str(received),
+            "processed": str(received - 2),
+            "dropped.superseded": "2",
+            "latency_p50_ms": "4.5",
+            "model": model,
+            "provider": "CPUExecutionProvider",
+        },
+    )
+
+
+def page(faults: tuple[str, ...] = (), model: str = "rooms_ssdlite") -> Checker:
+    names = ("detector", "mapper")
+    outcome = DemoOutcome(
+        nodes={name: account(10, model) for name in names},
+        topics={"/detector/detections": 8},
+        sent={"/image": 11},
+        main_input=dict.fromkeys(names, "/image"),
+        faults=faults,
+    )
+    picture = np.full((24, 32, 3), 90, np.uint8)
+    moments = [Moment(5_000_000_000, {"camera": picture, "mask": picture})]
+    latencies = {"detector": [(0.0, 5.0), (0.1, 7.0), (0.2, 400.0)], "explainer": []}
+    checker = Checker()
+    checker.feed(render_page("a drive", outcome, moments, {"top": picture}, latencies, 1.5))
+    assert checker.open == []
+    return checker
+
+
+def test_the_page_is_complete_and_self_contained() -> None:
+    checker = page()
+    assert "every output came, every frame is accounted for" in checker.texts
+    assert "2 superseded" in checker.texts
+    assert "/detector/detections" in checker.texts
+    assert any("median 7.0" in text for text in checker.texts)
+    assert len(checker.loads) == 3
+    assert all(target.startswith("data:image/") for target in checker.loads)
+
+
+def test_faults_are_shown() -> None:
+    checker = page(faults=("nothing came on /tf",))
+    assert "1 fault(s)" in checker.texts
+    assert "nothing came on /tf" in checker.texts
+
+
+def test_names_are_text_not_markup() -> None:
+    checker = page(model="<script>alert(1)</script>")
+    assert any("<script>alert(1)</script>" in text for text in checker.texts)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_contact_sheet_has_a_row_for_each_moment(count: int) -> None:
+    colours = {"camera": 10, "detections": 120, "map so far": 240}
+    moments = [
+        Moment(index, {name: np.full((48, 64, 3), v, np.uint8) for name, v in colours.items()})
+        for index in range(count)
+    ]
+    moments[0] = Moment(0, {name: moments[0].pictures[name] for name in ("camera", "detections")})
+    sheet = contact_sheet(moments if count > 1 else [*moments, moments[0]])
+    rows = max(count, 2)
+    assert sheet.shape[1] == (3 if count > 1 else 2) * (64 + 6) + 6
+    for index in range(rows):
+        top = 28 + index * (48 + 6)
+        assert (sheet[top : top + 48, 6:70] == 10).all()
+        assert (sheet[top : top + 48, 76:140] == 120).all()
