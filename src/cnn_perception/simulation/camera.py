@@ -50,8 +50,8 @@ class Camera:
             self._context = mujoco.MjrContext(scene.model, mujoco.mjtFontScale.mjFONTSCALE_50)
         except Exception as error:
             raise PerceptionError(
-                f"no OpenGL to render with ({error}): install Mesa's libegl1 or libosmesa6 and set "
-                "MUJOCO_GL=egl or osmesa"
+                f"no OpenGL to render with ({error}): install Mesa's libegl1 (MUJOCO_GL=egl) or "
+                "libosmesa6 (MUJOCO_GL=osmesa)"
             ) from error
         self._release = weakref.finalize(self, _free, self._gl, self._context)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)

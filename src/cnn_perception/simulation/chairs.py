@@ -134,7 +134,7 @@ def _shell_chair(rng: Generator) -> Shape:
     wooden = rng.random() < 0.4
     for x in (-1, 1):
         for y in (-1, 1):
-            ends = ((0.1 * x, 0.1 * y, seat - 0.01), (0.22 * x, 0.21 * y, 0.0))
+            ends = ((0.1 * x, 0.1 * y, seat - 0.01), (0.22 * x, 0.21 * y, 0.01))
             build.plain(
                 capsule(*ends, 0.014, 0.01, segments=8), (0.7, 0.52, 0.33) if wooden else frame, 0.3
             )

@@ -71,7 +71,7 @@ def table(rng: Generator) -> Shape:
                         box((leg, leg, under), (*foot, under / 2), bevel=0.005, period=0.8), legs
                     )
                 else:
-                    splay = (foot[0] * 1.08, foot[1] * 1.06, 0.0)
+                    splay = (foot[0] * 1.08, foot[1] * 1.06, leg / 3)
                     build.textured(capsule((*foot, under), splay, leg / 2, leg / 3), legs)
         for i in (-1, 1):
             apron = box((0.02, 2 * (y - leg), 0.07), (i * (x - leg), 0, under - 0.035), period=0.8)
@@ -101,7 +101,7 @@ def _round_table(
         count = int(rng.integers(3, 5))
         for angle in np.linspace(0, 2 * np.pi, count, endpoint=False) + rng.uniform(0, 2):
             way = np.array([np.cos(angle), np.sin(angle)])
-            start, end = (*(way * radius * 0.55), under), (*(way * radius * 0.85), 0.0)
+            start, end = (*(way * radius * 0.55), under), (*(way * radius * 0.85), 0.018)
             build.textured(capsule(start, end, 0.026, 0.018), legs)
     reach = radius * 0.62
     return build.shape("table", Support(height, reach, reach))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from ctypes.util import find_library
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ __all__ = ["Scene", "compile_scene", "load_mujoco"]
 
 NEAR, FAR = 0.05, 40.0
 """Clipping planes of the camera, metres."""
+_MESA = "install Mesa's libegl1 (MUJOCO_GL=egl) or libosmesa6 (MUJOCO_GL=osmesa)"
 _FILL = (
     (1.0, 0.25, -0.2),
     (-0.3, 1.0, -0.2),
@@ -34,18 +36,20 @@ _FILL = (
 def load_mujoco() -> ModuleType:
     """Import MuJoCo, with an offscreen renderer where there may be no display.
 
-    Raises PerceptionError when it is not installed.
+    MUJOCO_GL chooses the renderer (egl, osmesa, glfw); unset, it is what Mesa offers here. Raises
+    PerceptionError when MuJoCo or its OpenGL is missing.
     """
-    if sys.platform == "linux":
-        os.environ.setdefault("MUJOCO_GL", "egl")
+    if sys.platform == "linux" and "MUJOCO_GL" not in os.environ:
+        os.environ["MUJOCO_GL"] = "egl" if find_library("EGL") else "osmesa"
     try:
-        mujoco = importlib.import_module("mujoco")
+        return importlib.import_module("mujoco")
     except ImportError as error:
         raise PerceptionError(
-            f"simulation needs MuJoCo ({error}): pip install mujoco, and Mesa's libegl1 or "
-            "libosmesa6 (MUJOCO_GL=osmesa) for machines without a display"
+            f"simulation needs MuJoCo ({error}): pip install mujoco, and {_MESA}"
         ) from error
-    return mujoco
+    except Exception as error:
+        # PyOpenGL fails with whatever its loader stumbles over first.
+        raise PerceptionError(f"MuJoCo finds no OpenGL ({error}): {_MESA}") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
