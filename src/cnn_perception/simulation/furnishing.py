@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cnn_perception.simulation import chairs, furniture, items, people, robots
+from cnn_perception.simulation import chairs, furniture, items, people, plants, robots
 from cnn_perception.simulation.plan import RoomPlan
 from cnn_perception.simulation.shapes import Placed, Shape
 
@@ -19,7 +19,7 @@ MAKERS: dict[str, Callable[[Generator], Shape]] = {
     "ball": items.ball,
     "bottle": items.bottle,
     "cup": items.cup,
-    "plant": items.plant,
+    "plant": plants.plant,
     "box": items.box_of_board,
     "cone": items.cone,
     "robot": robots.robot,

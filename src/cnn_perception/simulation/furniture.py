@@ -47,39 +47,53 @@ def table(rng: Generator) -> Shape:
         box((2 * x, 2 * y, thick), (0, 0, height - thick / 2), bevel=0.008, period=0.8), top, 0.2
     )
     leg = rng.uniform(0.04, 0.075)
-    under = height - thick
     if kind == 2:
-        for side in (-1, 1):
-            build.textured(
-                box((2 * x - 0.06, 0.03, under), (0, side * (y - 0.05), under / 2), period=0.8),
-                legs,
-            )
-        drawers = box(
-            (2 * x - 0.08, 0.38, 0.42), (0, y - 0.26, under - 0.21), bevel=0.005, period=0.8
-        )
-        build.textured(drawers, legs)
-        for k in range(3):
-            knob = (x - 0.03, y - 0.26, under - 0.07 - 0.14 * k)
-            build.plain(box((0.03, 0.11, 0.015), knob), (0.75, 0.75, 0.76), 0.5)
+        _desk_sides(build, legs, (x, y), height - thick)
     else:
-        straight = rng.random() < 0.6
-        for i in (-1, 1):
-            for j in (-1, 1):
-                foot = (i * (x - leg), j * (y - leg))
-                if straight:
-                    build.textured(
-                        box((leg, leg, under), (*foot, under / 2), bevel=0.005, period=0.8), legs
-                    )
-                else:
-                    splay = (foot[0] * 1.08, foot[1] * 1.06, leg / 3)
-                    build.textured(capsule((*foot, under), splay, leg / 2, leg / 3), legs)
-        for i in (-1, 1):
-            apron = box((0.02, 2 * (y - leg), 0.07), (i * (x - leg), 0, under - 0.035), period=0.8)
-            build.textured(apron, legs)
-        for j in (-1, 1):
-            apron = box((2 * (x - leg), 0.02, 0.07), (0, j * (y - leg), under - 0.035), period=0.8)
-            build.textured(apron, legs)
+        _four_legs(rng, build, legs, (x, y), height - thick, leg)
     return build.shape("table", Support(height, x - 0.05, y - 0.05))
+
+
+def _desk_sides(build: Builder, legs: UInt8Array, half: tuple[float, float], under: float) -> None:
+    x, y = half
+    for side in (-1, 1):
+        build.textured(
+            box((2 * x - 0.06, 0.03, under), (0, side * (y - 0.05), under / 2), period=0.8),
+            legs,
+        )
+    drawers = box((2 * x - 0.08, 0.38, 0.42), (0, y - 0.26, under - 0.21), bevel=0.005, period=0.8)
+    build.textured(drawers, legs)
+    for k in range(3):
+        knob = (x - 0.03, y - 0.26, under - 0.07 - 0.14 * k)
+        build.plain(box((0.03, 0.11, 0.015), knob), (0.75, 0.75, 0.76), 0.5)
+
+
+def _four_legs(
+    rng: Generator,
+    build: Builder,
+    legs: UInt8Array,
+    half: tuple[float, float],
+    under: float,
+    leg: float,
+) -> None:
+    x, y = half
+    straight = rng.random() < 0.6
+    for i in (-1, 1):
+        for j in (-1, 1):
+            foot = (i * (x - leg), j * (y - leg))
+            if straight:
+                build.textured(
+                    box((leg, leg, under), (*foot, under / 2), bevel=0.005, period=0.8), legs
+                )
+            else:
+                splay = (foot[0] * 1.08, foot[1] * 1.06, leg / 3)
+                build.textured(capsule((*foot, under), splay, leg / 2, leg / 3), legs)
+    for i in (-1, 1):
+        apron = box((0.02, 2 * (y - leg), 0.07), (i * (x - leg), 0, under - 0.035), period=0.8)
+        build.textured(apron, legs)
+    for j in (-1, 1):
+        apron = box((2 * (x - leg), 0.02, 0.07), (0, j * (y - leg), under - 0.035), period=0.8)
+        build.textured(apron, legs)
 
 
 def _round_table(
@@ -181,6 +195,16 @@ def door(rng: Generator) -> Shape:
         frame_color,
     )
     build.textured(box((0.03, width, height), (0.015, 0, height / 2), period=0.9).moved(), leaf)
+    _door_face(rng, build, (width, height), leaf, frame_color)
+    _handle(rng, build, width)
+    return build.shape("door")
+
+
+def _door_face(
+    rng: Generator, build: Builder, size_of: tuple[float, float], leaf: UInt8Array, trim: Color
+) -> None:
+    """Add panels, a pane, a kick plate, or nothing."""
+    width, height = size_of
     kind = int(rng.integers(0, 4))
     if kind == 0:
         columns, rows = int(rng.integers(1, 3)), int(rng.integers(2, 4))
@@ -194,10 +218,13 @@ def door(rng: Generator) -> Shape:
     elif kind == 1:
         pane = (0.012, width * rng.uniform(0.25, 0.6), height * rng.uniform(0.3, 0.45))
         center = (0.031, 0.0, height * 0.7)
-        build.plain(box((0.016, pane[1] + 0.06, pane[2] + 0.06), center, bevel=0.005), frame_color)
+        build.plain(box((0.016, pane[1] + 0.06, pane[2] + 0.06), center, bevel=0.005), trim)
         build.plain(box(pane, (0.036, 0.0, height * 0.7)), (0.62, 0.74, 0.8), 0.7)
     elif kind == 2:
         build.plain(box((0.006, width * 0.9, 0.22), (0.032, 0, 0.13)), (0.6, 0.6, 0.62), 0.6)
+
+
+def _handle(rng: Generator, build: Builder, width: float) -> None:
     hinge = -1.0 if rng.random() < 0.5 else 1.0
     metal = (0.78, 0.76, 0.7) if rng.random() < 0.7 else (0.75, 0.6, 0.3)
     knob = hinge * (width / 2 - 0.07)
@@ -209,4 +236,3 @@ def door(rng: Generator) -> Shape:
         build.plain(capsule((0.03, knob, 1.02), (0.075, knob, 1.02), 0.01), metal, 0.6)
     else:
         build.plain(ellipsoid((0.03, 0.032, 0.032), (0.07, knob, 1.0)), metal, 0.6)
-    return build.shape("door")

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cnn_perception.simulation import textures
 from cnn_perception.simulation.meshes import Mesh, capsule, ellipsoid, loft, merge
 from cnn_perception.simulation.shapes import Builder, Color, Shape
+from cnn_perception.types import UInt8Array
 
 __all__ = ["person"]
 
 Generator = np.random.Generator
 _BLACK: Color = (0.07, 0.07, 0.08)
+# Height, half depth and half width of sections through a person of 1.75 m.
+_TORSO = (
+    (0.88, 0.1, 0.14),
+    (0.95, 0.115, 0.165),
+    (1.08, 0.1, 0.145),
+    (1.25, 0.118, 0.175),
+    (1.38, 0.105, 0.185),
+    (1.45, 0.07, 0.12),
+    (1.49, 0.05, 0.06),
+)
+_SKIRT = ((0.5, 0.19, 0.23), (0.75, 0.15, 0.19), (0.97, 0.118, 0.168))
 
 
 def _skin(rng: Generator) -> Color:
@@ -25,7 +37,6 @@ def _skin(rng: Generator) -> Color:
 
 
 def _limb(
-    build: Builder,
     start: Sequence[float],
     lengths: tuple[float, float],
     bends: tuple[float, float],
@@ -44,11 +55,22 @@ def _limb(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """Sizes and pose: scale, girth, skin, how far the legs swing (radians), which leg leads."""
+
+    scale: float
+    girth: float
+    skin: Color
+    walk: float
+    lead: int
+
+
 def person(rng: Generator) -> Shape:
-    """A standing or walking person in shirt and trousers, skirt or coat."""
+    """A standing or walking person in shirt and trousers or skirt."""
     build = Builder()
-    s = rng.uniform(1.5, 1.92) / 1.75
-    wide = s * rng.uniform(0.88, 1.15)
+    scale = rng.uniform(1.5, 1.92) / 1.75
+    girth = scale * rng.uniform(0.88, 1.15)
     skin = _skin(rng)
     legs = textures.color(rng, (0.05, 0.8), (0.12, 0.65))
     if rng.random() < 0.5:
@@ -56,70 +78,64 @@ def person(rng: Generator) -> Shape:
     else:
         shirt = (textures.bands, textures.plaid, textures.dots)[int(rng.integers(3))](rng, 64)
     walk = rng.uniform(0.25, 0.55) if rng.random() < 0.5 else rng.uniform(0.0, 0.1)
-    lead = 1 if rng.random() < 0.5 else -1
-    hip, shoulder = 0.92 * s, 1.42 * s
+    body = _Body(scale, girth, skin, walk, 1 if rng.random() < 0.5 else -1)
+    sole = _legs(rng, build, body, legs)
+    _torso(rng, build, body, shirt, legs)
+    _arms(rng, build, body, shirt)
+    _head(rng, build, scale, skin)
+    return _raised(build.shape("person"), -sole)
+
+
+def _legs(rng: Generator, build: Builder, body: _Body, trousers: Color) -> float:
+    """Add legs and shoes that hang from the hip; return the height of the lower sole."""
+    s, wide = body.scale, body.girth
     short = rng.random() < 0.25
     feet = []
     for side in (-1, 1):
-        swing = walk * side * lead
-        bend = -0.5 * walk if swing < 0 else -0.08
+        swing = body.walk * side * body.lead
         upper, lower, foot = _limb(
-            build,
-            (0, side * 0.095 * wide, hip),
+            (0, side * 0.095 * wide, 0.92 * s),
             (0.44 * s, 0.41 * s),
-            (swing, bend),
+            (swing, -0.5 * body.walk if swing < 0 else -0.08),
             (0.088 * wide, 0.062 * wide, 0.045 * wide),
         )
-        build.plain(upper, legs)
-        build.plain(lower, skin if short else legs)
+        build.plain(upper, trousers)
+        build.plain(lower, body.skin if short else trousers)
         feet.append(foot)
-    lift = min(foot[2] for foot in feet) - 0.075 * s
-    shoe = textures.color(rng, (0.0, 0.6), (0.05, 0.8))
-    for foot in feet:
-        build.plain(
-            ellipsoid(
-                (0.125 * s, 0.048 * s, 0.05 * s),
-                (foot[0] + 0.055 * s, foot[1], foot[2] - 0.035 * s),
-            ),
-            shoe,
-        )
-    rows = [
-        (0.88, 0.1, 0.14),
-        (0.95, 0.115, 0.165),
-        (1.08, 0.1, 0.145),
-        (1.25, 0.118, 0.175),
-        (1.38, 0.105, 0.185),
-        (1.45, 0.07, 0.12),
-        (1.49, 0.05, 0.06),
-    ]
-    torso = loft([(z * s, rx * wide, ry * wide, 0, 0) for z, rx, ry in rows], 18)
+    ink = textures.color(rng, (0.0, 0.6), (0.05, 0.8))
+    for x, y, z in feet:
+        middle = (x + 0.055 * s, y, z - 0.035 * s)
+        build.plain(ellipsoid((0.125 * s, 0.048 * s, 0.05 * s), middle), ink)
+    return float(min(foot[2] for foot in feet) - 0.075 * s)
+
+
+def _torso(rng: Generator, build: Builder, body: _Body, shirt: UInt8Array, trousers: Color) -> None:
+    s, wide = body.scale, body.girth
+    torso = loft([(z * s, x * wide, y * wide, 0, 0) for z, x, y in _TORSO], 18)
     build.textured(torso.tiled(3, 2), shirt)
     if rng.random() < 0.2:
-        skirt = [(0.5, 0.19, 0.23), (0.75, 0.15, 0.19), (0.97, 0.118, 0.168)]
-        build.plain(loft([(z * s, rx * wide, ry * wide, 0, 0) for z, rx, ry in skirt], 18), legs)
+        skirt = loft([(z * s, x * wide, y * wide, 0, 0) for z, x, y in _SKIRT], 18)
+        build.plain(skirt, trousers)
+
+
+def _arms(rng: Generator, build: Builder, body: _Body, shirt: UInt8Array) -> None:
+    s, wide = body.scale, body.girth
     sleeve = rng.random() < 0.5
     for side in (-1, 1):
-        swing = -0.8 * walk * side * lead
         bend = rng.uniform(0.1, 0.5) if rng.random() < 0.75 else rng.uniform(1.0, 1.8)
-        upper, lower, hand = _limb(
-            build,
-            (0, side * 0.215 * wide, shoulder - 0.03 * s),
+        upper, lower, (x, y, z) = _limb(
+            (0, side * 0.215 * wide, 1.42 * s - 0.03 * s),
             (0.29 * s, 0.25 * s),
-            (swing, bend),
+            (-0.8 * body.walk * side * body.lead, bend),
             (0.054 * wide, 0.042 * wide, 0.032 * wide),
         )
         build.textured(upper, shirt)
         if sleeve:
             build.textured(lower, shirt)
         else:
-            build.plain(lower, skin)
-        build.plain(
-            ellipsoid((0.04 * s, 0.03 * s, 0.055 * s), (hand[0], hand[1], hand[2] - 0.035 * s)),
-            skin,
-        )
-    _head(rng, build, s, skin)
-    shape = build.shape("person")
-    return _raised(shape, -lift)
+            build.plain(lower, body.skin)
+        hand = ellipsoid((0.04 * s, 0.03 * s, 0.055 * s), (x, y, z - 0.035 * s))
+        build.plain(hand, body.skin)
 
 
 def _head(rng: Generator, build: Builder, s: float, skin: Color) -> None:
