@@ -81,13 +81,16 @@ def check_command(
         "output": bundle.output.format,
         "labels": ", ".join(bundle.labels),
         "explain graphs": len(bundle.explain),
-        "quality": ", ".join(f"{key} {value}" for key, value in bundle.quality.items()),
+        "quality": bundle.quality,
         "runs on": session.provider,
     }
     if print_json:
         typer.echo(json.dumps(facts, indent=1))
         return
     console = Console()
+    # Per-class tables are for the JSON; a terminal gets the totals.
+    totals = {key: value for key, value in bundle.quality.items() if not isinstance(value, dict)}
+    facts["quality"] = ", ".join(f"{key} {value}" for key, value in totals.items())
     for key, value in facts.items():
         console.print(f"{key:>14}  {value}", markup=False, highlight=False, soft_wrap=True)
     console.print("everything fits", style="green")
