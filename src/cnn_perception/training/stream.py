@@ -104,6 +104,11 @@ def batches(folder: Path, plan: TrainingPlan, rank: int = 0) -> Iterator[Batch]:
     Raises ConfigError (through the worker) when there is none.
     """
     loader = DataLoader(
-        _RoomStream(folder, plan, rank), batch_size=None, num_workers=1, prefetch_factor=4
+        _RoomStream(folder, plan, rank),
+        batch_size=None,
+        num_workers=1,
+        prefetch_factor=4,
+        # A forked child would inherit locks of the threads that OpenCV and ONNX Runtime may run.
+        multiprocessing_context="spawn",
     )
     return iter(loader)
