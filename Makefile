@@ -88,8 +88,8 @@ distclean: clean  ## Remove the virtual environments too
 .venv-numpy1/.test: constraints.txt constraints-numpy1.txt setup.py
 	@echo "installing NumPy 1.26 and its contemporaries into .venv-numpy1"
 	$(PYTHON) -m venv .venv-numpy1
-	grep -vE '^(numpy|opencv-python-headless)==' constraints.txt | cat - constraints-numpy1.txt \
-	  > .venv-numpy1/constraints.txt
+	grep -vf <(sed -n 's/^\([a-z].*==\).*/^\1/p' constraints-numpy1.txt) constraints.txt \
+	  | cat - constraints-numpy1.txt > .venv-numpy1/constraints.txt
 	.venv-numpy1/$(PIP_INSTALL) -c .venv-numpy1/constraints.txt $(BUILD_TOOLS)
 	.venv-numpy1/$(PIP_INSTALL) -c .venv-numpy1/constraints.txt -e '.[cpu,test]'
 	@touch .venv-numpy1/COLCON_IGNORE $@
