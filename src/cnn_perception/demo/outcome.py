@@ -78,7 +78,7 @@ class DemoOutcome:
         """Return the content of summary.json."""
         mapper = self.nodes["mapper"].values
         return {
-            "nodes": {name: _node_summary(name, node) for name, node in self.nodes.items()},
+            "nodes": {name: _node_summary(node) for name, node in self.nodes.items()},
             "topics": dict(sorted(self.topics.items())),
             "map": {
                 "resolution": float(mapper.get("resolution", 0)),
@@ -89,13 +89,13 @@ class DemoOutcome:
         }
 
 
-def _node_summary(name: str, node: NodeAccount) -> dict[str, Any]:
+def _node_summary(node: NodeAccount) -> dict[str, Any]:
     return {
         "received": node.received,
         "processed": node.processed,
         "dropped": dict(node.dropped),
         "latency_ms": dict(node.latency_ms),
-        ("engine" if name == "mapper" else "provider"): node.engine,
+        "provider": node.engine,
     }
 
 
