@@ -201,7 +201,8 @@ def open_player(
     Signals stay the caller's: KeyboardInterrupt passes through.
     """
     context = Context()
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    # args: the command line is not for ROS, whose remap rules would match options such as ours.
+    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
     try:
         player = BagPlayer(bag, options, remaps=remaps, context=context)
         try:

@@ -170,7 +170,8 @@ class Recorder:
 def open_recorder(writer: BagWriter, topics: Sequence[RecordedTopic]) -> Iterator[Recorder]:
     """Give a running recorder with a ROS context of its own, both removed afterwards."""
     context = Context()
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    # args: the command line is not for ROS, whose remap rules would match options such as ours.
+    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
     try:
         recorder = Recorder(writer, topics, context)
         try:
