@@ -56,7 +56,7 @@ class DetectorNode(ModelNode):
         """Load the model; create the publishers."""
         super().load()
         self._depths: Recent[Any] = Recent()
-        self._camera: Recent[CameraInfo] = Recent(size=1)
+        self._camera: Recent[CameraInfo] = Recent()
         self._without_depth = 0
         shipped = self.bundle.palette
         self._colors = palette(len(self.core.labels)) if shipped is None else shipped
@@ -100,8 +100,8 @@ class DetectorNode(ModelNode):
     def _lift(self, message: Any, detections: Detections) -> None:
         """Publish 3D boxes from the depth of the same moment; raises MessageError without it."""
         settings = self.config(DepthConfig)
-        depth = self._depths.near(message.header, settings.depth_slop, settings.depth_timeout)
-        camera = self._camera.near(None, 0.0, settings.depth_timeout)
+        depth = self._depths.near(message.header, settings.depth_timeout, settings.depth_slop)
+        camera = self._camera.near(message.header, settings.depth_timeout)
         boxes = boxes_from_depth(decode_depth(depth), decode_camera_info(camera), detections)
         labels = self.core.labels
         self._detections_3d.publish(encode.detections_3d(message.header, detections, boxes, labels))

@@ -68,7 +68,7 @@ class MapperNode(PerceptionNode):
         self.get_logger().info(f"warming up the engine {self.config(MapperConfig).engine}")
         self._mapper.warm_up()
         self._transforms = TransformBuffer(jump_ns=BACKWARD_JUMP_NS)
-        self._camera: Recent[Any] = Recent(size=1)
+        self._camera: Recent[Any] = Recent()
         self._refused_transforms = 0
         self._map = MapInterface(
             self, self._mapper, self._frame_id, lambda: self.config(MapperNodeConfig).save_path
@@ -108,7 +108,7 @@ class MapperNode(PerceptionNode):
         else:
             depth = decode_depth(message)
             timeout_s = self.config(MapperNodeConfig).transform_timeout
-            camera = self._camera.near(None, 0.0, timeout_s)
+            camera = self._camera.near(message.header, timeout_s)
             if camera.header.frame_id not in ("", message.header.frame_id):
                 raise MessageError(
                     "frame_mismatch",

@@ -6,9 +6,9 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 
 __all__ = ["LATCHED", "RESULT", "SENSOR", "TRANSFORM", "TRANSFORM_STATIC"]
 
-# Best effort and volatile: matches every publisher, whatever it offers. The newest frame wins in the
-# worker's mailbox, where the others are counted; a queue of one would lose them before that, unseen,
-# whenever a busy interpreter keeps the callback waiting.
+# Best effort and volatile: matches every publisher, whatever it offers. The newest frame wins in
+# the worker's mailbox, where the others are counted; a queue of one would lose them before that,
+# unseen, whenever a busy interpreter keeps the callback waiting.
 SENSOR = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=10,

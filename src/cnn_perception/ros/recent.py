@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -29,12 +30,12 @@ class Recent(Generic[M]):
             self._messages.append((stamp_to_ns(message.header.stamp), message))
             self._changed.notify_all()
 
-    def near(self, header: Any, slop_s: float, timeout_s: float) -> M:
-        """Return the message nearest to a header's stamp, or the newest when the header is None.
+    def near(self, header: Any, timeout_s: float, slop_s: float = math.inf) -> M:
+        """Return the message nearest to a header's stamp, however far unless a slop is given.
 
         Waits for it; raises MessageError(``no_match``) when none within the slop comes in time.
         """
-        stamp_ns = None if header is None else stamp_to_ns(header.stamp)
+        stamp_ns = stamp_to_ns(header.stamp)
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while True:
@@ -66,14 +67,12 @@ class Recent(Generic[M]):
             self._cancelled = True
             self._changed.notify_all()
 
-    def _nearest(self, stamp_ns: int | None) -> tuple[int, M]:
-        if stamp_ns is None:
-            return 0, self._messages[-1][1]
+    def _nearest(self, stamp_ns: int) -> tuple[int, M]:
         stamp, message = min(self._messages, key=lambda pair: abs(pair[0] - stamp_ns))
         return abs(stamp - stamp_ns), message
 
-    def _reason(self, stamp_ns: int | None, slop_s: float, timeout_s: float) -> str:
-        if stamp_ns is None or not self._messages:
+    def _reason(self, stamp_ns: int, slop_s: float, timeout_s: float) -> str:
+        if not self._messages:
             return (
                 f"nothing came on the second topic within {timeout_s:g} s: check its name and QoS"
             )

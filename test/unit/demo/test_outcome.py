@@ -68,6 +68,6 @@ def test_the_summary_is_json_with_the_promised_keys() -> None:
         "latency_ms": {"p50": 4.5, "p95": 9.25, "p99": 12.0},
         "provider": "CPUExecutionProvider",
     }
-    assert summary["nodes"]["mapper"]["engine"] == "octomap"
+    assert summary["nodes"]["mapper"]["provider"] == "octomap"
     assert list(summary["topics"]) == ["/a", "/b"]
     assert summary["map"] == {"resolution": 0.05, "occupied": 10, "free": 20, "bytes": 3000}
