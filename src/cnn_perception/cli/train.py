@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from cnn_perception.training.config import TrainingPlan
+
 __all__ = ["command"]
+
+_EVALUATION_ROOMS = 200
 
 
 def command(
@@ -30,44 +35,61 @@ def command(
 
     On several cores: torchrun --nproc-per-node 2 --no-python cnn-perception train ...
     """
-    import logging
     import os
 
-    from rich.console import Console
-    from rich.logging import RichHandler
-
-    from cnn_perception.datasets.rooms import load_shard, write_shards
+    from cnn_perception.datasets.rooms import write_shards
     from cnn_perception.errors import ConfigError
     from cnn_perception.training.config import load_plan
 
-    console = Console()
-    handler = RichHandler(console=console, show_path=False, markup=False)
-    logger = logging.getLogger("cnn_perception")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
     settings = load_plan(plan)
-    size = (settings.network.image_width, settings.network.image_height)
     main_process = os.environ.get("RANK", "0") == "0"
+    _log_to_console()
     if rooms:
-        if not main_process:
-            raise ConfigError("--rooms under torchrun: render first, with one process")
+        if "RANK" in os.environ:
+            raise ConfigError("--rooms under torchrun: render first, without torchrun")
+        size = (settings.network.image_width, settings.network.image_height)
         write_shards(data, rooms, 8, size)
     try:
-        from cnn_perception.training.export import export_detector, export_segmenter, write_quality
-        from cnn_perception.training.loop import Trainer, load_checkpoint
+        from cnn_perception.training.loop import Trainer
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"training needs {error.name}: install cnn_perception with the [train] extra"
         ) from error
     if not export_only:
         Trainer(settings, data, out, start).run()
-    if not main_process:
-        return
-    network = load_checkpoint(out / "checkpoint.pt", settings)
-    images = list(load_shard(data / "eval.npz"))
-    export_detector(network, settings, out / "rooms_ssdlite", images[:4])
-    export_segmenter(network, settings, out / "rooms_fcn", images[:4])
+    if main_process:
+        _export(settings, data, out)
+
+
+def _log_to_console() -> None:
+    """Show the package's log lines."""
+    import logging
+
+    from rich.logging import RichHandler
+
+    logger = logging.getLogger("cnn_perception")
+    logger.addHandler(RichHandler(show_path=False))
+    logger.setLevel(logging.INFO)
+
+
+def _export(plan: TrainingPlan, data: Path, out: Path) -> None:
+    """Write both bundles of the checkpoint in `out`, and measure them."""
+    from rich.console import Console
+
+    from cnn_perception.datasets.rooms import EVALUATION_SEED, load_shard, render_rooms
+    from cnn_perception.training.export import export_detector, export_segmenter, write_quality
+    from cnn_perception.training.loop import load_checkpoint
+
+    console = Console()
+    network = load_checkpoint(out / "checkpoint.pt", plan)
+    samples = list(load_shard(data / "eval.npz"))[:4]
+    export_detector(network, plan, out / "rooms_ssdlite", samples)
+    export_segmenter(network, plan, out / "rooms_fcn", samples)
+    # At the camera's own size, as `cnn-perception evaluate` does it.
+    images = list(render_rooms(EVALUATION_SEED, _EVALUATION_ROOMS))
+    last = EVALUATION_SEED + _EVALUATION_ROOMS - 1
+    dataset = f"simulated rooms, seeds {EVALUATION_SEED} to {last}, one view each"
     for name in ("rooms_ssdlite", "rooms_fcn"):
-        quality = write_quality(out / name, images, "simulated rooms, seeds from 1000000")
+        quality = write_quality(out / name, images, dataset)
         figures = {key: value for key, value in quality.items() if not isinstance(value, dict)}
         console.print(f"{out / name}: {figures}", markup=False, highlight=False)

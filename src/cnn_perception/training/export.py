@@ -20,6 +20,7 @@ from cnn_perception.metrics.bundles import measure_bundle
 from cnn_perception.networks.fcn import Fcn
 from cnn_perception.networks.fold import folded
 from cnn_perception.networks.rooms import RoomsNetwork
+from cnn_perception.networks.ssdlite import LevelHead, SsdLite
 from cnn_perception.runtime.bundle import file_digest, load_bundle
 from cnn_perception.simulation.labels import MASK_LABELS, MASK_PALETTE, OBJECT_CLASSES
 from cnn_perception.training.config import TrainingPlan
@@ -68,31 +69,13 @@ def export_detector(
     write_onnx(detector, images[0], ["class_logits", "box_deltas", *names], folder / "model.onnx")
     worst = check_onnx(detector, folder / "model.onnx", images, _TOLERANCE)
     _log.info("%s differs from PyTorch by at most %.1g", folder / "model.onnx", worst)
-    explain = []
-    first = 0
-    for level, ((rows, columns), count) in enumerate(
-        zip(spec.feature_maps, spec.boxes_per_level, strict=True)
-    ):
-        graph = f"explain/level_{level}.onnx"
-        head = detector.head.heads[level]
-        features = [detector(case["images"]).features[level] for case in images]
-        _export_level(LevelExplanation(head, rows, columns), head, features, folder / graph)
-        explain.append(
-            {
-                "level": level,
-                "graph": graph,
-                "sha256": file_digest(folder / graph),
-                "feature_map": names[level],
-                "anchors": [first, count],
-            }
-        )
-        first += count
+    explain = _export_explanations(detector, plan, folder, images)
     description = _common(
         plan,
         folder,
         "detection",
-        "Finds 12 kinds of objects in simulated rooms. SSDLite on MobileNetV2 (width 0.5) with a "
-        "light feature pyramid.",
+        f"Finds {len(OBJECT_CLASSES)} kinds of objects in simulated rooms. SSDLite on MobileNetV2 "
+        f"(width {plan.network.width:g}) with a light feature pyramid.",
     )
     description["output"] = {
         "format": "ssd_raw",
@@ -113,8 +96,34 @@ def export_detector(
     load_bundle(folder)
 
 
+def _export_explanations(
+    detector: SsdLite, plan: TrainingPlan, folder: Path, images: Sequence[dict[str, Tensor]]
+) -> list[dict[str, Any]]:
+    """Write the explain graph of each level, and return model.yaml's entries for them."""
+    spec = plan.default_boxes
+    entries = []
+    first = 0
+    for level, count in enumerate(spec.boxes_per_level):
+        graph = f"explain/level_{level}.onnx"
+        head = detector.head.heads[level]
+        features = [detector(case["images"]).features[level] for case in images]
+        explanation = LevelExplanation(head, *spec.feature_maps[level])
+        _export_level(explanation, head, features, folder / graph)
+        entries.append(
+            {
+                "level": level,
+                "graph": graph,
+                "sha256": file_digest(folder / graph),
+                "feature_map": f"feature_{level}",
+                "anchors": [first, count],
+            }
+        )
+        first += count
+    return entries
+
+
 def _export_level(
-    explanation: LevelExplanation, head: nn.Module, features: Sequence[Tensor], path: Path
+    explanation: LevelExplanation, head: LevelHead, features: Sequence[Tensor], path: Path
 ) -> None:
     """Write one explain graph; compare it with automatic differentiation on real features."""
     rng = np.random.default_rng(0)
@@ -128,7 +137,7 @@ def _export_level(
                 "anchor": torch.tensor([anchor]),
                 "class_index": torch.tensor([class_index]),
             }
-            wanted = reference_cam(head, feature, anchor, class_index)  # type: ignore[arg-type]
+            wanted = reference_cam(head, feature, anchor, class_index)
             difference = float((explanation(*case.values()) - wanted).abs().max())
             if not difference <= _EXPLAIN_TOLERANCE:
                 raise ModelError(
@@ -165,8 +174,8 @@ def export_segmenter(
         plan,
         folder,
         "segmentation",
-        "Labels floor, wall and 12 kinds of objects in simulated rooms. FCN with skip connections "
-        "on MobileNetV2 (width 0.5).",
+        f"Labels floor, wall and {len(OBJECT_CLASSES)} kinds of objects in simulated rooms. FCN "
+        f"with skip connections on MobileNetV2 (width {plan.network.width:g}).",
     )
     description["output"] = {"format": "mask_index", "tensors": {"mask_index": "mask_index"}}
     description["labels"] = list(MASK_LABELS)

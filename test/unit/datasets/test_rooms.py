@@ -14,7 +14,7 @@ from cnn_perception.datasets.rooms import (
     scaled,
     write_shards,
 )
-from cnn_perception.errors import ConfigError
+from cnn_perception.errors import ConfigError, PerceptionError
 
 
 def labelled(seed: int, objects: int) -> LabelledImage:
@@ -94,8 +94,10 @@ def test_shapes_that_disagree_are_refused(wrong: dict[str, np.ndarray]) -> None:
 
 
 def test_rendered_rooms_are_repeatable_and_labelled(tmp_path: Path) -> None:
-    pytest.importorskip("mujoco", reason="mujoco is an extra: [sim]")
-    first, second = (list(render_rooms(7, 1, 2)) for _ in range(2))
+    try:
+        first, second = (list(render_rooms(7, 1, 2)) for _ in range(2))
+    except PerceptionError as error:
+        pytest.skip(str(error))
     for one, other in zip(first, second, strict=True):
         assert_equal(one, other)
     assert len(np.unique(first[0].mask)) > 1
