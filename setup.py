@@ -73,7 +73,7 @@ setup(
         "numpy>=1.26,<3",
         "opencv-python-headless>=4.6",
         "PyYAML>=6",
-        "numba>=0.59",
+        "numba>=0.58",
         "octomap-python>=1.8",
         "rosbags>=0.10",
         "typer>=0.12",

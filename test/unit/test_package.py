@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import subprocess
 import sys
 from distutils.core import run_setup
@@ -65,6 +66,11 @@ def is_ros(name: str) -> bool:
     return name == "rclpy" or name.endswith(("_msgs", "_srvs", "_interfaces"))
 
 
+def name_of(requirement: str) -> str:
+    """Return the normalised name of the distribution that a requirement asks for."""
+    return re.split(r"[^A-Za-z0-9_.-]", requirement)[0].lower().replace("_", "-")
+
+
 def test_manifest_is_valid_and_says_ament_python(manifest: Any) -> None:
     # An invalid manifest makes colcon take the package for plain Python, without a word.
     warnings: list[str] = []
@@ -86,17 +92,25 @@ def test_every_ros_package_that_is_imported_is_declared(manifest: Any) -> None:
 
 def test_every_library_that_is_imported_is_declared(distribution: Any) -> None:
     groups = [distribution.install_requires, *distribution.extras_require.values()]
-    declared = {
-        re.split(r"[^A-Za-z0-9_.-]", requirement)[0].lower().replace("_", "-")
-        for group in groups
-        for requirement in group
-    }
+    declared = {name_of(requirement) for group in groups for requirement in group}
     needed = {
-        DISTRIBUTIONS.get(name, name).lower().replace("_", "-")
-        for name in imported_packages()
-        if not is_ros(name)
+        name_of(DISTRIBUTIONS.get(name, name)) for name in imported_packages() if not is_ros(name)
     }
     assert needed <= declared
+
+
+def test_apt_and_the_documented_pip_line_bring_every_library(
+    manifest: Any, distribution: Any
+) -> None:
+    text = (REPOSITORY / "docs" / "robot.md").read_text(encoding="utf-8")
+    line = re.search(r"^pip install ((?:.*\\\n)*.*)", text, re.MULTILINE)
+    assert line is not None
+    from_pip = {name_of(word) for word in shlex.split(line[1])}
+    keys = {"opencv-python-headless": "python3-opencv", "pyyaml": "python3-yaml"}
+    from_apt = {dependency.name for dependency in manifest.exec_depends}
+    for requirement in [*distribution.install_requires, *distribution.extras_require["cpu"]]:
+        name = name_of(requirement)
+        assert name in from_pip or keys.get(name, f"python3-{name}") in from_apt, name
 
 
 def test_share_holds_everything_a_robot_needs(distribution: Any) -> None:
