@@ -86,7 +86,7 @@ def demonstrate(
     results = out / "results"
     moments = choose_moments(bag, run.streams.color, results, _MOMENTS)
     with BagReader(bag) as drive:
-        seconds = drive.duration_ns / 1e9
+        span_ns = (drive.start_ns, drive.end_ns)
         maps = map_pictures(out / "map.bt", _camera_path(drive, run.streams))
     write_pictures(out, moments, maps)
     page = render_page(
@@ -95,7 +95,7 @@ def demonstrate(
         moments,
         maps,
         _latencies(run, results),
-        seconds,
+        span_ns,
     )
     (out / "report.html").write_text(page, encoding="utf-8")
     summary = json.dumps(run.outcome.summary(), indent=2) + "\n"

@@ -38,11 +38,11 @@ def render_page(
     moments: Sequence[Moment],
     maps: Mapping[str, UInt8Array],
     latencies: Latencies,
-    seconds: float,
+    span_ns: tuple[int, int],
 ) -> str:
-    """Return the page as HTML; `seconds` is how long the drive was."""
+    """Return the page as HTML; `span_ns` are the stamps at which the drive starts and ends."""
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    start_ns = moments[0].stamp_ns if moments else 0
+    start_ns, end_ns = span_ns
     rows = [
         {
             "seconds": (moment.stamp_ns - start_ns) / 1e9,
@@ -61,7 +61,7 @@ def render_page(
         maps={name: _png(picture) for name, picture in maps.items()},
         lines=_lines(latencies, top),
         top=top,
-        seconds=seconds,
+        seconds=(end_ns - start_ns) / 1e9,
         chart=(_WIDTH, _HEIGHT, _MARGIN),
     )
 

@@ -30,7 +30,7 @@ h2 { font-size: 1.1rem; margin: 0 0 12px; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 7px 10px; border-bottom: 1px solid var(--line);
+th, td { text-align: right; padding: 7px 8px; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
 th { font-weight: 600; color: var(--soft); font-size: .85rem; }
 th:first-child, td:first-child, .text { text-align: left; }
@@ -70,7 +70,7 @@ of its own. cnn_perception {{ version }}, {{ made }}.</div>
 <div class="scroll"><table>
 <tr><th>node</th><th class="text">runs</th><th>sent</th><th>received</th>
 <th>processed</th><th>dropped</th>
-<th>p50 ms</th><th>p95 ms</th><th>p99 ms</th><th>of it core, p50</th></tr>
+<th>p50 ms</th><th>p95 ms</th><th>p99 ms</th><th>core p50</th></tr>
 {% for name, node in outcome.nodes.items() %}
 <tr><td><b>{{ name }}</b></td><td class="text">{{ node.model }} on {{ node.engine }}</td>
 <td>{{ outcome.sent_to(name) }}</td><td>{{ node.received }}</td><td>{{ node.processed }}</td>
@@ -83,8 +83,8 @@ if node.latency_ms[quantile] is not none else "-" }}</td>{% endfor %}
 {% endfor %}
 </table></div>
 <p class="soft">Images are sent best effort: what a busy machine loses on the way is sent but not
-received. Milliseconds run from a message's arrival to the last result published from it.
-A frame that arrives while one still waits replaces it (superseded): the newest wins.</p>
+received. Milliseconds run from a message's arrival to the last result published from it;
+"core" is the network's or the map's own part. A frame that arrives while one still waits replaces it (superseded): the newest wins.</p>
 </section>
 
 {% if rows %}
@@ -127,7 +127,7 @@ A frame that arrives while one still waits replaces it (superseded): the newest 
  aria-label="milliseconds from image to result over the drive">
 {% for share in (0, 0.5, 1) %}
 <line x1="{{ chart[2] }}" x2="{{ chart[0] }}" y1="{{ (1 - share) * chart[1] }}"
- y2="{{ (1 - share) * chart[1] }}" stroke="var(--line)"/>
+ y2="{{ (1 - share) * chart[1] }}" style="stroke: var(--line)"/>
 <text x="{{ chart[2] - 6 }}" y="{{ (1 - share) * chart[1] + 4 }}" text-anchor="end">{{
 "%g" | format(share * top) }}</text>
 {% endfor %}
@@ -136,7 +136,7 @@ A frame that arrives while one still waits replaces it (superseded): the newest 
 </text>
 {% for line in lines %}
 <polyline fill="none" stroke-width="1.6" stroke-linejoin="round"
- stroke="{{ colors[loop.index0 % 4] }}" points="{{ line.points }}"/>
+ style="stroke: {{ colors[loop.index0 % 4] }}" points="{{ line.points }}"/>
 {% endfor %}
 </svg>
 <div class="legend soft">{% for line in lines %}<span><i style="background:{{

@@ -11,6 +11,7 @@ from cnn_perception.demo.outcome import DemoOutcome, NodeAccount
 from cnn_perception.demo.page import render_page
 from cnn_perception.demo.pictures import Moment, contact_sheet
 
+SPAN_NS = (4_000_000_000, 5_500_000_000)
 VOID = {"meta", "img", "br", "link", "line", "polyline"}
 
 
@@ -65,7 +66,7 @@ def page(faults: tuple[str, ...] = (), model: str = "rooms_ssdlite") -> Checker:
     moments = [Moment(5_000_000_000, {"camera": picture, "mask": picture})]
     latencies = {"detector": [(0.0, 5.0), (0.1, 7.0), (0.2, 400.0)], "explainer": []}
     checker = Checker()
-    checker.feed(render_page("a drive", outcome, moments, {"top": picture}, latencies, 1.5))
+    checker.feed(render_page("a drive", outcome, moments, {"top": picture}, latencies, SPAN_NS))
     assert checker.open == []
     return checker
 
@@ -74,6 +75,7 @@ def test_the_page_is_complete_and_self_contained() -> None:
     checker = page()
     assert "every output came, every frame is accounted for" in checker.texts
     assert "2 superseded" in checker.texts
+    assert "camera, 1.0 s" in checker.texts
     assert "/detector/detections" in checker.texts
     assert any("median 7.0" in text for text in checker.texts)
     assert len(checker.loads) == 3
