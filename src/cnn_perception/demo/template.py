@@ -84,7 +84,8 @@ if node.latency_ms[quantile] is not none else "-" }}</td>{% endfor %}
 </table></div>
 <p class="soft">Images are sent best effort: what a busy machine loses on the way is sent but not
 received. Milliseconds run from a message's arrival to the last result published from it;
-"core" is the network's or the map's own part. A frame that arrives while one still waits replaces it (superseded): the newest wins.</p>
+"core" is the network's or the map's own part.
+A frame that arrives while one still waits replaces it (superseded): the newest wins.</p>
 </section>
 
 {% if rows %}
