@@ -125,6 +125,9 @@ def test_a_wall_is_mapped_where_the_transforms_say_on_every_topic(stage) -> None
     cubes = [m for m in heard["occupied_cells_vis_array"][0].markers if m.action == Marker.ADD]
     assert sum(len(m.points) for m in cubes) == len(centers)
     assert all(len(m.points) == len(m.colors) for m in cubes)
+    shades = {p.z: c for m in cubes for p, c in zip(m.points, m.colors, strict=True)}
+    assert shades[min(shades)].b > shades[min(shades)].r
+    assert shades[max(shades)].r > shades[max(shades)].b
     free = [m for m in heard["free_cells_vis_array"][0].markers if m.action == Marker.ADD]
     assert all(p.x < CAMERA[0] + WALL_Z for m in free for p in m.points)
     grid = heard["projected_map"][0]

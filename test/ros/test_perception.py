@@ -17,6 +17,7 @@ pytest.importorskip("rclpy", reason="no rclpy: install ROS 2, or run 'make setup
 
 from geometry_msgs.msg import TransformStamped
 from octomap_msgs.msg import Octomap
+from octomap_msgs.srv import GetOctomap
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
@@ -80,6 +81,7 @@ def test_one_process_sees_segments_explains_and_maps(stage, tmp_path: Path) -> N
             return bool(detections and masks and heatmaps and maps)
 
         stage.until(answered)
+        served = stage.call(GetOctomap, "octomap_binary", GetOctomap.Request()).map
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=20)
     finally:
@@ -88,4 +90,5 @@ def test_one_process_sees_segments_explains_and_maps(stage, tmp_path: Path) -> N
     assert "Traceback" not in output
     assert detections[0].header == masks[0].header == heatmaps[0].header == header
     assert [d.results[0].hypothesis.class_id for d in detections[0].detections] == ["red"]
-    assert maps[0].header.frame_id == "map"
+    assert maps[0].header.frame_id == served.header.frame_id == "map"
+    assert len(served.data) > 50

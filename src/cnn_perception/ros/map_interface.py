@@ -11,6 +11,7 @@ import numpy as np
 from nav_msgs.msg import OccupancyGrid
 from octomap_msgs.msg import Octomap
 from octomap_msgs.srv import BoundingBoxQuery, GetOctomap
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.task import Future
 from sensor_msgs.msg import PointCloud2
@@ -23,12 +24,12 @@ from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.qos import LATCHED
-from cnn_perception.types import Cells, Float32Array, MapStatistics
+from cnn_perception.types import Cells, Float32Array, MapStatistics, UInt8Array
 
 __all__ = ["MapInterface"]
 
 R = TypeVar("R")
-FREE_COLOR = (0.0, 1.0, 0.0, 0.15)
+_FREE_COLOR: Float32Array = np.array([[0.0, 1.0, 0.0, 0.15]], np.float32)
 _LEVELS = np.arange(256, dtype=np.uint8)[:, None]
 _TURBO = cv2.applyColorMap(_LEVELS, cv2.COLORMAP_TURBO)[:, 0, ::-1]
 _HEIGHT_COLORS: Float32Array = np.insert(_TURBO / np.float32(255), 3, 1.0, axis=1)
@@ -63,12 +64,17 @@ class MapInterface:
             )
         ]
         self._sent = [0] * len(self._topics)
+        # A group of their own: while a service waits for the worker, images must still come in.
+        group = MutuallyExclusiveCallbackGroup()
         self._services = [
-            node.create_service(GetOctomap, "octomap_binary", self._get_binary),
-            node.create_service(GetOctomap, "octomap_full", self._get_full),
-            node.create_service(BoundingBoxQuery, "~/clear_bbox", self._clear_box),
-            node.create_service(Empty, "~/reset", self._reset),
-            node.create_service(Trigger, "~/save", self._save),
+            node.create_service(kind, name, answer, callback_group=group)
+            for kind, name, answer in (
+                (GetOctomap, "octomap_binary", self._get_binary),
+                (GetOctomap, "octomap_full", self._get_full),
+                (BoundingBoxQuery, "~/clear_bbox", self._clear_box),
+                (Empty, "~/reset", self._reset),
+                (Trigger, "~/save", self._save),
+            )
         ]
 
     def close(self) -> None:
@@ -107,11 +113,10 @@ class MapInterface:
 
     def _occupied_markers(self) -> MarkerArray:
         cells = self._mapper.occupied_cells()
-        return encode.cell_markers(self._header, cells, _by_height(cells))
+        return encode.cell_markers(self._header, cells, _HEIGHT_COLORS, _height_level(cells))
 
     def _free_markers(self) -> MarkerArray:
-        cells = self._mapper.free_cells()
-        return encode.cell_markers(self._header, cells, _uniform(cells))
+        return encode.cell_markers(self._header, self._mapper.free_cells(), _FREE_COLOR)
 
     def _centers(self) -> PointCloud2:
         return encode.point_cloud(self._header, self._mapper.occupied_cells().centers)
@@ -174,13 +179,9 @@ def _awaitable(future: Future[Any]) -> Awaitable[Any]:
     return future
 
 
-def _by_height(cells: Cells) -> Float32Array:
-    """Colour cells by z from the lowest to the highest, opaque."""
+def _height_level(cells: Cells) -> UInt8Array:
+    """Return 0 for the lowest cell to 255 for the highest."""
     z = cells.centers[:, 2]
     span = float(np.ptp(z)) if len(z) else 0.0
     level = (z - z.min()) / span if span > 0 else np.zeros_like(z)
-    return np.take(_HEIGHT_COLORS, (level * 255).astype(np.uint8), axis=0)
-
-
-def _uniform(cells: Cells) -> Float32Array:
-    return np.tile(np.array(FREE_COLOR, np.float32), (len(cells), 1))
+    return (level * 255).astype(np.uint8)
