@@ -76,7 +76,7 @@ distclean: clean  ## Remove the virtual environments too
 	.venv/$(PIP_INSTALL) -c constraints.txt -e '.[cpu,ros]'
 	@touch $@
 
-.venv/.interfaces: .venv/.packages $(INTERFACES)
+.venv/.interfaces: constraints.txt $(INTERFACES) | .venv/.packages
 	@echo "building vision_msgs, octomap_msgs and tf2_msgs"
 	.venv/$(PIP_INSTALL) --no-deps --force-reinstall ./interfaces
 	@touch $@
