@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,23 @@ from numpy.typing import NDArray
 
 from cnn_perception.messages.stamps import ns_to_stamp
 from cnn_perception.replay.bag import typestore
-from cnn_perception.types import CameraIntrinsics, Header, StampedTransform, UInt8Array
+from cnn_perception.types import (
+    CameraIntrinsics,
+    Float32Array,
+    Header,
+    StampedTransform,
+    UInt8Array,
+)
 
-__all__ = ["camera_info", "color_image", "depth_image", "header", "transforms"]
+__all__ = [
+    "camera_info",
+    "color_image",
+    "compressed_image",
+    "depth_image",
+    "detections_2d",
+    "header",
+    "transforms",
+]
 
 
 def header(source: Header) -> Any:
@@ -29,6 +44,34 @@ def color_image(source: Header, rgb: UInt8Array) -> Any:
 def depth_image(source: Header, millimetres: NDArray[np.uint16]) -> Any:
     """Return uint16 (H, W) millimetres, 0 for none, as a sensor_msgs/Image of encoding 16UC1."""
     return _image(source, millimetres.astype("<u2"), "16UC1")
+
+
+def compressed_image(source: Header, data: bytes, image_format: str) -> Any:
+    """Return an encoded picture as a sensor_msgs/CompressedImage."""
+    return _message(
+        "sensor_msgs/msg/CompressedImage",
+        header=header(source),
+        format=image_format,
+        data=np.frombuffer(data, np.uint8),
+    )
+
+
+def detections_2d(
+    source: Header, boxes: Float32Array, labels: Sequence[str], ids: Sequence[str]
+) -> Any:
+    """Return true objects, score 1, as a vision_msgs/Detection2DArray.
+
+    boxes: float32 (N, 4) corners in pixels; labels and ids: one for each box.
+    """
+    stamped = header(source)
+    return _message(
+        "vision_msgs/msg/Detection2DArray",
+        header=stamped,
+        detections=[
+            _detection(stamped, *box.astype(float).tolist(), label=label, name=name)
+            for box, label, name in zip(boxes, labels, ids, strict=True)
+        ],
+    )
 
 
 def camera_info(source: Header, camera: CameraIntrinsics) -> Any:
@@ -75,6 +118,36 @@ def _edge(edge: StampedTransform) -> Any:
             translation=typestore().types["geometry_msgs/msg/Vector3"](*translation),
             rotation=typestore().types["geometry_msgs/msg/Quaternion"](*pose.quaternion()),
         ),
+    )
+
+
+def _detection(
+    stamped: Any, x0: float, y0: float, x1: float, y1: float, *, label: str, name: str
+) -> Any:
+    middle = _message("vision_msgs/msg/Point2D", x=(x0 + x1) / 2, y=(y0 + y1) / 2)
+    pose = _message(
+        "geometry_msgs/msg/PoseWithCovariance",
+        pose=_message(
+            "geometry_msgs/msg/Pose",
+            position=_message("geometry_msgs/msg/Point", x=0.0, y=0.0, z=0.0),
+            orientation=_message("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=0.0, w=1.0),
+        ),
+        covariance=np.zeros(36),
+    )
+    hypothesis = _message("vision_msgs/msg/ObjectHypothesis", class_id=label, score=1.0)
+    return _message(
+        "vision_msgs/msg/Detection2D",
+        header=stamped,
+        results=[
+            _message("vision_msgs/msg/ObjectHypothesisWithPose", hypothesis=hypothesis, pose=pose)
+        ],
+        bbox=_message(
+            "vision_msgs/msg/BoundingBox2D",
+            center=_message("vision_msgs/msg/Pose2D", position=middle, theta=0.0),
+            size_x=x1 - x0,
+            size_y=y1 - y0,
+        ),
+        id=name,
     )
 
 

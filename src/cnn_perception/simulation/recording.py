@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cnn_perception.config import Config, setting
 from cnn_perception.image.codec import encode_compressed_depth, encode_jpeg, encode_png
-from cnn_perception.messages.stamps import ns_to_stamp
-from cnn_perception.replay.bag import BagWriter, typestore
+from cnn_perception.replay import compose
+from cnn_perception.replay.bag import BagWriter
 from cnn_perception.simulation.labels import OBJECT_CLASSES
 from cnn_perception.simulation.path import base_from_link, link_from_optical
 from cnn_perception.simulation.room import Room, RoomFrame
-from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform
+from cnn_perception.types import Header, RigidTransform, StampedTransform
 
 __all__ = ["START_NS", "RecordingConfig", "record_drive"]
 
@@ -59,11 +58,12 @@ def record_drive(
     poses = room.drive(config.seconds, 2 * config.rate)
     count = (len(poses) + 1) // 2
     with BagWriter(path, overwrite=overwrite) as bag:
-        bag.write("/tf_static", _TF, _static_transforms(), START_NS, latched=True)
+        fixed = compose.transforms(*_static_transforms())
+        bag.write("/tf_static", _TF, fixed, START_NS, latched=True)
         for k, map_from_base in enumerate(poses):
             stamp_ns = START_NS + round(k * 5e8 / config.rate)
-            edge = _transform("odom", "base_link", map_from_base, stamp_ns)
-            bag.write("/tf", _TF, _message(_TF, transforms=[edge]), stamp_ns)
+            edge = StampedTransform("odom", "base_link", stamp_ns, map_from_base)
+            bag.write("/tf", _TF, compose.transforms(edge), stamp_ns)
             if k % 2 == 0:
                 pose = map_from_base @ base_from_link() @ link_from_optical()
                 _write_frame(bag, room.render(pose), stamp_ns, config)
@@ -73,129 +73,35 @@ def record_drive(
 
 
 def _write_frame(bag: BagWriter, frame: RoomFrame, stamp_ns: int, config: RecordingConfig) -> None:
-    header = _header(stamp_ns)
-    info = _camera_info(frame.intrinsics, header)
+    header = Header(stamp_ns, _FRAME)
+    info = compose.camera_info(header, frame.intrinsics)
     assert frame.depth is not None
     millimetres = np.nan_to_num(np.round(frame.depth * 1000.0)).astype(np.uint16)
+    jpeg = encode_jpeg(frame.color, config.jpeg_quality)
+    depth = encode_compressed_depth(millimetres, 9)
     images = [
-        (
-            "/camera/color/image_raw/compressed",
-            "jpeg",
-            encode_jpeg(frame.color, config.jpeg_quality),
-        ),
-        (
-            "/camera/depth/image_raw/compressedDepth",
-            "16UC1; compressedDepth png",
-            encode_compressed_depth(millimetres, 9),
-        ),
+        ("/camera/color/image_raw/compressed", jpeg, "jpeg"),
+        ("/camera/depth/image_raw/compressedDepth", depth, "16UC1; compressedDepth png"),
     ]
     if config.ground_truth:
-        images.append(("/ground_truth/mask", "mono8; png compressed ", encode_png(frame.mask, 9)))
+        mask = encode_png(frame.mask, 9)
+        images.append(("/ground_truth/mask", mask, "mono8; png compressed "))
     bag.write("/camera/color/camera_info", _INFO, info, stamp_ns)
     bag.write("/camera/depth/camera_info", _INFO, info, stamp_ns)
-    for topic, kind, data in images:
-        image = _message(_IMAGE, header=header, format=kind, data=np.frombuffer(data, np.uint8))
+    for topic, data, image_format in images:
+        image = compose.compressed_image(header, data, image_format)
         bag.write(topic, _IMAGE, image, stamp_ns)
     if config.ground_truth:
-        bag.write("/ground_truth/detections", _DETECTIONS, _boxes(frame, header), stamp_ns)
+        labels = [OBJECT_CLASSES[int(label)] for label in frame.classes]
+        ids = ["difficult" if hard else "" for hard in frame.difficult]
+        truth = compose.detections_2d(header, frame.boxes, labels, ids)
+        bag.write("/ground_truth/detections", _DETECTIONS, truth, stamp_ns)
 
 
-def _message(msgtype: str, **fields: Any) -> Any:
-    return typestore().types[msgtype](**fields)
-
-
-def _header(stamp_ns: int, frame_id: str = _FRAME) -> Any:
-    seconds, nanoseconds = ns_to_stamp(stamp_ns)
-    stamp = _message("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
-    return _message("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id)
-
-
-def _camera_info(k: CameraIntrinsics, header: Any) -> Any:
-    matrix = np.array([k.fx, 0.0, k.cx, 0.0, k.fy, k.cy, 0.0, 0.0, 1.0])
-    projection = np.array([k.fx, 0.0, k.cx, 0.0, 0.0, k.fy, k.cy, 0.0, 0.0, 0.0, 1.0, 0.0])
-    region = _message(
-        "sensor_msgs/msg/RegionOfInterest",
-        x_offset=0,
-        y_offset=0,
-        height=0,
-        width=0,
-        do_rectify=False,
-    )
-    return _message(
-        _INFO,
-        header=header,
-        height=k.height,
-        width=k.width,
-        distortion_model="plumb_bob",
-        d=np.zeros(5),
-        k=matrix,
-        r=np.eye(3).ravel(),
-        p=projection,
-        binning_x=0,
-        binning_y=0,
-        roi=region,
-    )
-
-
-def _transform(parent: str, child: str, pose: RigidTransform, stamp_ns: int) -> Any:
-    x, y, z, w = pose.quaternion()
-    position = [float(v) for v in pose.translation]
-    return _message(
-        "geometry_msgs/msg/TransformStamped",
-        header=_header(stamp_ns, parent),
-        child_frame_id=child,
-        transform=_message(
-            "geometry_msgs/msg/Transform",
-            translation=_message(
-                "geometry_msgs/msg/Vector3", x=position[0], y=position[1], z=position[2]
-            ),
-            rotation=_message("geometry_msgs/msg/Quaternion", x=x, y=y, z=z, w=w),
-        ),
-    )
-
-
-def _static_transforms() -> Any:
+def _static_transforms() -> tuple[StampedTransform, ...]:
     edges = (
         ("map", "odom", RigidTransform.identity()),
         ("base_link", "camera_link", base_from_link()),
         ("camera_link", _FRAME, link_from_optical()),
     )
-    return _message(_TF, transforms=[_transform(*edge, START_NS) for edge in edges])
-
-
-def _boxes(frame: RoomFrame, header: Any) -> Any:
-    """Return the true boxes; `id` is ``difficult`` for those that are tiny or mostly hidden."""
-    detections = [
-        _detection(header, box, OBJECT_CLASSES[int(label)], bool(hard))
-        for box, label, hard in zip(frame.boxes, frame.classes, frame.difficult, strict=True)
-    ]
-    return _message(_DETECTIONS, header=header, detections=detections)
-
-
-def _detection(header: Any, box: Float32Array, label: str, difficult: bool) -> Any:
-    x0, y0, x1, y1 = (float(v) for v in box)
-    middle = _message("vision_msgs/msg/Point2D", x=(x0 + x1) / 2, y=(y0 + y1) / 2)
-    pose = _message(
-        "geometry_msgs/msg/PoseWithCovariance",
-        pose=_message(
-            "geometry_msgs/msg/Pose",
-            position=_message("geometry_msgs/msg/Point", x=0.0, y=0.0, z=0.0),
-            orientation=_message("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=0.0, w=1.0),
-        ),
-        covariance=np.zeros(36),
-    )
-    hypothesis = _message("vision_msgs/msg/ObjectHypothesis", class_id=label, score=1.0)
-    return _message(
-        "vision_msgs/msg/Detection2D",
-        header=header,
-        results=[
-            _message("vision_msgs/msg/ObjectHypothesisWithPose", hypothesis=hypothesis, pose=pose)
-        ],
-        bbox=_message(
-            "vision_msgs/msg/BoundingBox2D",
-            center=_message("vision_msgs/msg/Pose2D", position=middle, theta=0.0),
-            size_x=x1 - x0,
-            size_y=y1 - y0,
-        ),
-        id="difficult" if difficult else "",
-    )
+    return tuple(StampedTransform(parent, child, START_NS, pose) for parent, child, pose in edges)
