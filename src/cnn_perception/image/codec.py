@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND\xaeB`\x82"
 _JPEG = b"\xff\xd8\xff"
 _MOST_PIXELS = 1 << 27
 # compressed_depth_image_transport's ConfigHeader: enum format, then two quantisation parameters.
@@ -168,7 +169,7 @@ def _decode(raw: UInt8Array, image_format: str) -> NDArray[Any]:
 
 def _check_png(raw: UInt8Array) -> None:
     """Refuse a PNG that is cut short or claims an absurd size, before any pixel is allocated."""
-    if raw.size < 24 or b"IEND" not in raw[-64:].tobytes():
+    if raw.size < 24 or _PNG_END not in raw[-64:].tobytes():
         raise _cut(raw.size, "PNG")
     width, height = struct.unpack(">II", raw[16:24].tobytes())
     _check_size(width, height)
