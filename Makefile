@@ -46,7 +46,10 @@ check: setup .venv/.test  ## Lint, formatting and types
 	.venv/bin/mypy
 
 bench: setup  ## Measure this machine; results in out/bench
-	$(RUN) cnn-perception bench --out out/bench
+	mkdir -p out/bench
+	$(RUN) for file in benchmarks/*.py; do \
+	  echo "$$file"; python "$$file" --out "out/bench/$$(basename "$$file" .py).json"; \
+	done
 
 clean:  ## Remove what was built and measured, keep the virtual environments
 	rm -rf build install log out interfaces/build .mypy_cache .pytest_cache .ruff_cache .hypothesis
