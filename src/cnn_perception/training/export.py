@@ -90,7 +90,7 @@ def export_detector(
     }
     description["labels"] = list(OBJECT_CLASSES)
     description["palette"] = MASK_PALETTE[-len(OBJECT_CLASSES) :].tolist()
-    description["thresholds"] = {"score": 0.4, "iou": 0.45}
+    description["thresholds"] = {"score": 0.5, "iou": 0.45}
     description["explain"] = explain
     _write_yaml(folder / "model.yaml", description)
     load_bundle(folder)

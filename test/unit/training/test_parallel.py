@@ -10,11 +10,11 @@ import pytest
 
 pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 
-from cnn_perception.training.parallel import TrainingGroup  # noqa: E402
+from cnn_perception.training.parallel import TrainingGroup
 
 MEMBER = """
 import json, torch
-from cnn_perception.training.parallel import TrainingGroup  # noqa: E402
+from cnn_perception.training.parallel import TrainingGroup
 group = TrainingGroup.join()
 layer = torch.nn.Linear(2, 1)
 layer.weight.grad = torch.tensor([[1.0, 2.0]]) * (group.rank + 1)
