@@ -76,12 +76,13 @@ def command(
 
 
 def _print(console: Console, outcome: DemoOutcome, out: Path) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table()
+    table = Table(box=SIMPLE_HEAD)
     table.add_column("node", no_wrap=True)
     for title in ("sent", "received", "processed", "dropped", "p50", "p95", "p99 ms"):
-        table.add_column(title, justify="right", no_wrap=title == "dropped")
+        table.add_column(title, justify="right", no_wrap=True)
     for name, node in outcome.nodes.items():
         dropped = "\n".join(f"{count} {reason}" for reason, count in node.dropped.items() if count)
         table.add_row(
