@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,13 @@ __all__ = ["check_onnx", "write_onnx"]
 def write_onnx(
     network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], path: Path
 ) -> None:
-    """Write a network in evaluation mode to one file, for inputs of exactly these shapes."""
+    """Write a network in evaluation mode to one file, for inputs of exactly these shapes.
+
+    The exporter's notes on every node, among them the paths of the source files on this machine,
+    are left out: equal weights give equal files wherever they are exported.
+    """
+    import onnx
+
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(
         network,
@@ -30,6 +37,17 @@ def write_onnx(
         verbose=False,
         optimize=True,
     )
+    model = onnx.load(path)
+    _strip(model)
+    onnx.save(model, path)
+
+
+def _strip(model: Any) -> None:
+    """Delete documentation and metadata from a model, its graph, nodes and values."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
+        part.doc_string = ""
+        del part.metadata_props[:]
 
 
 def check_onnx(
