@@ -9,8 +9,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 # Options for every pytest, for instance: make test PYTEST="-x -k mapper"
 PYTEST ?=
-# make test WITHOUT_TORCH=1 leaves out the tests that need torch, a download of some gigabytes.
-WITHOUT_TORCH ?=
 
 RUN := source ./env.sh &&
 PIP_INSTALL = bin/pip install --quiet --no-build-isolation
@@ -29,7 +27,7 @@ setup: .venv/.interfaces  ## Make .venv: ROS 2, message packages, this package
 demo: setup  ## Play the shipped bag through the real nodes; results in out/demo
 	$(RUN) cnn-perception demo --out out/demo
 
-test: test-ros test-numpy1 $(if $(WITHOUT_TORCH),,test-torch)  ## Run every test; skipped ones say why
+test: test-ros test-numpy1  ## Run the tests, with ROS and with NumPy 1.26; skipped ones say why
 
 test-ros: setup .venv/.test  ## Run the tests, with ROS and without torch
 	$(RUN) OMP_NUM_THREADS=1 python -m pytest $(PYTEST)
@@ -37,7 +35,7 @@ test-ros: setup .venv/.test  ## Run the tests, with ROS and without torch
 test-numpy1: .venv-numpy1/.test  ## Run the unit tests with NumPy 1.26 and OpenCV 4.6
 	OMP_NUM_THREADS=1 .venv-numpy1/bin/python -m pytest test/unit $(PYTEST)
 
-test-torch: .venv-torch/.test  ## Run the unit tests that need torch
+test-torch: .venv-torch/.test  ## Run the unit tests that need torch (6 GB to download)
 	$(if $(TORCH_TESTS),.venv-torch/bin/python -m pytest $(TORCH_TESTS) $(PYTEST))
 
 check: setup .venv/.test  ## Lint, formatting and types

@@ -56,6 +56,6 @@ def test_no_detections_give_no_boxes() -> None:
 
 
 def test_depth_of_another_size_is_refused() -> None:
-    with pytest.raises(MessageError, match="320x240.*640x480") as caught:
+    with pytest.raises(MessageError, match=r"320x240.*640x480") as caught:
         boxes_from_depth(np.zeros((240, 320), np.float32), CAMERA, Detections.empty())
     assert caught.value.reason == "size_mismatch"
