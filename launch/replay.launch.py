@@ -20,6 +20,7 @@ from launch.actions import (
     OpaqueFunction,
     RegisterEventHandler,
     Shutdown,
+    TimerAction,
 )
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -86,7 +87,11 @@ def player(context: LaunchContext) -> list[ExecuteProcess | RegisterEventHandler
     )
     if value["shutdown_at_end"] == "false":
         return [process]
-    end = OnProcessExit(target_action=process, on_exit=[Shutdown(reason="the bag has been played")])
+    # The last frames are still in work when the player has sent them.
+    shutdown = Shutdown(reason="the bag has been played")
+    end = OnProcessExit(
+        target_action=process, on_exit=[TimerAction(period=2.0, actions=[shutdown])]
+    )
     return [RegisterEventHandler(end), process]
 
 

@@ -246,8 +246,10 @@ def test_replay_plays_a_bag_on_its_own_time(
     types = typestore().types
     stamp = types["builtin_interfaces/msg/Time"]
     bag = tmp_path / "bag"
+    # Long enough for this process to discover the detector, which may take it some seconds.
+    seconds = range(1, 41)
     with BagWriter(bag) as writer:
-        for second in range(1, 6):
+        for second in seconds:
             header = types["std_msgs/msg/Header"](stamp(second, 0), "camera")
             image = types["sensor_msgs/msg/Image"](
                 header, 120, 160, "rgb8", 0, 480, np.frombuffer(PICTURE.data, np.uint8)
@@ -264,7 +266,9 @@ def test_replay_plays_a_bag_on_its_own_time(
         shutdown_at_end="true",
         **bundles,
     ) as launched:
-        stage.until(lambda: len(detections) == 5)
+        stage.until(lambda: detections)
         assert parameters(stage, "detector", "use_sim_time") == [True]
         stage.until(launched.ended)
-    assert [message.header.stamp.sec for message in detections] == [1, 2, 3, 4, 5]
+    heard = [message.header.stamp.sec for message in detections]
+    assert heard == sorted(set(heard))
+    assert set(heard) <= set(seconds)
