@@ -182,7 +182,8 @@ def test_a_recording_that_loops_gives_the_same_counts(stage, model) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("which", ["detector", "mapper"])
-def test_a_signal_ends_the_process_cleanly(stage, model, which, number) -> None:
+@pytest.mark.parametrize("when", ["starting", "listening"])
+def test_a_signal_ends_the_process_cleanly(stage, model, which, number, when) -> None:
     arguments = ["--ros-args", "-r", f"__ns:={stage.namespace}"]
     if which == "detector":
         arguments += ["-p", f"model:={model}"]
@@ -195,7 +196,10 @@ def test_a_signal_ends_the_process_cleanly(stage, model, which, number) -> None:
     )
     topic = f"{stage.namespace}/image" if which == "detector" else f"{stage.namespace}/depth/image"
     try:
-        stage.until(lambda: stage.probe.count_subscribers(topic))
+        if when == "starting":
+            stage.until(lambda: which in stage.probe.get_node_names())
+        else:
+            stage.until(lambda: stage.probe.count_subscribers(topic))
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
     finally:

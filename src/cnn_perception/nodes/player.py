@@ -29,6 +29,7 @@ _CLOCK_TOPIC = "/clock"
 _POLL_S = 0.01
 # The longest to wait for slow reliable subscribers at the end.
 _DELIVERY_S = 2.0
+_LINGER_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,8 @@ class BagPlayer:
         for publisher in self._publishers.values():
             remaining_s = max(deadline - time.monotonic(), 0.0)
             publisher.wait_for_all_acked(Duration(nanoseconds=int(remaining_s * 1e9)))
+        # Best-effort readers acknowledge nothing, and lose what they have not fetched by the end.
+        time.sleep(_LINGER_S)
 
     def _send(self, event: TimelineEvent, counts: Counter[str]) -> None:
         if event.message is not None:

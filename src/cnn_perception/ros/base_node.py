@@ -241,7 +241,7 @@ class PerceptionNode(LifecycleNode):
             self.load()
         except Exception as error:
             # rclpy swallows what a transition raises; a defect of ours must not look like nothing.
-            self.get_logger().error(_account_of(error))
+            self._log_failure(error)
             self._release()
             return TransitionCallbackReturn.FAILURE
         self._configured = True
@@ -256,7 +256,7 @@ class PerceptionNode(LifecycleNode):
         try:
             self.subscribe()
         except Exception as error:
-            self.get_logger().error(_account_of(error))
+            self._log_failure(error)
             return TransitionCallbackReturn.ERROR
         return result
 
@@ -292,6 +292,10 @@ class PerceptionNode(LifecycleNode):
         while self._outputs:
             self.destroy_lifecycle_publisher(self._outputs.pop())
         self.unload()
+
+    def _log_failure(self, error: Exception) -> None:
+        if self.context.ok():  # else Ctrl-C came in the middle
+            self.get_logger().error(_account_of(error))
 
     # --- parameters
 
@@ -337,7 +341,8 @@ class PerceptionNode(LifecycleNode):
         if "fastrtps" in os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"):
             self.get_logger().warning(
                 f"images of {size} bytes overflow Fast DDS's default shared memory and get lost: "
-                "set FASTDDS_DEFAULT_PROFILES_FILE to config/fastdds_large_images.xml"
+                "set FASTDDS_DEFAULT_PROFILES_FILE (FASTRTPS_... before kilted) to "
+                "config/fastdds_large_images.xml"
             )
 
     # --- account

@@ -24,14 +24,18 @@ def run(factories: Sequence[Callable[[], PerceptionNode]]) -> None:
         for factory in factories:
             nodes.append(factory())
             executor.add_node(nodes[-1])
-        failed = not all(node.start() for node in nodes)
-        if not failed:
+        # A signal during the start takes the context away; what then fails is no failure.
+        failed = not all(node.start() for node in nodes) and rclpy.ok()
+        if rclpy.ok() and not failed:
             executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except PerceptionError as error:
         sys.stderr.write(f"error: {error}\n")
         failed = True
+    except Exception:
+        if rclpy.ok():
+            raise
     finally:
         for node in nodes:
             node.stop()
