@@ -16,6 +16,7 @@ _INK = (58, 64, 74)
 _HALO = (255, 255, 255)
 _PATH = (222, 30, 80)
 _AXES = ((214, 60, 50), (40, 150, 70), (45, 95, 210))
+_LEGENDS = np.array([124.0, 84.0])  # room for the heights at the right, the bar at the bottom
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
@@ -36,11 +37,12 @@ class Canvas:
     def fit(
         self, low: Float64Array, high: Float64Array, margin: float
     ) -> tuple[float, Float64Array]:
-        """Return the scale and offset that centre the box low..high on the sheet."""
+        """Return the scale and offset that centre the box low..high beside the legends."""
         height, width = self.pixels.shape[:2]
-        free = np.array([width, height]) - 2 * margin * self._unit
-        scale = float((free / np.maximum(high - low, 1e-9)).min())
-        return scale, np.array([width, height]) / 2 - scale * (low + high) / 2
+        first = np.array([margin, margin]) * self._unit
+        last = np.array([width, height]) - np.maximum(margin, _LEGENDS) * self._unit
+        scale = float(((last - first) / np.maximum(high - low, 1e-9)).min())
+        return scale, (first + last) / 2 - scale * (low + high) / 2
 
     def paint(self, pixels: UInt8Array, cover: Float32Array) -> None:
         """Lay a picture over the sheet; cover is its opacity, float32 (H, W) in [0, 1]."""
