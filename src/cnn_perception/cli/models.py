@@ -43,7 +43,8 @@ def list_command(
     if print_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    table = Table("name", "task", "labels", "explains", "about", box=None, pad_edge=False)
+    table = Table("name", "task", "labels", "explains", box=None, pad_edge=False)
+    table.add_column("about", overflow="fold")
     for row in rows:
         if row["usable"]:
             explains = "yes" if row["explains"] else ""
