@@ -197,7 +197,8 @@ def test_a_signal_ends_the_process_cleanly(stage, model, which, number, when) ->
     topic = f"{stage.namespace}/image" if which == "detector" else f"{stage.namespace}/depth/image"
     try:
         if when == "starting":
-            stage.until(lambda: which in stage.probe.get_node_names())
+            started = (which, stage.namespace)
+            stage.until(lambda: started in stage.probe.get_node_names_and_namespaces())
         else:
             stage.until(lambda: stage.probe.count_subscribers(topic))
         process.send_signal(number)

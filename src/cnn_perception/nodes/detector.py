@@ -48,6 +48,11 @@ class DetectorNode(ModelNode):
     configs: ClassVar[tuple[type[Config], ...]] = (*ModelNode.configs, DetectorConfig, DepthConfig)
     defaults: ClassVar[Mapping[str, Any]] = {"model": "rooms_ssdlite"}
 
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
+        self._depths: Recent[Any] = Recent()
+        self._camera: Recent[CameraInfo] = Recent()
+
     def make_core(self, bundle: ModelBundle, session: SessionConfig) -> Detector:
         """Build the detector."""
         return Detector(bundle, self.config(DetectorConfig), session)
@@ -55,8 +60,6 @@ class DetectorNode(ModelNode):
     def load(self) -> None:
         """Load the model; create the publishers."""
         super().load()
-        self._depths: Recent[Any] = Recent()
-        self._camera: Recent[CameraInfo] = Recent()
         self._without_depth = 0
         shipped = self.bundle.palette
         self._colors = palette(len(self.core.labels)) if shipped is None else shipped
@@ -126,9 +129,8 @@ class DetectorNode(ModelNode):
 
     def cancel(self) -> None:
         """Stop to wait for depth."""
-        if self.core is not None:
-            self._depths.cancel()
-            self._camera.cancel()
+        self._depths.cancel()
+        self._camera.cancel()
 
 
 def main() -> None:

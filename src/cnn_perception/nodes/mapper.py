@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # where Humble has it
 from sensor_msgs.msg import CameraInfo, PointCloud2
 from tf2_msgs.msg import TFMessage
 
@@ -60,6 +59,12 @@ class MapperNode(PerceptionNode):
 
     configs: ClassVar[tuple[type[Config], ...]] = (MapperConfig, MapperNodeConfig)
 
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
+        self._transforms = TransformBuffer(jump_ns=BACKWARD_JUMP_NS)
+        self._camera: Recent[Any] = Recent()
+        self._map: Any = None  # a MapInterface while configured
+
     def load(self) -> None:
         """Make an empty map and announce it."""
         settings = self.config(MapperNodeConfig)
@@ -67,24 +72,20 @@ class MapperNode(PerceptionNode):
         self._mapper = Mapper(self.config(MapperConfig))
         self.get_logger().info(f"warming up the engine {self.config(MapperConfig).engine}")
         self._mapper.warm_up()
-        self._transforms = TransformBuffer(jump_ns=BACKWARD_JUMP_NS)
-        self._camera: Recent[Any] = Recent()
         self._refused_transforms = 0
         self._map = MapInterface(
-            self, self._mapper, self._frame_id, lambda: self.config(MapperNodeConfig).save_path
-        )
-        # Steady: a timer on simulated time falls silent after time went back.
-        self._clock_of_map = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = self.create_timer(
-            1.0 / settings.publish_rate, self._publish, clock=self._clock_of_map
+            self,
+            self._mapper,
+            self._frame_id,
+            settings.publish_rate,
+            lambda: self.config(MapperNodeConfig).save_path,
         )
 
     def unload(self) -> None:
         """Forget the map."""
-        if hasattr(self, "_map"):
-            self.destroy_timer(self._timer)
+        if self._map is not None:
             self._map.close()
-            del self._map, self._mapper
+            self._map = None
 
     def subscribe(self) -> None:
         """Listen to transforms and to depth or clouds."""
@@ -143,10 +144,6 @@ class MapperNode(PerceptionNode):
         for refusal in refused:
             self.log_rarely("tf", f"transform refused: {refusal}")
 
-    def _publish(self) -> None:
-        if self.active:
-            self.post(self._map.publish)
-
     def reconfigure(self) -> None:
         """Take over ranges and limits."""
         self._mapper.config = self.config(MapperConfig)
@@ -157,9 +154,8 @@ class MapperNode(PerceptionNode):
 
     def cancel(self) -> None:
         """Stop to wait for a transform or a camera_info."""
-        if hasattr(self, "_map"):
-            self._transforms.cancel()
-            self._camera.cancel()
+        self._transforms.cancel()
+        self._camera.cancel()
 
     def describe(self) -> Mapping[str, str]:
         """Name the engine, and the size of the map when it was last published."""

@@ -12,6 +12,7 @@ from nav_msgs.msg import OccupancyGrid
 from octomap_msgs.msg import Octomap
 from octomap_msgs.srv import BoundingBoxQuery, GetOctomap
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # where Humble has it
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.task import Future
 from sensor_msgs.msg import PointCloud2
@@ -40,11 +41,16 @@ class MapInterface:
 
     Everything that touches the map runs on the node's worker thread. A topic is encoded only when
     someone subscribes and the map has changed since it was last sent: a late reader gets the
-    present map at the next `publish`, and an idle map costs nothing.
+    present map within a period, and an idle map costs nothing. rate: publications per second.
     """
 
     def __init__(
-        self, node: PerceptionNode, mapper: Mapper, frame_id: str, save_path: Callable[[], str]
+        self,
+        node: PerceptionNode,
+        mapper: Mapper,
+        frame_id: str,
+        rate: float,
+        save_path: Callable[[], str],
     ) -> None:
         self._node = node
         self._mapper = mapper
@@ -77,8 +83,13 @@ class MapInterface:
             )
         ]
 
+        # Steady: a timer on simulated time falls silent after time went back.
+        self._clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(1.0 / rate, self._tick, clock=self._clock)
+
     def close(self) -> None:
         """Withdraw the services; the node withdraws the topics."""
+        self._node.destroy_timer(self._timer)
         for service in self._services:
             self._node.destroy_service(service)
 
@@ -86,6 +97,10 @@ class MapInterface:
         """Note that a frame with this stamp entered the map."""
         self._header.stamp = stamp
         self._version += 1
+
+    def _tick(self) -> None:
+        if self._node.active:
+            self._node.post(self.publish)
 
     def publish(self) -> None:
         """Send the map on every topic that is read and not yet up to date."""

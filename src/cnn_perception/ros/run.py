@@ -16,29 +16,44 @@ __all__ = ["run"]
 
 def run(factories: Sequence[Callable[[], PerceptionNode]]) -> None:
     """Run nodes in this process until SIGINT or SIGTERM; exit code 1 when one cannot start."""
-    rclpy.init()
     nodes: list[PerceptionNode] = []
     failed = False
+    try:
+        try:
+            failed = not _run(factories, nodes)
+        finally:
+            _end(nodes)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        _end(nodes)  # again, since Ctrl-C may have come in the middle of the end
+    except PerceptionError as error:
+        sys.stderr.write(f"error: {error}\n")
+        failed = True
+    sys.exit(1 if failed else 0)
+
+
+def _run(factories: Sequence[Callable[[], PerceptionNode]], nodes: list[PerceptionNode]) -> bool:
+    """Start the nodes and spin; false when one did not start for a reason of its own."""
+    rclpy.init()
     try:
         executor = SingleThreadedExecutor()
         for factory in factories:
             nodes.append(factory())
             executor.add_node(nodes[-1])
-        # A signal during the start takes the context away; what then fails is no failure.
-        failed = not all(node.start() for node in nodes) and rclpy.ok()
-        if rclpy.ok() and not failed:
+        started = all(node.start() for node in nodes)
+        if started:
             executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except PerceptionError as error:
-        sys.stderr.write(f"error: {error}\n")
-        failed = True
+    except PerceptionError:
+        raise
     except Exception:
+        # A signal takes the context away wherever we are; what then fails is no failure.
         if rclpy.ok():
             raise
-    finally:
-        for node in nodes:
-            node.stop()
-            node.destroy_node()
-        rclpy.try_shutdown()
-    sys.exit(1 if failed else 0)
+        return True
+    return started or not rclpy.ok()
+
+
+def _end(nodes: Sequence[PerceptionNode]) -> None:
+    for node in nodes:
+        node.stop()
+        node.destroy_node()
+    rclpy.try_shutdown()
