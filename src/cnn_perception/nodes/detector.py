@@ -65,14 +65,14 @@ class DetectorNode(ModelNode):
         self._colors = palette(len(self.core.labels)) if shipped is None else shipped
         self._detections = self.advertise(Detection2DArray, "~/detections")
         self._overlay = self.advertise(Image, "~/overlay")
-        self._labels = self.advertise_labels()
+        self.advertise_labels()
         if self.config(DepthConfig).use_depth:
             self._detections_3d = self.advertise(Detection3DArray, "~/detections_3d")
             self._markers = self.advertise(MarkerArray, "~/markers")
 
     def subscribe(self) -> None:
         """Listen to the images, and to depth if asked to."""
-        self.publish_labels(self._labels, self.core.labels, self.core.score_threshold)
+        self.publish_labels(self.core.score_threshold)
         if self.config(DepthConfig).use_depth:
             self._depths.reset()
             self._camera.reset()

@@ -36,11 +36,11 @@ class SegmenterNode(ModelNode):
         self._mask = self.advertise(Image, "~/mask")
         self._color_mask = self.advertise(Image, "~/color_mask")
         self._overlay = self.advertise(Image, "~/overlay")
-        self._labels = self.advertise_labels()
+        self.advertise_labels()
 
     def subscribe(self) -> None:
         """Announce the classes and listen to the images."""
-        self.publish_labels(self._labels, self.core.labels, 0.0)
+        self.publish_labels(0.0)
         super().subscribe()
 
     def process(self, message: Any) -> float:

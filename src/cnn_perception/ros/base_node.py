@@ -27,7 +27,7 @@ from cnn_perception.errors import ConfigError, PerceptionError
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.ros import params
 from cnn_perception.ros.accounting import FrameAccount
-from cnn_perception.ros.diagnostics import SILENCE_S, DiagnosticsPublisher, SilenceWatch
+from cnn_perception.ros.diagnostics import SILENCE_S, DiagnosticsPublisher
 from cnn_perception.ros.qos import RESULT, SENSOR
 from cnn_perception.ros.worker import Worker
 
@@ -90,7 +90,7 @@ class PerceptionNode(LifecycleNode):
         self._inputs: list[Subscription[Any]] = []
         self._configured = False
         self._last_stamp_ns: int | None = None
-        self._heard = SilenceWatch()
+        self._heard_s = time.monotonic()
         self._lost_in_transport = 0
         self._last_log: dict[str, float] = {}
         self._diagnostics = DiagnosticsPublisher(
@@ -189,7 +189,7 @@ class PerceptionNode(LifecycleNode):
 
     def offer(self, message: Any) -> None:
         """Hand a stamped message to the worker; the callback of the node's main input."""
-        self._heard.hear()
+        self._heard_s = time.monotonic()
         stamp_ns = stamp_to_ns(message.header.stamp)
         last, self._last_stamp_ns = self._last_stamp_ns, stamp_ns
         if last is not None and stamp_ns < last - BACKWARD_JUMP_NS:
@@ -251,7 +251,7 @@ class PerceptionNode(LifecycleNode):
         """Start to listen and to work."""
         result = super().on_activate(state)
         self._last_stamp_ns = None
-        self._heard.hear()
+        self._heard_s = time.monotonic()
         self.worker.start()
         try:
             self.subscribe()
@@ -357,7 +357,7 @@ class PerceptionNode(LifecycleNode):
         return pairs
 
     def _silence(self) -> str:
-        seconds = self._heard.seconds()
+        seconds = time.monotonic() - self._heard_s
         if not self.active or seconds < SILENCE_S:
             return ""
         topics = ", ".join(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # where Humble has it
 from rclpy.node import Node
 
 from cnn_perception.ros.accounting import Snapshot
+from cnn_perception.ros.steady_timer import create_steady_timer
 
 __all__ = ["DiagnosticsPublisher"]
 
@@ -36,9 +35,7 @@ class DiagnosticsPublisher:
         self._describe = describe
         self._silence = silence
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # On a steady clock: a timer on simulated time falls silent after time went back.
-        self._clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(1.0, self.publish, clock=self._clock)
+        create_steady_timer(node, 1.0, self.publish)
 
     def publish(self) -> None:
         """Publish the present account."""
@@ -55,21 +52,6 @@ class DiagnosticsPublisher:
         message = DiagnosticArray(status=[status])
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(message)
-
-
-class SilenceWatch:
-    """Tells for how long nothing has arrived, on a steady clock."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-
-    def hear(self) -> None:
-        """Note that something arrived."""
-        self._since = time.monotonic()
-
-    def seconds(self) -> float:
-        """Return the seconds since something arrived."""
-        return time.monotonic() - self._since
 
 
 def _summary(snapshot: Snapshot) -> str:

@@ -73,8 +73,10 @@ def detections_2d(
     return Detection2DArray(
         header=header,
         detections=[
-            Detection2D(header=header, results=[_hypothesis(labels[c], s)], bbox=_box_2d(b))
-            for b, s, c in _rows(detections)
+            _detection_2d(header, labels[class_id], score, box)
+            for box, score, class_id in zip(
+                detections.boxes, detections.scores, detections.class_ids, strict=True
+            )
         ],
     )
 
@@ -101,10 +103,8 @@ def explained(header: Header, explanation: Explanation, labels: Sequence[str]) -
     """The detection that a heat map explains; empty when there was none."""
     message = Detection2DArray(header=header)
     if explanation.class_id is not None and explanation.box is not None:
-        hypothesis = _hypothesis(labels[explanation.class_id], explanation.score)
-        message.detections.append(
-            Detection2D(header=header, results=[hypothesis], bbox=_box_2d(explanation.box))
-        )
+        label = labels[explanation.class_id]
+        message.detections.append(_detection_2d(header, label, explanation.score, explanation.box))
     return message
 
 
@@ -219,17 +219,8 @@ def occupancy_grid(header: Header, grid: GridMap2D) -> OccupancyGrid:
     return message
 
 
-def _rows(
-    detections: Detections,
-) -> list[tuple[Float32Array, float, int]]:
-    return list(
-        zip(
-            detections.boxes,
-            detections.scores.tolist(),
-            detections.class_ids.tolist(),
-            strict=True,
-        )
-    )
+def _detection_2d(header: Header, label: str, score: float, corners: Float32Array) -> Detection2D:
+    return Detection2D(header=header, results=[_hypothesis(label, score)], bbox=_box_2d(corners))
 
 
 def _hypothesis(label: str, score: float) -> ObjectHypothesisWithPose:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,6 @@ from nav_msgs.msg import OccupancyGrid
 from octomap_msgs.msg import Octomap
 from octomap_msgs.srv import BoundingBoxQuery, GetOctomap
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # where Humble has it
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.task import Future
 from sensor_msgs.msg import PointCloud2
@@ -25,6 +24,7 @@ from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.qos import LATCHED
+from cnn_perception.ros.steady_timer import create_steady_timer
 from cnn_perception.types import Cells, Float32Array, MapStatistics, UInt8Array
 
 __all__ = ["MapInterface"]
@@ -83,9 +83,7 @@ class MapInterface:
             )
         ]
 
-        # Steady: a timer on simulated time falls silent after time went back.
-        self._clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(1.0 / rate, self._tick, clock=self._clock)
+        self._timer = create_steady_timer(node, 1.0 / rate, self._tick)
 
     def close(self) -> None:
         """Withdraw the services; the node withdraws the topics."""
@@ -146,7 +144,7 @@ class MapInterface:
         # A done callback wakes the executor; awaiting alone does not, and a spin() would sleep on.
         done.add_done_callback(lambda _: None)
         self._node.worker.call(job).add_done_callback(done.set_result)
-        finished: Any = await _awaitable(done)
+        finished: Any = await done
         result: R = finished.result()
         return result
 
@@ -188,10 +186,6 @@ class MapInterface:
         else:
             response.success, response.message = True, f"saved to {path}"
         return response
-
-
-def _awaitable(future: Future[Any]) -> Awaitable[Any]:
-    return future
 
 
 def _height_level(cells: Cells) -> UInt8Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -57,10 +57,10 @@ class ModelNode(PerceptionNode):
         """Name the model and the provider."""
         return {"model": self.bundle.name, "provider": self.core.provider}
 
-    def publish_labels(self, publisher: Any, labels: Sequence[str], threshold: float) -> None:
-        """Publish the names of the class indices, latched."""
-        publisher.publish(encode.label_info(labels, threshold))
-
-    def advertise_labels(self) -> Any:
+    def advertise_labels(self) -> None:
         """Create the latched publisher of the class names."""
-        return self.advertise(LabelInfo, "~/label_info", LATCHED)
+        self._labels = self.advertise(LabelInfo, "~/label_info", LATCHED)
+
+    def publish_labels(self, threshold: float) -> None:
+        """Publish the names of the class indices."""
+        self._labels.publish(encode.label_info(self.core.labels, threshold))

@@ -45,11 +45,6 @@ class Worker(Generic[T]):
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    @property
-    def stopping(self) -> bool:
-        """True once `stop` was called: long work should end early."""
-        return self._stopping
-
     def start(self) -> None:
         """Start the thread."""
         self._stopping = False
