@@ -53,18 +53,16 @@ def command(
     def annotator(rgb: UInt8Array) -> Annotation:
         found = explainer.explain(rgb)
         if found.class_id is None:
-            caption = "nothing to explain"
             record: dict[str, object] = {"label": None, "class_id": None}
         else:
-            label = explainer.labels[found.class_id]
-            caption = f"{label} {found.score:.2f}"
             record = {
-                "label": label,
+                "label": explainer.labels[found.class_id],
                 "class_id": found.class_id,
                 "score": round(found.score, 4),
                 "box": None if found.box is None else [round(float(edge), 2) for edge in found.box],
             }
         heat = np.round(found.heatmap * 65535).astype(np.uint16)
+        caption = explainer.caption(found)
         overlay = blend_heatmap(rgb, found.heatmap, alpha, caption)
         return Annotation(overlay, {"explanation": record}, caption, {"heat": heat})
 

@@ -53,8 +53,8 @@ class Explainer:
     ) -> None:
         if not bundle.explain:
             raise ModelError(
-                f"{bundle.file}: the bundle has no explain graphs: give one that has, or export "
-                "them with 'cnn-perception models export'"
+                f"{bundle.file}: the bundle has no explain graphs: give one that has, "
+                "'cnn-perception models list' tells which"
             )
         self.bundle = bundle
         self._subject: _Detections | _Classes = (
@@ -103,6 +103,12 @@ class Explainer:
         score = self.bundle.thresholds.score if threshold < 0 else float(threshold)
         self._config = config
         self._wanted = (target, score)  # one assignment, as another thread may be reading
+
+    def caption(self, explanation: Explanation) -> str:
+        """Return the words that stand under a heat map: what is explained, and its score."""
+        if explanation.class_id is None:
+            return "nothing to explain"
+        return f"{self.labels[explanation.class_id]} {explanation.score:.2f}"
 
     def explain(self, rgb: UInt8Array) -> Explanation:
         """Return the heat map of the best answer for an RGB uint8 (H, W, 3) picture.

@@ -17,7 +17,6 @@ from cnn_perception.ros import encode
 from cnn_perception.ros.model_node import ModelNode
 from cnn_perception.ros.run import run
 from cnn_perception.runtime.bundle import ModelBundle
-from cnn_perception.types import Explanation
 
 __all__ = ["ExplainerNode", "main"]
 
@@ -59,15 +58,10 @@ class ExplainerNode(ModelNode):
                 image,
                 explanation.heatmap,
                 self.core.config.overlay_alpha,
-                self._caption(explanation),
+                self.core.caption(explanation),
             )
             self._overlay.publish(encode.image(message.header, overlay))
         return compute_s
-
-    def _caption(self, explanation: Explanation) -> str:
-        if explanation.class_id is None:
-            return "nothing to explain"
-        return f"{self.core.labels[explanation.class_id]} {explanation.score:.2f}"
 
     def reconfigure(self) -> None:
         """Take over the target class and the threshold."""
