@@ -19,6 +19,8 @@ from cnn_perception.types import (
 )
 
 __all__ = [
+    "CAMERA_FRAME",
+    "START_NS",
     "camera_info",
     "color_image",
     "compressed_image",
@@ -27,6 +29,12 @@ __all__ = [
     "header",
     "transforms",
 ]
+
+START_NS = 1_700_000_000_000_000_000
+"""Stamp of a recording's first image: fixed, so that equal input gives equal bags."""
+
+CAMERA_FRAME = "camera_optical_frame"
+"""Frame of a recording's images (REP-103)."""
 
 
 def header(source: Header) -> Any:

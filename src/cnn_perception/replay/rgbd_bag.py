@@ -10,16 +10,13 @@ import numpy as np
 from cnn_perception.errors import BagError
 from cnn_perception.replay import compose
 from cnn_perception.replay.bag import BagWriter
+from cnn_perception.replay.compose import CAMERA_FRAME, START_NS
 from cnn_perception.replay.depth_scans import FolderScans
 from cnn_perception.replay.rgbd_folder import RgbdFolder, RgbdFrame
 from cnn_perception.types import Header, RigidTransform, StampedTransform
 
 __all__ = ["CAMERA_FRAME", "START_NS", "record_rgbd_folder"]
 
-START_NS = 1_700_000_000_000_000_000
-"""Stamp of the first frame: fixed, so that equal folders give equal bags."""
-
-CAMERA_FRAME = "camera_optical_frame"
 _WORLD = "world"
 _MAP = "map"
 _IMAGE = "sensor_msgs/msg/Image"

@@ -12,6 +12,7 @@ from cnn_perception.config import Config, setting
 from cnn_perception.image.codec import encode_compressed_depth, encode_jpeg, encode_png
 from cnn_perception.replay import compose
 from cnn_perception.replay.bag import BagWriter
+from cnn_perception.replay.compose import CAMERA_FRAME, START_NS
 from cnn_perception.simulation.labels import OBJECT_CLASSES
 from cnn_perception.simulation.path import base_from_link, link_from_optical
 from cnn_perception.simulation.room import Room, RoomFrame
@@ -19,10 +20,6 @@ from cnn_perception.types import Header, RigidTransform, StampedTransform
 
 __all__ = ["START_NS", "RecordingConfig", "record_drive"]
 
-START_NS = 1_700_000_000_000_000_000
-"""Stamp of the first image: fixed, so that equal seeds give equal bags."""
-
-_FRAME = "camera_optical_frame"
 _IMAGE = "sensor_msgs/msg/CompressedImage"
 _INFO = "sensor_msgs/msg/CameraInfo"
 _TF = "tf2_msgs/msg/TFMessage"
@@ -73,7 +70,7 @@ def record_drive(
 
 
 def _write_frame(bag: BagWriter, frame: RoomFrame, stamp_ns: int, config: RecordingConfig) -> None:
-    header = Header(stamp_ns, _FRAME)
+    header = Header(stamp_ns, CAMERA_FRAME)
     info = compose.camera_info(header, frame.intrinsics)
     assert frame.depth is not None
     millimetres = np.nan_to_num(np.round(frame.depth * 1000.0)).astype(np.uint16)
@@ -102,6 +99,6 @@ def _static_transforms() -> tuple[StampedTransform, ...]:
     edges = (
         ("map", "odom", RigidTransform.identity()),
         ("base_link", "camera_link", base_from_link()),
-        ("camera_link", _FRAME, link_from_optical()),
+        ("camera_link", CAMERA_FRAME, link_from_optical()),
     )
     return tuple(StampedTransform(parent, child, START_NS, pose) for parent, child, pose in edges)
