@@ -68,5 +68,8 @@ def main() -> None:
     try:
         app()
     except PerceptionError as error:
-        Console(stderr=True).print(f"error: {error}", style="bold red", markup=False)
+        # Unwrapped: an error is one line, also for a script with a narrow terminal.
+        Console(stderr=True).print(
+            f"error: {error}", style="bold red", markup=False, soft_wrap=True
+        )
         sys.exit(1)
