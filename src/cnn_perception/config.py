@@ -11,7 +11,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 from cnn_perception.errors import ConfigError
 
@@ -21,6 +21,7 @@ __all__ = [
     "ExplainerConfig",
     "MapperConfig",
     "SegmenterConfig",
+    "SemanticsConfig",
     "SessionConfig",
     "Setting",
     "setting",
@@ -46,12 +47,10 @@ class Setting:
 
     def check(self, value: Any) -> None:
         """Raise ConfigError unless `value` has the right type and lies in the range."""
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        fits = isinstance(value, self.type) and (whole or self.type is not int)
-        if not (fits or (self.type is float and whole)):
+        if not self._fits(value):
             raise ConfigError(
-                f"{self.name} = {value!r} is of type {type(value).__name__}: "
-                f"give a {self.type.__name__}"
+                f"{self.name} = {value!r} is of type {type(value).__name__}: give a "
+                f"{'list of strings' if self.is_list else self.type.__name__}"
             )
         if self.choices is not None and value not in self.choices:
             raise ConfigError(f"{self.name} = {value!r}: choose one of {', '.join(self.choices)}")
@@ -61,6 +60,18 @@ class Setting:
             raise ConfigError(f"{self.name} = {value!r} is below the minimum {self.minimum:g}")
         if self.maximum is not None and value > self.maximum:
             raise ConfigError(f"{self.name} = {value!r} is above the maximum {self.maximum:g}")
+
+    @property
+    def is_list(self) -> bool:
+        """True for the only type of list there is: tuple[str, ...]."""
+        return get_origin(self.type) is tuple
+
+    def _fits(self, value: Any) -> bool:
+        if self.is_list:
+            return isinstance(value, tuple | list) and all(isinstance(v, str) for v in value)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        fits = isinstance(value, self.type) and (whole or self.type is not int)
+        return fits or (self.type is float and whole)
 
 
 def setting(
@@ -191,7 +202,11 @@ class ExplainerConfig(Config):
 class MapperConfig(Config):
     """The occupancy map's geometry and sensor model (OctoMap, Hornung et al. 2013)."""
 
-    engine: str = setting("octomap", "Mapping engine", choices=("octomap",))
+    engine: str = setting(
+        "voxel",
+        "Mapping engine: voxel, or octomap (octomap-python), slower, with the same results",
+        choices=("voxel", "octomap"),
+    )
     resolution: float = setting(
         0.05, "Edge of the smallest cell, metres", minimum=0.001, maximum=10.0
     )
@@ -217,16 +232,27 @@ class MapperConfig(Config):
         False, "Cast one ray per occupied cell instead of one per point", live=True
     )
     probability_hit: float = setting(
-        0.7, "Occupancy given a hit", minimum=0.5, maximum=0.999, parameter="sensor_model.hit"
+        0.7,
+        "Occupancy given a hit",
+        minimum=0.5,
+        maximum=0.999,
+        live=True,
+        parameter="sensor_model.hit",
     )
     probability_miss: float = setting(
-        0.4, "Occupancy given a miss", minimum=0.001, maximum=0.5, parameter="sensor_model.miss"
+        0.4,
+        "Occupancy given a miss",
+        minimum=0.001,
+        maximum=0.5,
+        live=True,
+        parameter="sensor_model.miss",
     )
     clamp_min: float = setting(
         0.1192,
         "Lowest occupancy a cell keeps",
         minimum=0.001,
         maximum=0.499,
+        live=True,
         parameter="sensor_model.min",
     )
     clamp_max: float = setting(
@@ -234,11 +260,70 @@ class MapperConfig(Config):
         "Highest occupancy a cell keeps",
         minimum=0.501,
         maximum=0.999,
+        live=True,
         parameter="sensor_model.max",
+    )
+    decay_after: float = setting(
+        0.0,
+        "Seconds after which an occupied cell that no scan touches begins to fade; 0 never",
+        minimum=0.0,
+        maximum=1e6,
+        live=True,
+        parameter="decay.after",
+    )
+    decay_rate: float = setting(
+        0.5,
+        "Log-odds that a fading cell loses per second; at 0 it is unknown again",
+        minimum=0.001,
+        maximum=1000.0,
+        live=True,
+        parameter="decay.rate",
+    )
+    local_window: float = setting(
+        0.0,
+        "Edge, metres, of the cube around the sensor that is kept; 0 keeps everything",
+        minimum=0.0,
+        maximum=1e5,
+        live=True,
     )
     occupancy_min_z: float = setting(
         -100.0, "Lowest z, metres, that is published", minimum=-1e4, maximum=1e4, live=True
     )
     occupancy_max_z: float = setting(
         100.0, "Highest z, metres, that is published", minimum=-1e4, maximum=1e4, live=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticsConfig(Config):
+    """How masks give classes to the cells of a map."""
+
+    ignore: str = setting(
+        "background",
+        "Names of classes that are not mapped, separated by commas",
+        parameter="semantics.ignore",
+    )
+    memory: float = setting(
+        50.0,
+        "Most votes that a cell keeps, one per scan: with fewer it follows changes sooner",
+        minimum=1.0,
+        maximum=1e6,
+        live=True,
+        parameter="semantics.memory",
+    )
+    doubt: float = setting(
+        1.0,
+        "Weight of the prior in votes, spread over all classes: more needs more scans to be sure",
+        minimum=0.001,
+        maximum=1000.0,
+        live=True,
+        parameter="semantics.doubt",
+    )
+    min_confidence: float = setting(
+        0.0,
+        "Cells whose class is less sure are published without one",
+        minimum=0.0,
+        maximum=1.0,
+        live=True,
+        parameter="semantics.min_confidence",
     )
