@@ -6,6 +6,7 @@ Keys and depths are OctoMap's (Hornung et al. 2013): the tree has 16 levels, a f
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,9 @@ __all__ = [
     "KEY_ORIGIN",
     "TREE_DEPTH",
     "Leaves",
+    "fill_box",
+    "join_siblings",
+    "keep_box",
     "morton_codes",
     "morton_keys",
     "prune",
@@ -127,8 +131,19 @@ def sort_leaves(leaves: Leaves) -> Leaves:
 
 def prune(leaves: Leaves) -> Leaves:
     """Join eight equal siblings into their parent, level by level, as OctoMap's prune() does."""
+    kept, depths = join_siblings(leaves, leaves.log_odds)
+    return Leaves(leaves.keys[kept], depths[kept], leaves.log_odds[kept])
+
+
+def join_siblings(
+    leaves: Leaves, content: NDArray[np.generic]
+) -> tuple[BoolArray, NDArray[np.uint8]]:
+    """Find the leaves that stay when eight siblings of equal content become one, and their depths.
+
+    content: (N,), anything that can be compared. Returns bool (N,) and uint8 (N,).
+    """
     codes = morton_codes(leaves.keys)
-    depths, values = leaves.depths.copy(), leaves.log_odds
+    depths = leaves.depths.copy()
     kept = np.ones(len(leaves), np.bool_)
     for depth in range(TREE_DEPTH, 1, -1):
         at = np.flatnonzero(kept & (depths == depth))
@@ -136,20 +151,37 @@ def prune(leaves: Leaves) -> Leaves:
             continue
         level = codes[at] >> (3 * (TREE_DEPTH - depth))
         first = np.flatnonzero((level[:-7] & 7 == 0) & (level[7:] - level[:-7] == 7))
-        family = values[at[first[:, None] + np.arange(8)]]
+        family = content[at[first[:, None] + np.arange(8)]]
         first = first[(family == family[:, :1]).all(axis=1)]
         depths[at[first]] = depth - 1
         kept[at[first[:, None] + np.arange(1, 8)]] = False
-    return Leaves(leaves.keys[kept], depths[kept], values[kept])
+    return kept, depths
 
 
 def fill_box(
     leaves: Leaves, low: NDArray[np.int64], high: NDArray[np.int64], log_odds: float
 ) -> Leaves:
-    """Set the known cells with low <= key <= high to a value; unknown ones stay unknown.
+    """Set the known cells with low <= key <= high to a value; NaN makes them unknown.
 
     low, high: int64 (3,) keys of finest cells. Larger cubes are split where the box ends in them.
     """
+    leaves, inside = _cut_at(leaves, low, high)
+    if math.isnan(log_odds):
+        return leaves.select(~inside)
+    values = np.where(inside, np.float32(log_odds), leaves.log_odds).astype(np.float32)
+    return prune(Leaves(leaves.keys, leaves.depths, values))
+
+
+def keep_box(leaves: Leaves, low: NDArray[np.int64], high: NDArray[np.int64]) -> Leaves:
+    """Return what lies in the box low <= key <= high, int64 (3,) keys of finest cells."""
+    leaves, inside = _cut_at(leaves, low, high)
+    return leaves.select(inside)
+
+
+def _cut_at(
+    leaves: Leaves, low: NDArray[np.int64], high: NDArray[np.int64]
+) -> tuple[Leaves, BoolArray]:
+    """Split the cubes in which the box ends; return also which leaves lie in the box."""
     while True:
         first = leaves.keys.astype(np.int64)
         last = first + leaves.spans[:, None] - 1
@@ -157,10 +189,8 @@ def fill_box(
         inside = _every_axis((first >= low) & (last <= high))
         cut = meets & ~inside
         if not cut.any():
-            break
+            return leaves, inside
         leaves = _split(leaves, cut)
-    values = np.where(inside, np.float32(log_odds), leaves.log_odds).astype(np.float32)
-    return prune(Leaves(leaves.keys, leaves.depths, values))
 
 
 def _every_axis(flags: BoolArray) -> BoolArray:
