@@ -35,6 +35,7 @@ def declare(
     for setting in settings(config):
         name = parameter_name(setting)
         default = (defaults or {}).get(setting.name, setting.default)
+        default = list(default) if setting.is_list else default
         try:
             value = node.declare_parameter(name, default, _descriptor(setting)).value
         except InvalidParameterTypeException as error:
@@ -48,9 +49,11 @@ def declare(
 
 def read(values: Mapping[str, Any], config: type[C]) -> C:
     """Build a configuration from parameter values by their ROS names."""
-    return config.from_mapping(
-        {setting.name: values[parameter_name(setting)] for setting in settings(config)}
-    )
+    chosen = {}
+    for setting in settings(config):
+        value = values[parameter_name(setting)]
+        chosen[setting.name] = tuple(value) if setting.is_list else value
+    return config.from_mapping(chosen)
 
 
 def refuse_unknown(node: Node) -> None:
@@ -69,6 +72,8 @@ def refuse_unknown(node: Node) -> None:
 def _type_hint(setting: Setting) -> str:
     if setting.type is float:
         return f"write a number with a point, such as {float(setting.default)}"
+    if setting.is_list:
+        return "give a list of strings"
     return f"give a {setting.type.__name__}"
 
 
