@@ -21,8 +21,8 @@ from cnn_perception.demo.pictures import (
 from cnn_perception.demo.session import DemoRun, Progress, run_nodes
 from cnn_perception.errors import PerceptionError
 from cnn_perception.replay.bag import BagReader
-from cnn_perception.replay.depth_scans import BagScans
-from cnn_perception.replay.streams import CameraStreams
+from cnn_perception.replay.bag_scans import BagScans
+from cnn_perception.replay.streams import CameraStreams, ScanStream
 from cnn_perception.types import Float32Array
 
 __all__ = ["default_bag", "default_domain", "demonstrate"]
@@ -116,7 +116,7 @@ def _clear(out: Path) -> None:
 
 def _camera_path(drive: BagReader, streams: CameraStreams) -> Float32Array:
     """Return where the camera was at each depth image, float32 (N, 3), map frame."""
-    scans = BagScans(drive, streams.depth, streams.camera_info, "map")
+    scans = BagScans(drive, [ScanStream(streams.depth, streams.camera_info)], "map")
     places = [scan.map_from_sensor.translation for scan in scans]
     return np.array(places, np.float32).reshape(-1, 3)
 

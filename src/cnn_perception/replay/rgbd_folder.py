@@ -81,7 +81,11 @@ class RgbdFolder:
         return len(self._stems)
 
     def __iter__(self) -> Iterator[RgbdFrame]:
-        for stem in self._stems:
+        return self.frames()
+
+    def frames(self, every: int = 1) -> Iterator[RgbdFrame]:
+        """Yield the first of each `every` frames; the others are not read."""
+        for stem in self._stems[::every]:
             pose = _matrix(self.path / f"{stem}.pose.txt", (4, 4))
             if not np.isfinite(pose).all():
                 _LOG.warning("%s has no finite pose: left out", self.path / stem)
@@ -95,9 +99,10 @@ class RgbdFolder:
         raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if raw is None or raw.ndim != 2 or raw.dtype != np.uint16:
             raise BagError(f"cannot read {path}: expected a PNG with 16-bit depth in millimetres")
-        depth = raw.astype(np.float32)
-        depth[np.isin(raw, _NO_READING)] = np.nan
-        return np.asarray(depth * np.float32(0.001), np.float32)
+        depth = raw * np.float32(0.001)
+        for value in _NO_READING:
+            depth[raw == value] = np.nan
+        return np.asarray(depth, np.float32)
 
     def _color(self, stem: str) -> Path | None:
         candidates = (self.path / f"{stem}.color{suffix}" for suffix in (".jpg", ".png"))

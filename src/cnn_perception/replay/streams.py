@@ -1,17 +1,19 @@
-"""Which topics of a bag are the camera: colour, depth, calibration."""
+"""Which topics of a bag are the sensors: the camera's colour, depth, calibration; clouds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cnn_perception.errors import BagError
-from cnn_perception.replay.bag import BagReader
+from cnn_perception.replay.bag import BagReader, BagTopic
 
-__all__ = ["CameraStreams", "camera_streams"]
+__all__ = ["CameraStreams", "ScanStream", "camera_streams", "scan_streams"]
 
 _RAW = "sensor_msgs/msg/Image"
 _COMPRESSED = "sensor_msgs/msg/CompressedImage"
 _INFO = "sensor_msgs/msg/CameraInfo"
+_CLOUD = "sensor_msgs/msg/PointCloud2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,17 @@ class CameraStreams:
     def depth_base(self) -> str:
         """Return the name that image_transport calls the depth topic: without the suffix."""
         return _base(self.depth) if self.compressed else self.depth
+
+
+@dataclass(frozen=True, slots=True)
+class ScanStream:
+    """A topic of depth images with that of their calibration, or one of clouds, which needs none.
+
+    `camera_info` is empty for clouds.
+    """
+
+    topic: str
+    camera_info: str = ""
 
 
 def camera_streams(bag: BagReader) -> CameraStreams:
@@ -55,6 +68,47 @@ def camera_streams(bag: BagReader) -> CameraStreams:
         f"{bag.path} has no colour image beside a depth image (a topic with 'depth' in its name): "
         f"it has {', '.join(topic.name for topic in topics) or 'nothing'}"
     )
+
+
+def scan_streams(
+    bag: BagReader,
+    depth_topics: Sequence[str] = (),
+    camera_info_topics: Sequence[str] = (),
+    cloud_topics: Sequence[str] = (),
+) -> tuple[ScanStream, ...]:
+    """Return what can be mapped in a bag: the topics named, or else what is found.
+
+    The first depth image is taken (raw ones before compressed ones), where there is none the first
+    cloud. Depth images without a named camera_info get the one whose name is most like theirs.
+    Raises BagError when there is nothing to map, or a depth image has no calibration.
+    """
+    topics = [topic for topic in bag.topics if topic.count]
+    if not (depth_topics or cloud_topics):
+        depths = _depth_images(topics)
+        clouds = [topic.name for topic in topics if topic.msgtype == _CLOUD]
+        depth_topics, cloud_topics = depths[:1], ([] if depths else clouds[:1])
+    if not (depth_topics or cloud_topics):
+        raise BagError(
+            f"{bag.path} has no depth image (a topic with 'depth' in its name) and no {_CLOUD}: "
+            f"it has {', '.join(topic.name for topic in topics) or 'nothing'}"
+        )
+    infos = list(camera_info_topics) or [t.name for t in topics if t.msgtype == _INFO]
+    if depth_topics and not infos:
+        raise BagError(f"{bag.path} has no {_INFO}: record the camera's camera_info too")
+    return (
+        *(ScanStream(topic, _nearest(topic, infos)) for topic in depth_topics),
+        *(ScanStream(topic) for topic in cloud_topics),
+    )
+
+
+def _depth_images(topics: Sequence[BagTopic]) -> list[str]:
+    """Return the topics of depth images, raw ones first."""
+    return [
+        topic.name
+        for msgtype in (_RAW, _COMPRESSED)
+        for topic in topics
+        if topic.msgtype == msgtype and "depth" in topic.name.lower()
+    ]
 
 
 def _nearest(depth: str, names: list[str]) -> str:

@@ -12,10 +12,11 @@ from cnn_perception.errors import BagError
 from cnn_perception.mapping.projection import depth_to_points
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.replay.bag import BagReader
-from cnn_perception.replay.depth_scans import BagScans, FolderScans
+from cnn_perception.replay.bag_scans import BagScans
+from cnn_perception.replay.depth_scans import DepthScan, FolderScans
 from cnn_perception.replay.rgbd_bag import START_NS, record_rgbd_folder
 from cnn_perception.replay.rgbd_folder import RgbdFolder
-from cnn_perception.replay.streams import camera_streams
+from cnn_perception.replay.streams import ScanStream, camera_streams
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_frames_come_back_as_scans(folder: Path, tmp_path: Path) -> None:
     assert record_rgbd_folder(RgbdFolder(folder), tmp_path / "bag", rate=5.0) == 3
     with BagReader(tmp_path / "bag") as bag:
         streams = camera_streams(bag)
-        replayed = list(BagScans(bag, streams.depth, streams.camera_info, "map"))
+        replayed = list(BagScans(bag, [ScanStream(streams.depth, streams.camera_info)], "map"))
         colors = [decode_color(record.message) for record in bag.messages([streams.color])]
         assert (bag.start_ns, bag.end_ns) == (START_NS, START_NS + 400_000_000)
     original = list(FolderScans(RgbdFolder(folder)))
@@ -64,9 +65,9 @@ def test_frames_come_back_as_scans(folder: Path, tmp_path: Path) -> None:
 def test_the_map_is_upright(folder: Path, tmp_path: Path) -> None:
     record_rgbd_folder(RgbdFolder(folder), tmp_path / "bag")
     with BagReader(tmp_path / "bag") as bag:
-        scan = next(
-            iter(BagScans(bag, "/camera/depth/image_raw", "/camera/depth/camera_info", "map"))
-        )
+        stream = ScanStream("/camera/depth/image_raw", "/camera/depth/camera_info")
+        scan = next(iter(BagScans(bag, [stream], "map")))
+    assert isinstance(scan, DepthScan)
     points = scan.map_from_sensor.apply(depth_to_points(scan.depth, scan.intrinsics))
     assert len(points) > 1000
     assert np.ptp(points[:, 2]) < 0.03

@@ -8,16 +8,28 @@ import pytest
 
 from cnn_perception.errors import BagError
 from cnn_perception.replay.bag import BagReader, BagWriter
-from cnn_perception.replay.streams import CameraStreams, camera_streams
+from cnn_perception.replay.streams import (
+    CameraStreams,
+    ScanStream,
+    camera_streams,
+    scan_streams,
+)
 
 RAW, JPEG, INFO = (f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo"))
 
 
-def streams_of(path: Path, topics: dict[str, str]) -> CameraStreams:
+CLOUD = "sensor_msgs/msg/PointCloud2"
+
+
+def write(path: Path, topics: dict[str, str]) -> Path:
     with BagWriter(path / "bag") as bag:
         for topic, msgtype in topics.items():
             bag.write_raw(topic, msgtype, b"\0\1\0\0", 1)
-    with BagReader(path / "bag") as bag:
+    return path / "bag"
+
+
+def streams_of(path: Path, topics: dict[str, str]) -> CameraStreams:
+    with BagReader(write(path, topics)) as bag:
         return camera_streams(bag)
 
 
@@ -71,3 +83,60 @@ def test_compressed_camera_beside_other_images(tmp_path: Path) -> None:
 def test_what_is_missing_is_named(tmp_path: Path, topics: dict[str, str], text: str) -> None:
     with pytest.raises(BagError, match=text):
         streams_of(tmp_path, topics)
+
+
+CAMERAS = {
+    "/front/color": RAW,
+    "/front/depth": RAW,
+    "/front/camera_info": INFO,
+    "/rear/depth": RAW,
+    "/rear/camera_info": INFO,
+    "/front/depth/compressedDepth": JPEG,
+    "/points": CLOUD,
+}
+
+
+@pytest.mark.parametrize(
+    ("topics", "asked", "expected"),
+    [
+        (CAMERAS, {}, [("/front/depth", "/front/camera_info")]),
+        (
+            CAMERAS,
+            {"depth_topics": ["/rear/depth", "/front/depth"]},
+            [("/rear/depth", "/rear/camera_info"), ("/front/depth", "/front/camera_info")],
+        ),
+        (CAMERAS, {"cloud_topics": ["/points"]}, [("/points", "")]),
+        (
+            CAMERAS,
+            {"depth_topics": ["/rear/depth"], "camera_info_topics": ["/front/camera_info"]},
+            [("/rear/depth", "/front/camera_info")],
+        ),
+        # A depth image needs no colour beside it, and a cloud no camera.
+        ({"/depth": JPEG, "/info": INFO}, {}, [("/depth", "/info")]),
+        ({"/image": RAW, "/a": CLOUD, "/b": CLOUD}, {}, [("/a", "")]),
+    ],
+)
+def test_what_can_be_mapped(
+    tmp_path: Path,
+    topics: dict[str, str],
+    asked: dict[str, list[str]],
+    expected: list[tuple[str, str]],
+) -> None:
+    with BagReader(write(tmp_path, topics)) as bag:
+        found = scan_streams(bag, **asked)
+    assert found == tuple(ScanStream(*each) for each in expected)
+
+
+@pytest.mark.parametrize(
+    ("topics", "text"),
+    [
+        (
+            {"/image": RAW},
+            "has no depth image .* and no sensor_msgs/msg/PointCloud2: it has /image",
+        ),
+        ({"/depth": RAW}, "has no sensor_msgs/msg/CameraInfo"),
+    ],
+)
+def test_nothing_to_map(tmp_path: Path, topics: dict[str, str], text: str) -> None:
+    with BagReader(write(tmp_path, topics)) as bag, pytest.raises(BagError, match=text):
+        scan_streams(bag)
