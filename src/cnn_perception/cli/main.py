@@ -13,7 +13,6 @@ from cnn_perception.cli import (
     detect,
     evaluate,
     explain,
-    map_info,
     models,
     play,
     record_rgbd,
@@ -53,8 +52,7 @@ app.command("demo")(demo.command)
 app.command("detect")(detect.command)
 app.command("evaluate")(evaluate.command)
 app.command("explain")(explain.command)
-app.command("map")(map_command.command)
-app.command("map-info")(map_info.command)
+app.add_typer(map_command.app, name="map")
 app.add_typer(models.app, name="models")
 app.command("play")(play.command)
 app.command("record-rgbd")(record_rgbd.command)

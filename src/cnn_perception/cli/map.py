@@ -3,53 +3,97 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from cnn_perception.cli import map_info
+from cnn_perception.cli.default_group import DEFAULT, DefaultCommand, DefaultGroup
+from cnn_perception.config import MapperConfig, settings
+
 if TYPE_CHECKING:
+    from collections import Counter
+
     from rich.console import Console
 
     from cnn_perception.mapping.mapper import Mapper
-    from cnn_perception.replay.depth_scans import BagScans, FolderScans
 
-__all__ = ["command"]
+__all__ = ["app", "command"]
+
+app = typer.Typer(
+    cls=DefaultGroup, help="Build an occupancy map from a recording; `map info FILE` describes one."
+)
+app.command("info")(map_info.command)
 
 
+_ENGINE = next(known for known in settings(MapperConfig) if known.name == "engine")
+
+
+@app.command(
+    DEFAULT,
+    cls=DefaultCommand,
+    hidden=True,
+    epilog="cnn-perception map info FILE says what a map file holds.",
+)
 def command(
     source: Annotated[Path, typer.Argument(help="Rosbag, or folder of frame-N.depth.png files.")],
-    out: Annotated[Path, typer.Option(help="Map file, .bt or .ot.")] = Path("map.bt"),
+    out: Annotated[Path, typer.Option(help="Map file: .bt, .ot or .vox.")] = Path("map.bt"),
     resolution: Annotated[float, typer.Option(help="Edge of a cell, metres.")] = 0.05,
     max_range: Annotated[
         float, typer.Option(help="Readings beyond, metres, only clear; negative: unlimited.")
     ] = 5.0,
     min_range: Annotated[float, typer.Option(help="Ignore nearer readings, metres.")] = 0.0,
     discretize: Annotated[
-        bool, typer.Option("--discretize", help="One ray per occupied cell: faster, less exact.")
+        bool, typer.Option("--discretize", help="One ray per occupied cell: a slightly other map.")
     ] = False,
+    engine: Annotated[
+        str,
+        typer.Option(metavar="|".join(_ENGINE.choices or ()), help="All give the same map."),
+    ] = _ENGINE.default,
     stride: Annotated[int, typer.Option(help="Use every n-th row and column of images.")] = 1,
-    every: Annotated[int, typer.Option(min=1, help="Use every n-th image.")] = 1,
-    depth_topic: Annotated[str, typer.Option(help="Depth images of the bag; empty: find.")] = "",
-    camera_info_topic: Annotated[str, typer.Option(help="Its calibration; empty: find.")] = "",
+    every: Annotated[int, typer.Option(min=1, help="Use every n-th scan.")] = 1,
+    depth_topic: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Depth images of a bag; found if not given; repeatable."),
+    ] = None,
+    camera_info_topic: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Their calibration; found if not given; repeatable."),
+    ] = None,
+    cloud_topic: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Point clouds of a bag; found if it has no depth images; repeatable."),
+    ] = None,
     map_frame: Annotated[str, typer.Option(help="Frame of the map, for bags.")] = "map",
     level: Annotated[bool, typer.Option(help="Find the vertical, for folders.")] = True,
     pictures: Annotated[bool, typer.Option(help="Draw the map into .png files beside it.")] = True,
+    below: Annotated[
+        float, typer.Option(help="Leave out of the pictures what is higher, metres.")
+    ] = float("inf"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Build an OctoMap (.bt, .ot) from a rosbag or an RGB-D folder, with pictures of it."""
+    """Build an occupancy map from a rosbag or an RGB-D folder, with pictures of it.
+
+    A bag needs depth images with camera_info, or point clouds, and /tf.
+
+    A .bt file says occupied or free, .ot keeps the log-odds.
+    """
     from contextlib import closing, nullcontext
 
     from rich.console import Console
 
-    from cnn_perception.config import MapperConfig
     from cnn_perception.errors import MapError
     from cnn_perception.mapping.mapper import Mapper
     from cnn_perception.replay.bag import BagReader
+    from cnn_perception.replay.bag_scans import BagScans
+    from cnn_perception.replay.depth_scans import FolderScans
     from cnn_perception.replay.rgbd_folder import RgbdFolder
+    from cnn_perception.replay.streams import scan_streams
 
     if out.suffix not in (".bt", ".ot"):
         raise MapError(f"cannot save a map as {out}: its name must end in .bt or .ot")
     config = MapperConfig(
+        engine=engine,
         resolution=resolution,
         max_range=max_range,
         min_range=min_range,
@@ -61,52 +105,49 @@ def command(
     bag = None if RgbdFolder.recognises(source) else BagReader(source)
     with closing(bag) if bag is not None else nullcontext():
         if bag is None:
-            scans: Any = _folder_scans(source, level)
+            scans: Any = FolderScans(RgbdFolder(source), leveled=level)
         else:
-            scans = _bag_scans(bag, depth_topic, camera_info_topic, map_frame)
-        path = _integrate(mapper, scans, every, console)
+            chosen = (depth_topic or (), camera_info_topic or (), cloud_topic or ())
+            scans = BagScans(bag, scan_streams(bag, *chosen), map_frame)
+        path, points = _integrate(mapper, scans, every, console)
     if not path:
         last = getattr(scans, "last_error", "")
-        raise MapError(f"no image of {source} could be mapped{': ' if last else ''}{last}")
+        raise MapError(f"no scan of {source} could be mapped{': ' if last else ''}{last}")
     out.parent.mkdir(parents=True, exist_ok=True)
     mapper.save(out)
-    files = [out, *(_draw(mapper, path, out, source.name) if pictures else [])]
-    _report(mapper, len(path), dict(scans.skipped), files, console, as_json)
+    files = [out, *(_draw(mapper, path, out, source.name, below) if pictures else [])]
+    _report(mapper, len(path), points, dict(scans.skipped), files, console, as_json)
 
 
-def _folder_scans(source: Path, level: bool) -> FolderScans:
-    from cnn_perception.replay.depth_scans import FolderScans
-    from cnn_perception.replay.rgbd_folder import RgbdFolder
+def _integrate(
+    mapper: Mapper, scans: Any, every: int, console: Console
+) -> tuple[list[Any], Counter[str]]:
+    """Map the scans under a progress bar; returns where the sensor was, and what became of points.
 
-    return FolderScans(RgbdFolder(source), leveled=level)
+    The next scans are read while one is mapped.
+    """
+    from collections import Counter
+    from itertools import islice
 
-
-def _bag_scans(bag: Any, depth_topic: str, camera_info_topic: str, map_frame: str) -> BagScans:
-    from cnn_perception.replay.depth_scans import BagScans
-    from cnn_perception.replay.streams import camera_streams
-
-    if not (depth_topic and camera_info_topic):
-        found = camera_streams(bag)
-        depth_topic = depth_topic or found.depth
-        camera_info_topic = camera_info_topic or found.camera_info
-    return BagScans(bag, depth_topic, camera_info_topic, map_frame)
-
-
-def _integrate(mapper: Mapper, scans: Any, every: int, console: Console) -> list[Any]:
-    """Map the scans under a progress bar; returns where the camera was, map frame."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from cnn_perception.replay.prefetch import prefetch
+
     path = []
+    points: Counter[str] = Counter()
     columns = (TextColumn("mapping"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        for index, scan in enumerate(bar.track(scans, total=len(scans))):
-            if index % every == 0:
-                mapper.integrate_depth(scan.depth, scan.intrinsics, scan.map_from_sensor)
-                path.append(scan.map_from_sensor.translation)
-    return path
+        task = bar.add_task("", total=-(-len(scans) // every))
+        mapper.warm_up()
+        for scan in prefetch(islice(scans, None, None, every)):
+            report = scan.into(mapper)
+            points.update(used=report.used, not_finite=report.not_finite, outside=report.outside)
+            path.append(scan.map_from_sensor.translation)
+            bar.advance(task)
+    return path, points
 
 
-def _draw(mapper: Mapper, path: list[Any], out: Path, name: str) -> list[Path]:
+def _draw(mapper: Mapper, path: list[Any], out: Path, name: str, below: float) -> list[Path]:
     """Draw the map from a corner and from above; returns the files."""
     import numpy as np
 
@@ -116,8 +157,8 @@ def _draw(mapper: Mapper, path: list[Any], out: Path, name: str) -> list[Path]:
     occupied, way = mapper.occupied_cells(), np.array(path, np.float32)
     title = f"{name}, {mapper.config.resolution:g} m cells"
     pictures = {
-        "isometric": render_isometric(occupied, camera_path=way, title=title),
-        "top": render_top(occupied, mapper.free_cells(), camera_path=way, title=title),
+        "isometric": render_isometric(occupied, camera_path=way, below=below, title=title),
+        "top": render_top(occupied, mapper.free_cells(), camera_path=way, below=below, title=title),
     }
     files = []
     for view, picture in pictures.items():
@@ -129,6 +170,7 @@ def _draw(mapper: Mapper, path: list[Any], out: Path, name: str) -> list[Path]:
 def _report(
     mapper: Mapper,
     mapped: int,
+    points: Counter[str],
     skipped: dict[str, int],
     files: list[Path],
     console: Console,
@@ -139,8 +181,10 @@ def _report(
     statistics = mapper.statistics()
     if as_json:
         result = {
-            "images": mapped,
+            "scans": mapped,
             "skipped": skipped,
+            "points": dict(points),
+            "engine": mapper.config.engine,
             "resolution": statistics.resolution,
             "occupied_cells": statistics.occupied,
             "free_cells": statistics.free,
@@ -149,8 +193,13 @@ def _report(
         typer.echo(json.dumps(result))
         return
     lost = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))
+    unused = {
+        "are not finite": points["not_finite"],
+        "lie outside of what a map can hold": points["outside"],
+    }
     lines = [
-        f"{mapped} images mapped" + (f", skipped: {lost}" if lost else ""),
+        f"{mapped} scans mapped" + (f", skipped: {lost}" if lost else ""),
+        *(f"{count} points {text}" for text, count in unused.items() if count),
         f"{statistics.occupied} occupied and {statistics.free} free cells of "
         f"{statistics.resolution:g} m",
         *(str(file) for file in files),

@@ -1,25 +1,58 @@
-"""``cnn-perception map`` and ``map-info``, from the command line to the files."""
+"""``cnn-perception map`` and ``map info``, from the command line to the files."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from cnn_perception.cli import map as map_command
-from cnn_perception.cli import map_info
+from cnn_perception.cli.main import app
+from cnn_perception.config import MapperConfig, settings
 from cnn_perception.errors import BagError, MapError
+from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.projection import depth_to_points
+from cnn_perception.replay import compose
+from cnn_perception.replay.bag import BagWriter, typestore
+from cnn_perception.types import (
+    CameraIntrinsics,
+    Float32Array,
+    Header,
+    RigidTransform,
+    StampedTransform,
+)
+from painted_drive import START_NS, write_drive
 
 pytest.importorskip("octomap", reason="octomap-python is not installed")
 
-app = typer.Typer()
-app.command("map")(map_command.command)
-app.command("map-info")(map_info.command)
+PLAIN = ["--no-pictures", "--no-level"]
+
+
+def settings_of_engine() -> tuple[str, ...]:
+    return next(known.choices or () for known in settings(MapperConfig) if known.name == "engine")
+
+
+def cloud_message(header: Header, points: Float32Array) -> Any:
+    types = typestore().types
+    fields = [
+        types["sensor_msgs/msg/PointField"](name=name, offset=4 * axis, datatype=7, count=1)
+        for axis, name in enumerate("xyz")
+    ]
+    return types["sensor_msgs/msg/PointCloud2"](
+        header=compose.header(header),
+        height=1,
+        width=len(points),
+        fields=fields,
+        is_bigendian=False,
+        point_step=12,
+        row_step=12 * len(points),
+        data=points.view(np.uint8).ravel(),
+        is_dense=True,
+    )
 
 
 @pytest.fixture
@@ -37,7 +70,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    words = [str(argument) for argument in arguments]
+    result = CliRunner().invoke(app, words, prog_name="cnn-perception")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
@@ -50,7 +84,7 @@ def test_a_folder_becomes_a_map_with_pictures(folder: Path, tmp_path: Path, suff
     printed = json.loads(
         run("map", folder, "--out", out, "--resolution", 0.1, "--no-level", "--json")
     )
-    assert printed["images"] == 3
+    assert printed["scans"] == 3
     assert printed["skipped"] == {}
     assert sorted(Path(file).name for file in printed["files"]) == [
         f"wall{suffix}",
@@ -61,7 +95,7 @@ def test_a_folder_becomes_a_map_with_pictures(folder: Path, tmp_path: Path, suff
         picture = cv2.imread(str(out.with_name(name)))
         assert picture is not None
         assert picture.shape == (960, 1280, 3)
-    facts = json.loads(run("map-info", out, "--json"))
+    facts = json.loads(run("map", "info", out, "--json"))
     assert facts["resolution"] == 0.1
     assert facts["occupied_cells"] == printed["occupied_cells"] > 0
     assert facts["free_cells"] == printed["free_cells"] > 0
@@ -72,16 +106,83 @@ def test_a_folder_becomes_a_map_with_pictures(folder: Path, tmp_path: Path, suff
 def test_every_nth_image_and_no_pictures(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "wall.bt"
     printed = run("map", folder, "--out", out, "--every", 2, "--no-pictures", "--no-level")
-    assert "2 images mapped" in printed
+    assert "2 scans mapped" in printed
     assert [file.name for file in tmp_path.glob("wall*")] == ["wall.bt"]
 
 
 def test_info_reads_as_a_table(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "wall.bt"
     run("map", folder, "--out", out, "--no-pictures", "--no-level")
-    lines = run("map-info", out).splitlines()
-    assert lines[0].split(maxsplit=1) == ["kind", "binary (.bt)"]
-    assert lines[1].split() == ["resolution", "0.05"]
+    facts = json.loads(run("map", "info", out, "--json"))
+    lines = dict(line.split(maxsplit=1) for line in run("map", "info", out).splitlines())
+    assert lines["kind"] == "binary OcTree (.bt)"
+    assert lines["resolution"] == "0.05 m"
+    assert lines["occupied"].startswith(f"{facts['occupied_cells']} cells, ")
+    assert facts["occupied_volume"] == pytest.approx(facts["occupied_cells"] * 0.05**3, abs=1e-6)
+    assert lines["file"] == f"size      {out.stat().st_size} bytes"
+    # A wall of 3.2 x 2.4 m, seen from 2 m away while moving by 0.4 m.
+    assert facts["extent"] == pytest.approx([2.05, 3.6, 2.4], abs=0.15)
+
+
+def test_an_empty_map_has_facts_too(tmp_path: Path) -> None:
+    out = tmp_path / "nothing.ot"
+    Mapper(MapperConfig(resolution=0.2)).save(out)
+    facts = json.loads(run("map", "info", out, "--json"))
+    assert (facts["leaves"], facts["occupied_cells"], facts["free_cells"]) == (0, 0, 0)
+    assert facts["extent"] == [0.0, 0.0, 0.0]
+    assert "0 x 0 x 0 m" in run("map", "info", out)
+
+
+@pytest.mark.parametrize("mode", [[], ["--discretize"]])
+def test_engines_write_equal_files(folder: Path, tmp_path: Path, mode: list[str]) -> None:
+    for engine in settings_of_engine():
+        run("map", folder, "--out", tmp_path / f"{engine}.ot", "--engine", engine, *PLAIN, *mode)
+    written = {(tmp_path / f"{engine}.ot").read_bytes() for engine in settings_of_engine()}
+    assert len(written) == 1
+
+
+def test_the_help_names_both_commands() -> None:
+    for arguments in (["map", "--help"], ["map", "info", "--help"]):
+        printed = run(*arguments)
+        assert f"cnn-perception {' '.join(arguments[:-1])} [OPTIONS]" in printed
+    assert "map info FILE" in run("map", "--help")
+    # A typing error is told under the name that was typed.
+    result = CliRunner().invoke(app, ["map", "--resolutoin", "1"], prog_name="cnn-perception")
+    assert result.exit_code == 2
+    assert "cnn-perception map --help" in result.output
+
+
+def test_a_bag_of_depth_images_becomes_a_map(tmp_path: Path) -> None:
+    bag = write_drive(tmp_path / "drive")
+    printed = json.loads(run("map", bag, "--out", tmp_path / "a.bt", "--no-pictures", "--json"))
+    assert (printed["scans"], printed["skipped"]) == (20, {})
+    assert printed["points"] == {"used": 20 * 160 * 120, "not_finite": 0, "outside": 0}
+    facts = json.loads(run("map", "info", tmp_path / "a.bt", "--json"))
+    # The wall is two metres ahead of a camera that moves by 0.38 m.
+    assert facts["upper_corner"][0] == pytest.approx(2.4, abs=0.06)
+
+
+def test_a_bag_of_clouds_becomes_the_same_map(tmp_path: Path) -> None:
+    """The cloud holds the points of the depth image, so cells and log-odds must be those of it."""
+    camera = CameraIntrinsics(16, 12, 13.0, 13.0, 7.5, 5.5)
+    depth = np.full((12, 16), 2000, np.uint16)
+    points = depth_to_points(depth * np.float32(0.001), camera)
+    header, mount = Header(START_NS, "sensor"), RigidTransform.identity()
+    tf = compose.transforms(StampedTransform("map", "sensor", START_NS, mount))
+    with BagWriter(tmp_path / "bag") as bag:
+        for topic, message in (
+            ("/tf_static", tf),
+            ("/camera/camera_info", compose.camera_info(header, camera)),
+            ("/camera/depth", compose.depth_image(header, depth)),
+            ("/lidar", cloud_message(header, points)),
+        ):
+            bag.write(topic, message.__msgtype__, message, START_NS)
+    source = tmp_path / "bag"
+    run("map", source, "--out", tmp_path / "depth.ot", "--no-pictures")
+    run("map", source, "--out", tmp_path / "cloud.ot", "--no-pictures", "--cloud-topic", "/lidar")
+    assert (tmp_path / "depth.ot").read_bytes() == (tmp_path / "cloud.ot").read_bytes()
+    with pytest.raises(BagError, match=r"no topic '/lidra': did you mean /lidar"):
+        run("map", source, "--out", tmp_path / "a.bt", "--cloud-topic", "/lidra")
 
 
 def test_a_wrong_suffix_is_refused_before_any_work(folder: Path, tmp_path: Path) -> None:
@@ -93,11 +194,11 @@ def test_what_is_no_recording_is_named(tmp_path: Path) -> None:
     with pytest.raises(BagError, match=r"no bag at .*nothing"):
         run("map", tmp_path / "nothing")
     with pytest.raises(MapError, match=r"cannot read the map .*none.bt"):
-        run("map-info", tmp_path / "none.bt")
+        run("map", "info", tmp_path / "none.bt")
 
 
 def test_a_folder_without_usable_images_says_so(folder: Path, tmp_path: Path) -> None:
     for file in folder.glob("*.pose.txt"):
         np.savetxt(file, np.full((4, 4), np.nan))
-    with pytest.raises(MapError, match=r"no image of .* could be mapped"):
+    with pytest.raises(MapError, match=r"no scan of .* could be mapped"):
         run("map", folder, "--out", tmp_path / "map.bt")
