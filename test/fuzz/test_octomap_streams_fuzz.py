@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_perception.errors import MapError
+from cnn_perception.mapping import color_codec
 from cnn_perception.mapping import octomap_codec as codec
+from cnn_perception.mapping.color_codec import ColoredLeaves
 from cnn_perception.mapping.leaves import Leaves, morton_codes, prune, sort_leaves
 
 
@@ -24,6 +26,12 @@ def random_leaves(seed: int, count: int, spread: int) -> Leaves:
     if spread < 8:
         leaves = Leaves(finest, leaves.depths, np.full(len(finest), -2.0, np.float32))
     return prune(sort_leaves(leaves))
+
+
+def random_colors(leaves: Leaves, seed: int) -> ColoredLeaves:
+    """A few colours, so that siblings often agree."""
+    table = np.array([[255, 255, 255], [0, 0, 0], [200, 30, 30]], np.uint8)
+    return ColoredLeaves(leaves, table[np.random.default_rng(seed).integers(0, 3, len(leaves))])
 
 
 LEAVES = st.builds(
@@ -45,6 +53,19 @@ def test_encode_then_decode_is_the_identity(leaves: Leaves) -> None:
     assert codec.encode_binary(codec.decode_binary(binary)) == binary
 
 
+@given(leaves=LEAVES, seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=100, deadline=None)
+def test_encode_then_decode_keeps_colours(leaves: Leaves, seed: int) -> None:
+    tree = random_colors(leaves, seed)
+    decoded, resolution = color_codec.decode_color_file(color_codec.encode_color_file(tree, 0.05))
+    expected = tree.pruned()
+    assert resolution == 0.05
+    np.testing.assert_array_equal(decoded.leaves.keys, expected.leaves.keys)
+    np.testing.assert_array_equal(decoded.leaves.depths, expected.leaves.depths)
+    np.testing.assert_array_equal(decoded.leaves.log_odds, expected.leaves.log_odds)
+    np.testing.assert_array_equal(decoded.colors, expected.colors)
+
+
 def assert_sound(leaves: Leaves) -> None:
     """Disjoint, in preorder, inside the key range."""
     first = morton_codes(leaves.keys)
@@ -53,25 +74,41 @@ def assert_sound(leaves: Leaves) -> None:
     assert (first % size == 0).all()
 
 
+def damage(content: bytes, data: st.DataObject) -> bytes:
+    """Change, drop or add a few bytes."""
+    damaged = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 4))):
+        position = data.draw(st.integers(0, max(len(damaged) - 1, 0)))
+        kind = data.draw(st.sampled_from(["flip", "cut", "drop", "insert"]))
+        if kind == "flip" and damaged:
+            damaged[position] ^= data.draw(st.integers(1, 255))
+        elif kind == "cut":
+            del damaged[position:]
+        elif kind == "drop":
+            del damaged[position : position + data.draw(st.integers(1, 8))]
+        else:
+            damaged[position:position] = data.draw(st.binary(min_size=1, max_size=8))
+    return bytes(damaged)
+
+
 @given(leaves=LEAVES, binary=st.booleans(), data=st.data())
 @settings(max_examples=300, deadline=None)
 def test_damaged_files_are_refused_or_read_soundly(
     leaves: Leaves, binary: bool, data: st.DataObject
 ) -> None:
-    content = bytearray(codec.encode_file(leaves, 0.05, binary))
-    for _ in range(data.draw(st.integers(1, 4))):
-        position = data.draw(st.integers(0, max(len(content) - 1, 0)))
-        kind = data.draw(st.sampled_from(["flip", "cut", "drop", "insert"]))
-        if kind == "flip" and content:
-            content[position] ^= data.draw(st.integers(1, 255))
-        elif kind == "cut":
-            del content[position:]
-        elif kind == "drop":
-            del content[position : position + data.draw(st.integers(1, 8))]
-        else:
-            content[position:position] = data.draw(st.binary(min_size=1, max_size=8))
     with contextlib.suppress(MapError):
-        assert_sound(codec.decode_file(bytes(content)).leaves)
+        content = damage(codec.encode_file(leaves, 0.05, binary), data)
+        assert_sound(codec.decode_file(content).leaves)
+
+
+@given(leaves=LEAVES, seed=st.integers(0, 2**32 - 1), data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_damaged_coloured_files_are_refused_or_read_soundly(
+    leaves: Leaves, seed: int, data: st.DataObject
+) -> None:
+    content = color_codec.encode_color_file(random_colors(leaves, seed), 0.05)
+    with contextlib.suppress(MapError):
+        assert_sound(color_codec.decode_color_file(damage(content, data))[0].leaves)
 
 
 @given(data=st.binary(max_size=400))
@@ -81,3 +118,5 @@ def test_any_bytes_are_refused_or_read_soundly(data: bytes) -> None:
         with contextlib.suppress(MapError):
             decoded = decode(data)
             assert_sound(decoded if isinstance(decoded, Leaves) else decoded.leaves)
+    with contextlib.suppress(MapError):
+        assert_sound(color_codec.decode_color(data).leaves)

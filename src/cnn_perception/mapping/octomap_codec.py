@@ -24,15 +24,22 @@ from cnn_perception.mapping.leaves import (
 from cnn_perception.types import Float32Array, IntArray
 
 __all__ = [
+    "OCCUPANCY_TREE",
     "MapFile",
+    "check_walk",
     "decode_binary",
     "decode_file",
     "decode_full",
     "encode_binary",
     "encode_file",
     "encode_full",
+    "file_header",
+    "split_file",
     "warm_up",
 ]
+
+OCCUPANCY_TREE = "OcTree"
+"""The tree's type in file headers and in octomap_msgs/Octomap.id."""
 
 _BINARY_TITLE = b"# Octomap OcTree binary file"
 _FULL_TITLE = b"# Octomap OcTree file"
@@ -84,7 +91,7 @@ def decode_binary(data: bytes, free: float = -1.0, occupied: float = 1.0) -> Lea
     count = int(np.count_nonzero((states == _FREE) | (states == _OCCUPIED)))
     codes, depths = np.empty(count, np.int64), np.empty(count, np.uint8)
     state = np.empty(count, np.uint8)
-    _check(*kernels.walk_binary(words, codes, depths, state)[:2], len(words), 2)
+    check_walk(*kernels.walk_binary(words, codes, depths, state)[:2], len(words), 2)
     values = np.where(state, np.float32(occupied), np.float32(free))
     return Leaves(morton_keys(codes), depths, values.astype(np.float32))
 
@@ -101,7 +108,7 @@ def decode_full(data: bytes) -> Leaves:
     count = int(np.count_nonzero(masks == 0))
     codes, depths = np.empty(count, np.int64), np.empty(count, np.uint8)
     log_odds = np.empty(count, np.float32)
-    _check(*kernels.walk_full(values, masks, codes, depths, log_odds)[:2], len(nodes), 5)
+    check_walk(*kernels.walk_full(values, masks, codes, depths, log_odds)[:2], len(nodes), 5)
     if not np.isfinite(log_odds).all():
         raise MapError("full map data hold log-odds that are not finite: the stream is damaged")
     return Leaves(morton_keys(codes), depths, log_odds)
@@ -110,30 +117,41 @@ def decode_full(data: bytes) -> Leaves:
 def encode_file(leaves: Leaves, resolution: float, binary: bool) -> bytes:
     """Return the content of a .bt (binary) or .ot file."""
     data = encode_binary(leaves) if binary else encode_full(leaves)
-    nodes = _count_nodes(data, binary)
+    return file_header(OCCUPANCY_TREE, _count_nodes(data, binary), resolution, binary) + data
+
+
+def file_header(kind: str, nodes: int, resolution: float, binary: bool) -> bytes:
+    """Return what stands before the data of a .bt (binary) or .ot file with a tree of a type."""
     # OctoMap prints six digits; more are written only where six would change the resolution.
     short = f"{resolution:g}"
     edge = short if float(short) == resolution else repr(resolution)
     title = _BINARY_TITLE if binary else _FULL_TITLE
-    head = f"id OcTree\nsize {nodes}\nres {edge}\ndata\n"
-    return title + b"\n" + _REMARK + head.encode() + data
+    return title + b"\n" + _REMARK + f"id {kind}\nsize {nodes}\nres {edge}\ndata\n".encode()
 
 
 def decode_file(content: bytes, free: float = -1.0, occupied: float = 1.0) -> MapFile:
     """Read the content of a .bt or .ot file, whichever it is. Raises MapError."""
     binary = content.startswith(_BINARY_TITLE)
-    if not binary and not content.startswith(_FULL_TITLE):
-        raise MapError(
-            f"a map file starts with {_BINARY_TITLE.decode()!r} or {_FULL_TITLE.decode()!r}, not "
-            f"with {content[:24]!r}: give an OctoMap .bt or .ot file"
-        )
-    resolution, size, start = _read_header(content)
-    data = content[start:]
+    resolution, size, data = split_file(content, OCCUPANCY_TREE, binary)
     leaves = decode_binary(data, free, occupied) if binary else decode_full(data)
     nodes = _count_nodes(data, binary)
     if nodes != size:
         raise MapError(f"the map file's header says size {size} but its data hold {nodes} nodes")
     return MapFile(leaves, resolution, binary)
+
+
+def split_file(content: bytes, kind: str, binary: bool) -> tuple[float, int, bytes]:
+    """Return resolution, node count and data of a .bt (binary) or .ot file with a tree of a type.
+
+    Raises MapError.
+    """
+    if not content.startswith(_BINARY_TITLE if binary else _FULL_TITLE):
+        raise MapError(
+            f"a map file starts with {_BINARY_TITLE.decode()!r} or {_FULL_TITLE.decode()!r}, not "
+            f"with {content[:24]!r}: give an OctoMap .bt or .ot file"
+        )
+    resolution, size, start = _read_header(content, kind)
+    return resolution, size, content[start:]
 
 
 def warm_up() -> None:
@@ -212,7 +230,7 @@ def _count_nodes(data: bytes, binary: bool) -> int:
     return 1 + int(np.count_nonzero(_child_states(np.frombuffer(data, "<u2").astype(np.uint16))))
 
 
-def _check(status: int, read: int, available: int, node_bytes: int) -> None:
+def check_walk(status: int, read: int, available: int, node_bytes: int) -> None:
     """Raise MapError unless a walk came to the end of the tree and of the data together."""
     at = read * node_bytes
     if status == kernels.TRUNCATED:
@@ -227,7 +245,7 @@ def _check(status: int, read: int, available: int, node_bytes: int) -> None:
         raise MapError(f"map data go on for {(available - read) * node_bytes} bytes after the tree")
 
 
-def _read_header(content: bytes) -> tuple[float, int, int]:
+def _read_header(content: bytes, kind: str) -> tuple[float, int, int]:
     """Return resolution, node count and where the data start."""
     fields: dict[str, str] = {}
     start = 0
@@ -242,10 +260,10 @@ def _read_header(content: bytes) -> tuple[float, int, int]:
         if line and not line.startswith("#"):
             name, _, value = line.partition(" ")
             fields[name] = value.strip()
-    if fields.get("id") != "OcTree":
+    if fields.get("id") != kind:
         raise MapError(
-            f"the map file holds a tree of type {fields.get('id', 'unknown')!r}: only OcTree is "
-            "read; convert it with OctoMap's convert_octree"
+            f"the map file holds a tree of type {fields.get('id', 'unknown')!r}: only {kind} is "
+            "read here; convert it with OctoMap's convert_octree"
         )
     try:
         resolution, size = float(fields["res"]), int(fields["size"])

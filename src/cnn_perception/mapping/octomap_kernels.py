@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import kernel
-from cnn_perception.types import Float32Array, UInt8Array
+from cnn_perception.types import UInt8Array
 
 __all__ = ["CHILDLESS", "COMPLETE", "TOO_DEEP", "TRUNCATED", "walk_binary", "walk_full"]
 
@@ -61,15 +61,16 @@ def walk_binary(
 
 @kernel
 def walk_full(
-    values: Float32Array,
+    values: NDArray[np.generic],
     masks: UInt8Array,
     codes: NDArray[np.int64],
     depths: UInt8Array,
-    log_odds: Float32Array,
+    log_odds: NDArray[np.generic],
 ) -> tuple[int, int, int]:
     """Unfold a .ot stream: a value and a mask of children for every node.
 
-    Fills Morton code, depth and log-odds of the leaves. Returns (status, nodes read, leaves).
+    Fills Morton code, depth and value (log-odds, or whatever stands in `values`) of the leaves.
+    Returns (status, nodes read, leaves).
     """
     mask = np.zeros(17, np.int64)
     child = np.zeros(17, np.int64)
