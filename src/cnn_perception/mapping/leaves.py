@@ -20,12 +20,14 @@ __all__ = [
     "TREE_DEPTH",
     "Leaves",
     "fill_box",
+    "find_leaves",
     "join_siblings",
     "keep_box",
     "morton_codes",
     "morton_keys",
     "prune",
     "sort_leaves",
+    "split",
 ]
 
 TREE_DEPTH = 16
@@ -129,6 +131,16 @@ def sort_leaves(leaves: Leaves) -> Leaves:
     return Leaves(leaves.keys[order], leaves.depths[order], leaves.log_odds[order])
 
 
+def find_leaves(leaves: Leaves, keys: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """Return which leaf holds each finest cell, int64 (M,), -1 where none does; keys: (M, 3)."""
+    if len(leaves) == 0:
+        return np.full(len(keys), -1, np.int64)
+    first, codes = morton_codes(leaves.keys), morton_codes(keys)
+    found = np.searchsorted(first, codes, "right") - 1
+    volume = np.int64(1) << (3 * (TREE_DEPTH - leaves.depths[found].astype(np.int64)))
+    return np.where((found >= 0) & (codes - first[found] < volume), found, -1)
+
+
 def prune(leaves: Leaves) -> Leaves:
     """Join eight equal siblings into their parent, level by level, as OctoMap's prune() does."""
     kept, depths = join_siblings(leaves, leaves.log_odds)
@@ -190,14 +202,14 @@ def _cut_at(
         cut = meets & ~inside
         if not cut.any():
             return leaves, inside
-        leaves = _split(leaves, cut)
+        leaves = split(leaves, cut)
 
 
 def _every_axis(flags: BoolArray) -> BoolArray:
     return np.asarray(flags.all(axis=1), np.bool_)
 
 
-def _split(leaves: Leaves, chosen: BoolArray) -> Leaves:
+def split(leaves: Leaves, chosen: BoolArray) -> Leaves:
     """Replace the chosen cubes by their eight children."""
     corners = np.stack([np.arange(8) >> axis & 1 for axis in range(3)], axis=1)
     halves = leaves.spans[chosen] // 2
