@@ -25,6 +25,7 @@ __all__ = [
     "Float64Array",
     "GridMap2D",
     "Header",
+    "Int64Array",
     "IntArray",
     "MapStatistics",
     "RigidTransform",
@@ -35,6 +36,7 @@ __all__ = [
 UInt8Array = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
+Int64Array = NDArray[np.int64]
 IntArray = NDArray[np.integer[Any]]
 BoolArray = NDArray[np.bool_]
 

@@ -11,12 +11,19 @@ import numpy as np
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
-from cnn_perception.types import BoolArray, Float32Array
+from cnn_perception.types import (
+    BoolArray,
+    CameraIntrinsics,
+    Float32Array,
+    Int64Array,
+    RigidTransform,
+)
 
 __all__ = [
     "MapEngine",
     "ScanReport",
     "SensorModel",
+    "check_origin",
     "create_engine",
     "log_odds",
     "usable_points",
@@ -65,18 +72,50 @@ class ScanReport:
         """How many points went into the map."""
         return self.points - self.not_finite - self.outside
 
+    def __add__(self, other: ScanReport) -> ScanReport:
+        return ScanReport(
+            self.points + other.points,
+            self.not_finite + other.not_finite,
+            self.outside + other.outside,
+        )
+
 
 class MapEngine(Protocol):
     """An occupancy map that takes in scans with OctoMap's semantics."""
 
     def integrate(
-        self, points: Float32Array, origin: Float32Array, max_range: float, discretize: bool
+        self,
+        points: Float32Array,
+        origin: Float32Array,
+        max_range: float,
+        discretize: bool,
+        clearing: Float32Array | None = None,
     ) -> ScanReport:
         """Take in one scan: each cell that rays touch is updated once, hits before misses.
 
         points: float32 (N, 3) and origin: float32 (3,), metres in the map frame. Points farther
         than max_range (negative: unlimited) clear space up to there. With discretize, one ray is
-        cast per occupied cell, to its centre. Raises MapError when the origin is off the map.
+        cast per occupied cell, to its centre. clearing: float32 (M, 3), points whose rays clear the
+        cells before them and mark nothing. Raises MapError when the origin is off the map, and from
+        an engine that cannot take clearing points.
+        """
+        ...
+
+    def integrate_depth(
+        self,
+        depth: Float32Array,
+        intrinsics: CameraIntrinsics,
+        map_from_camera: RigidTransform,
+        *,
+        max_range: float,
+        discretize: bool,
+        min_range: float = 0.0,
+        stride: int = 1,
+    ) -> ScanReport:
+        """Take in the points of a depth image, those of `depth_to_points`, as one scan.
+
+        depth: float32 (H, W) metres. Raises MessageError where image and intrinsics disagree,
+        MapError when the camera is off the map.
         """
         ...
 
@@ -92,6 +131,20 @@ class MapEngine(Protocol):
         """Forget everything."""
         ...
 
+    def fill_box(self, low: Int64Array, high: Int64Array, log_odds: float) -> None:
+        """Set the known cells with low <= key <= high to a value; NaN makes them unknown.
+
+        low, high: int64 (3,) keys.
+        """
+        ...
+
+    def keep_box(self, low: Int64Array, high: Int64Array) -> None:
+        """Forget what lies outside low <= key <= high, except near the border.
+
+        low, high: int64 (3,) keys. Cells less than a block of 8 outside may be kept.
+        """
+        ...
+
     def memory_bytes(self) -> int:
         """Return the bytes that the map holds."""
         ...
@@ -103,9 +156,24 @@ class MapEngine(Protocol):
 
 def create_engine(config: MapperConfig) -> MapEngine:
     """Return the engine that the configuration names. Raises MapError if it is not installed."""
-    from cnn_perception.mapping.octomap_engine import OctomapEngine
+    if config.engine == "octomap":
+        from cnn_perception.mapping.octomap_engine import OctomapEngine
 
-    return OctomapEngine(config)
+        return OctomapEngine(config)
+    from cnn_perception.mapping.voxel_engine import VoxelEngine
+
+    return VoxelEngine(config)
+
+
+def check_origin(origin: Float32Array, resolution: float) -> None:
+    """Raise MapError when a sensor's position, float32 (3,) metres, is off the map."""
+    if not _on_map(origin[None, :], resolution)[0]:
+        reach = KEY_ORIGIN * resolution
+        raise MapError(
+            f"the sensor is at {tuple(round(float(v), 3) for v in origin)} but a map of resolution "
+            f"{resolution:g} m reaches from -{reach:g} to {reach:g} m: check the transform, or "
+            "raise the resolution"
+        )
 
 
 def usable_points(
@@ -120,13 +188,7 @@ def usable_points(
     A point off the map still clears space when it lies beyond max_range and the ray's shortened end
     is on the map; not with discretize, where OctoMap's keys of such points wrap around.
     """
-    if not _on_map(origin[None, :], resolution)[0]:
-        reach = KEY_ORIGIN * resolution
-        raise MapError(
-            f"the sensor is at {tuple(round(float(v), 3) for v in origin)} but a map of resolution "
-            f"{resolution:g} m reaches from -{reach:g} to {reach:g} m: check the transform, or "
-            "raise the resolution"
-        )
+    check_origin(origin, resolution)
     finite = np.isfinite(points).all(axis=1)
     kept = points if finite.all() else points[finite]
     inside = _on_map(kept, resolution)

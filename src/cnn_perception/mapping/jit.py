@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["kernel"]
+__all__ = ["inlined", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,3 +19,13 @@ def kernel(function: F) -> F:
     being configured, since the first compilation takes seconds.
     """
     return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def inlined(function: F) -> F:
+    """Compile into each kernel that calls it, for what is called once per cell.
+
+    A call that passes the arrays of a store would cost more than most of these functions do.
+    """
+    return cast(
+        F, numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
+    )

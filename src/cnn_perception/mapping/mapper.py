@@ -12,8 +12,7 @@ from cnn_perception.errors import ConfigError, MapError
 from cnn_perception.mapping import octomap_codec
 from cnn_perception.mapping.engine import MapEngine, ScanReport, create_engine, log_odds
 from cnn_perception.mapping.grid import project
-from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves, fill_box
-from cnn_perception.mapping.projection import depth_to_points
+from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
 from cnn_perception.mapping.storage import load_map, save_map
 from cnn_perception.types import (
     BoolArray,
@@ -69,10 +68,17 @@ class Mapper:
         the map.
         """
         config = self._config
-        points = depth_to_points(
-            depth, intrinsics, min_range=config.min_range, stride=config.depth_stride
-        )
-        return self._integrate(points, map_from_sensor)
+        with self._lock:
+            self._leaves = None
+            return self._engine.integrate_depth(
+                depth,
+                intrinsics,
+                map_from_sensor,
+                max_range=config.max_range,
+                discretize=config.discretize,
+                min_range=config.min_range,
+                stride=config.depth_stride,
+            )
 
     def integrate_cloud(self, points: Float32Array, map_from_sensor: RigidTransform) -> ScanReport:
         """Take in points, float32 (N, 3) metres in the sensor's frame; rays start at its origin.
@@ -84,9 +90,6 @@ class Mapper:
         if nearest > 0:
             distances = np.sqrt(np.einsum("ij,ij->i", points, points))
             points = points[~(distances < nearest)]
-        return self._integrate(points, map_from_sensor)
-
-    def _integrate(self, points: Float32Array, map_from_sensor: RigidTransform) -> ScanReport:
         config = self._config
         with np.errstate(invalid="ignore", over="ignore"):  # the engine counts such points
             moved = map_from_sensor.apply(points)
@@ -115,8 +118,9 @@ class Mapper:
         keys = np.floor((1.0 / self._config.resolution) * corners) + KEY_ORIGIN
         keys = np.clip(keys, -1, 2 * KEY_ORIGIN).astype(np.int64)
         with self._lock:
+            self._leaves = None
             free = float(log_odds(self._config.clamp_min))
-            self._replace(fill_box(self.leaves(), keys[0], keys[1], free))
+            self._engine.fill_box(keys[0], keys[1], free)
 
     def leaves(self) -> Leaves:
         """Return all known cells, pruned, whatever their height."""
@@ -162,7 +166,8 @@ class Mapper:
                 f"{config.resolution:g} m: set the mapper's resolution to that of the map"
             )
         with self._lock:
-            self._replace(loaded.leaves)
+            self._leaves = None
+            self._engine.restore(loaded.leaves)
 
     def statistics(self) -> MapStatistics:
         """Return how much is known, in cells of the finest size."""
@@ -175,10 +180,6 @@ class Mapper:
             int(volumes.sum()) - occupied,
             self._engine.memory_bytes(),
         )
-
-    def _replace(self, leaves: Leaves) -> None:
-        self._leaves = None
-        self._engine.restore(leaves)
 
     def _visible(self) -> Leaves:
         leaves, config = self.leaves(), self._config

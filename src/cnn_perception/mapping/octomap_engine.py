@@ -10,8 +10,9 @@ from cnn_perception.config import MapperConfig
 from cnn_perception.errors import MapError
 from cnn_perception.mapping import octomap_codec
 from cnn_perception.mapping.engine import ScanReport, usable_points
-from cnn_perception.mapping.leaves import Leaves
-from cnn_perception.types import Float32Array
+from cnn_perception.mapping.leaves import Leaves, fill_box, keep_box
+from cnn_perception.mapping.projection import depth_to_points
+from cnn_perception.types import CameraIntrinsics, Float32Array, Int64Array, RigidTransform
 
 __all__ = ["OctomapEngine"]
 
@@ -28,9 +29,19 @@ class OctomapEngine:
         self._tree = self._configured(_octomap().OcTree(self._resolution))
 
     def integrate(
-        self, points: Float32Array, origin: Float32Array, max_range: float, discretize: bool
+        self,
+        points: Float32Array,
+        origin: Float32Array,
+        max_range: float,
+        discretize: bool,
+        clearing: Float32Array | None = None,
     ) -> ScanReport:
         """See MapEngine."""
+        if clearing is not None and len(clearing):
+            raise MapError(
+                "the mapping engine 'octomap' cannot take points that only clear, as the ground "
+                "filter makes them: use the engine 'voxel'"
+            )
         usable, report = usable_points(points, origin, self._resolution, max_range, discretize)
         self._tree.insertPointCloud(
             np.ascontiguousarray(usable, np.float64),
@@ -39,6 +50,24 @@ class OctomapEngine:
             discretize=discretize,
         )
         return report
+
+    def integrate_depth(
+        self,
+        depth: Float32Array,
+        intrinsics: CameraIntrinsics,
+        map_from_camera: RigidTransform,
+        *,
+        max_range: float,
+        discretize: bool,
+        min_range: float = 0.0,
+        stride: int = 1,
+    ) -> ScanReport:
+        """See MapEngine."""
+        points = depth_to_points(
+            depth, intrinsics, min_range, stride=stride, target_from_camera=map_from_camera
+        )
+        origin = map_from_camera.translation.astype(np.float32)
+        return self.integrate(points, origin, max_range, discretize)
 
     def leaves(self) -> Leaves:
         """See MapEngine."""
@@ -53,6 +82,14 @@ class OctomapEngine:
     def clear(self) -> None:
         """See MapEngine."""
         self._tree = self._configured(_octomap().OcTree(self._resolution))
+
+    def fill_box(self, low: Int64Array, high: Int64Array, log_odds: float) -> None:
+        """See MapEngine."""
+        self.restore(fill_box(self.leaves(), low, high, log_odds))
+
+    def keep_box(self, low: Int64Array, high: Int64Array) -> None:
+        """See MapEngine."""
+        self.restore(keep_box(self.leaves(), low, high))
 
     def memory_bytes(self) -> int:
         """See MapEngine."""

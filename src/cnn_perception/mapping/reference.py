@@ -13,8 +13,17 @@ import numpy as np
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping.engine import ScanReport, SensorModel, usable_points
-from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, prune, sort_leaves
-from cnn_perception.types import Float32Array
+from cnn_perception.mapping.leaves import (
+    KEY_ORIGIN,
+    TREE_DEPTH,
+    Leaves,
+    fill_box,
+    keep_box,
+    prune,
+    sort_leaves,
+)
+from cnn_perception.mapping.projection import depth_to_points
+from cnn_perception.types import CameraIntrinsics, Float32Array, Int64Array, RigidTransform
 
 __all__ = ["Key", "ReferenceEngine"]
 
@@ -30,9 +39,45 @@ class ReferenceEngine:
         self._cells: dict[Key, np.float32] = {}
 
     def integrate(
-        self, points: Float32Array, origin: Float32Array, max_range: float, discretize: bool
+        self,
+        points: Float32Array,
+        origin: Float32Array,
+        max_range: float,
+        discretize: bool,
+        clearing: Float32Array | None = None,
     ) -> ScanReport:
         """See MapEngine."""
+        free, occupied, report = self._cast(points, origin, max_range, discretize)
+        if clearing is not None:
+            more_free, _, cleared = self._cast(clearing, origin, max_range, discretize)
+            free, report = free | more_free, report + cleared
+        for key in free - occupied:
+            self._update(key, self._model.miss)
+        for key in occupied:
+            self._update(key, self._model.hit)
+        return report
+
+    def integrate_depth(
+        self,
+        depth: Float32Array,
+        intrinsics: CameraIntrinsics,
+        map_from_camera: RigidTransform,
+        *,
+        max_range: float,
+        discretize: bool,
+        min_range: float = 0.0,
+        stride: int = 1,
+    ) -> ScanReport:
+        """See MapEngine."""
+        points = depth_to_points(
+            depth, intrinsics, min_range, stride=stride, target_from_camera=map_from_camera
+        )
+        origin = map_from_camera.translation.astype(np.float32)
+        return self.integrate(points, origin, max_range, discretize)
+
+    def _cast(
+        self, points: Float32Array, origin: Float32Array, max_range: float, discretize: bool
+    ) -> tuple[set[Key], set[Key], ScanReport]:
         usable, report = usable_points(points, origin, self._resolution, max_range, discretize)
         ends = [np.asarray(point, np.float32) for point in usable]
         if discretize:
@@ -47,11 +92,7 @@ class ReferenceEngine:
                 direction = (end - origin) / np.float32(distance)
                 end = origin + direction * np.float32(max_range)
             free.update(self._ray(origin, end))
-        for key in free - occupied:
-            self._update(key, self._model.miss)
-        for key in occupied:
-            self._update(key, self._model.hit)
-        return report
+        return free, occupied, report
 
     def leaves(self) -> Leaves:
         """See MapEngine."""
@@ -72,6 +113,14 @@ class ReferenceEngine:
         """See MapEngine."""
         self._cells = {}
 
+    def fill_box(self, low: Int64Array, high: Int64Array, log_odds: float) -> None:
+        """See MapEngine."""
+        self.restore(fill_box(self.leaves(), low, high, log_odds))
+
+    def keep_box(self, low: Int64Array, high: Int64Array) -> None:
+        """See MapEngine."""
+        self.restore(keep_box(self.leaves(), low, high))
+
     def memory_bytes(self) -> int:
         """See MapEngine."""
         return 16 * len(self._cells)
@@ -87,8 +136,12 @@ class ReferenceEngine:
         return np.array([(k - KEY_ORIGIN + 0.5) * self._resolution for k in key], np.float32)
 
     def _update(self, key: Key, change: np.float32) -> None:
-        value = np.float32(self._cells.get(key, np.float32(0)) + change)
-        self._cells[key] = min(max(value, self._model.lowest), self._model.highest)
+        value = self._cells.get(key, np.float32(0))
+        # A map made with other limits: what is beyond these is left alone.
+        beyond = value >= self._model.highest if change >= 0 else value <= self._model.lowest
+        if not beyond:
+            value = min(max(value + change, self._model.lowest), self._model.highest)
+        self._cells[key] = np.float32(value)
 
     def _ray(self, origin: Float32Array, end: Float32Array) -> list[Key]:
         """Return the keys from the origin's up to, not including, the end's (Amanatides & Woo)."""

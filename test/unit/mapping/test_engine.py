@@ -17,6 +17,8 @@ from cnn_perception.types import Float32Array
 
 octomap = pytest.importorskip("octomap", reason="octomap-python is not installed")
 
+ENGINES = ("voxel", "octomap")
+
 
 def scans(seed: int, count: int = 3, points: int = 120) -> list[tuple[Float32Array, Float32Array]]:
     """Point clouds and origins; some points share a cell, some rays run along the axes."""
@@ -39,6 +41,7 @@ def assert_same(left: Leaves, right: Leaves) -> None:
     np.testing.assert_array_equal(left.log_odds.view(np.uint32), right.log_odds.view(np.uint32))
 
 
+@pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("discretize", [False, True])
 @pytest.mark.parametrize("max_range", [-1.0, 0.9])
 @pytest.mark.parametrize(
@@ -50,9 +53,9 @@ def assert_same(left: Leaves, right: Leaves) -> None:
     ],
 )
 def test_equals_the_reference(
-    settings: dict[str, float], max_range: float, discretize: bool
+    settings: dict[str, float], max_range: float, discretize: bool, name: str
 ) -> None:
-    config = MapperConfig.from_mapping(settings)
+    config = MapperConfig.from_mapping({"engine": name, **settings})
     engine, reference = create_engine(config), ReferenceEngine(config)
     for cloud, origin in scans(seed=7):
         assert engine.integrate(cloud, origin, max_range, discretize) == reference.integrate(
@@ -62,11 +65,12 @@ def test_equals_the_reference(
     assert_same(engine.leaves(), reference.leaves())
 
 
-@pytest.fixture(params=[create_engine, ReferenceEngine], ids=["octomap", "reference"])
+@pytest.fixture(params=[*ENGINES, "reference"])
 def engine(request: pytest.FixtureRequest) -> MapEngine:
     """Each engine with the default settings."""
-    made: MapEngine = request.param(MapperConfig())
-    return made
+    if request.param == "reference":
+        return ReferenceEngine(MapperConfig())
+    return create_engine(MapperConfig(engine=request.param))
 
 
 def test_starts_empty_and_clears(engine: MapEngine) -> None:
@@ -143,10 +147,11 @@ def test_restoring_gives_the_same_map_and_goes_on_alike(engine: MapEngine) -> No
     assert_same(engine.leaves(), other.leaves())
 
 
-def test_exporting_does_not_change_the_map() -> None:
-    engine = create_engine(MapperConfig())
+@pytest.mark.parametrize("name", ENGINES)
+def test_exporting_does_not_change_the_map(name: str) -> None:
+    engine = create_engine(MapperConfig(engine=name))
     first, second, _ = scans(6)
-    undisturbed = create_engine(MapperConfig())
+    undisturbed = create_engine(MapperConfig(engine=name))
     for cloud, origin in (first, second):
         engine.integrate(cloud, origin, -1.0, False)
         engine.leaves()
