@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from cnn_perception.config import SemanticsConfig
 from cnn_perception.errors import MessageError
-from cnn_perception.image.draw import palette as distinct_colors
 from cnn_perception.mapping import semantic_kernels as kernels
-from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, morton_codes
+from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, find_leaves, morton_codes
 from cnn_perception.mapping.projection import check_size, pixel_rays
 from cnn_perception.mapping.semantic_kernels import CLASSES, Counts, Runs, Votes
 from cnn_perception.types import (
@@ -33,10 +32,9 @@ from cnn_perception.types import (
     Cells,
     Float32Array,
     RigidTransform,
-    UInt8Array,
 )
 
-__all__ = ["FusionReport", "LabelledCells", "SemanticLayer", "class_colors"]
+__all__ = ["FusionReport", "LabelledCells", "SemanticLayer"]
 
 Mask = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -107,8 +105,8 @@ class SemanticLayer:
 
     @labels.setter
     def labels(self, labels: Mapping[int, str]) -> None:
-        if any(self._labels.get(i, name) != name for i, name in labels.items()):
-            self.clear()  # a known id means something else now, and so do its votes
+        if any(labels.get(i) != name for i, name in self._labels.items()):
+            self.clear()  # an id means something else now, or nothing, and so do its votes
         self._labels = dict(labels)
         self._meanings = np.full(_IDS, kernels.UNKNOWN, np.int32)
         for class_id, name in labels.items():
@@ -264,26 +262,10 @@ class SemanticLayer:
         kernels.index_cells(votes.table, votes.cells, len(rows))
 
 
-def class_colors(labels: Mapping[int, str], palette: UInt8Array | None = None) -> UInt8Array:
-    """Return the colour of each class id up to the highest with a label, uint8 (n, 3) RGB.
-
-    Without a palette, uint8 (K, 3), they are those that the segmenter gives to a model without one.
-    """
-    count = max(labels, default=-1) + 1
-    if palette is None:
-        return distinct_colors(max(count, 1), background=True)
-    return np.asarray(palette[np.arange(max(count, 1)) % len(palette)], np.uint8)
-
-
 def _occupied(leaves: Leaves, keys: NDArray[np.uint16]) -> BoolArray:
     """Return which finest cells lie in an occupied leaf, bool (N,)."""
-    if len(leaves) == 0:
-        return np.zeros(len(keys), np.bool_)
-    first, codes = morton_codes(leaves.keys), morton_codes(keys)
-    leaf = np.searchsorted(first, codes, "right") - 1
-    volume = np.int64(1) << (3 * (TREE_DEPTH - leaves.depths[leaf].astype(np.int64)))
-    inside = (leaf >= 0) & (codes - first[leaf] < volume)
-    return np.asarray(inside & leaves.occupied[leaf], np.bool_)
+    found = find_leaves(leaves, keys)
+    return np.asarray((found >= 0) & np.append(leaves.occupied, False)[found], np.bool_)
 
 
 def _nearest(size: int, mask_size: int, stride: int) -> NDArray[np.int32]:
