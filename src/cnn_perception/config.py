@@ -298,9 +298,9 @@ class MapperConfig(Config):
 class SemanticsConfig(Config):
     """How masks give classes to the cells of a map."""
 
-    ignore: str = setting(
-        "background",
-        "Names of classes that are not mapped, separated by commas",
+    ignore: tuple[str, ...] = setting(
+        ("background",),
+        "Names of classes that are not mapped; [''] for none",
         parameter="semantics.ignore",
     )
     memory: float = setting(

@@ -234,7 +234,7 @@ class SemanticLayer:
         return sum(array.nbytes for array in self._votes)
 
     def _ignores(self, name: str) -> bool:
-        return name in {ignored.strip() for ignored in self.config.ignore.split(",")}
+        return name in self.config.ignore
 
     def _keys(self) -> NDArray[np.uint16]:
         cells = self._votes.cells[: self._used]

@@ -237,7 +237,7 @@ def test_class_ids_may_be_as_large_as_a_mask_can_say() -> None:
 
 
 def test_which_classes_are_ignored_is_a_setting() -> None:
-    semantics = layer(ignore="wall, table")
+    semantics = layer(ignore=("wall", "table"))
     report = semantics.fuse(*one_pixel([2, 3, 0]), HERE)
     assert report.ignored == 2
     assert found(semantics).popitem()[1][0] == 0
