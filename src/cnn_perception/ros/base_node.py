@@ -89,7 +89,7 @@ class PerceptionNode(LifecycleNode):
         self._outputs: list[LifecyclePublisher[Any]] = []
         self._inputs: list[Subscription[Any]] = []
         self._configured = False
-        self._last_stamp_ns: int | None = None
+        self._last_stamps_ns: dict[str, int] = {}
         self._heard_s = time.monotonic()
         self._lost_in_transport = 0
         self._last_log: dict[str, float] = {}
@@ -130,6 +130,17 @@ class PerceptionNode(LifecycleNode):
     def describe(self) -> Mapping[str, str]:
         """Return what diagnostics say of the core: model, provider ..."""
         return {}
+
+    def silence(self) -> str:
+        """Return a sentence while the inputs have been quiet for too long, else nothing."""
+        seconds = time.monotonic() - self._heard_s
+        if seconds < SILENCE_S:
+            return ""
+        topics = ", ".join(
+            f"{s.topic_name} ({self.count_publishers(s.topic_name)} publishers)"
+            for s in self._inputs
+        )
+        return f"nothing to process for {seconds:.0f} s; listening to {topics}"
 
     @property
     def active(self) -> bool:
@@ -187,16 +198,21 @@ class PerceptionNode(LifecycleNode):
             resolved = f"{resolved}/{compressed_suffix}"
         self.listen(CompressedImage, resolved, callback)
 
-    def offer(self, message: Any) -> None:
-        """Hand a stamped message to the worker; the callback of the node's main input."""
+    def offer(self, message: Any, key: str = "", item: Any = None) -> None:
+        """Hand a stamped message to the worker; the callback of the node's main input.
+
+        Where there are several inputs, each has a key, and `item` is what `process` gets instead of
+        the bare message.
+        """
         self._heard_s = time.monotonic()
         stamp_ns = stamp_to_ns(message.header.stamp)
-        last, self._last_stamp_ns = self._last_stamp_ns, stamp_ns
+        last = self._last_stamps_ns.get(key)
+        self._last_stamps_ns[key] = stamp_ns
         if last is not None and stamp_ns < last - BACKWARD_JUMP_NS:
             self._time_went_back(stamp_ns, (last - stamp_ns) * 1e-9)
         if last is None and len(message.data) > LARGE_MESSAGE:
             self._warn_of_small_transport(len(message.data))
-        self.worker.offer(message)
+        self.worker.offer(message if item is None else item, key)
 
     def log_rarely(self, key: str, text: str) -> None:
         """Log a warning, at most once in five seconds for each key."""
@@ -250,7 +266,7 @@ class PerceptionNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to listen and to work."""
         result = super().on_activate(state)
-        self._last_stamp_ns = None
+        self._last_stamps_ns.clear()
         self._heard_s = time.monotonic()
         self.worker.start()
         try:
@@ -357,15 +373,9 @@ class PerceptionNode(LifecycleNode):
         return pairs
 
     def _silence(self) -> str:
-        seconds = time.monotonic() - self._heard_s
-        if not self.active or seconds < SILENCE_S:
-            return ""
-        topics = ", ".join(
-            f"{s.topic_name} ({self.count_publishers(s.topic_name)} publishers)"
-            for s in self._inputs
-        )
-        text = f"nothing to process for {seconds:.0f} s; listening to {topics}"
-        self.log_rarely("silence", text)
+        text = self.silence() if self.active else ""
+        if text:
+            self.log_rarely("silence", text)
         return text
 
 

@@ -1,4 +1,4 @@
-"""One thread that works on the newest message; what it cannot keep up with is counted."""
+"""One thread that works on the newest messages; what it cannot keep up with is counted."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ R = TypeVar("R")
 
 
 class Worker(Generic[T]):
-    """A one-slot mailbox with a thread behind it.
+    """A mailbox with a thread behind it: one slot for each key, so one slot for a single camera.
 
-    `offer` puts the newest message into the slot; one that still waits there is dropped as
-    ``superseded``. The thread calls `process`, which returns the seconds that the core itself took.
+    `offer` puts the newest message into its slot; one that still waits there is dropped as
+    ``superseded``. A slot keeps its place in the queue when that happens, so that no key starves
+    another however fast its messages come. The thread takes the oldest slot and calls `process`, which returns the seconds that the core itself took.
     A MessageError drops the message under its reason, a TransformError as ``no_transform``,
     anything else as ``internal_error``; `on_drop` hears of each, and the thread goes on. `call`
     runs a job on the same thread between two messages.
@@ -40,7 +41,7 @@ class Worker(Generic[T]):
         self._account = account
         self._on_drop = on_drop
         self._condition = threading.Condition()
-        self._slot: tuple[T, float] | None = None
+        self._slots: dict[str, tuple[T, float]] = {}
         self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -52,25 +53,25 @@ class Worker(Generic[T]):
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread after the message in work; one that waits is dropped as ``stopped``."""
+        """End the thread after the message in work; those that wait are dropped as ``stopped``."""
         with self._condition:
             self._stopping = True
             self._condition.notify()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        if self._slot is not None:
-            self._slot = None
+        while self._slots:
+            self._slots.popitem()
             self._account.drop("stopped")
         while self._jobs:
             self._jobs.popleft()[0].cancel()
 
-    def offer(self, item: T) -> None:
-        """Hand in the newest message; returns at once."""
+    def offer(self, item: T, key: str = "") -> None:
+        """Hand in the newest message of a key; returns at once."""
         self._account.arrive()
         with self._condition:
-            superseded = self._slot is not None
-            self._slot = (item, time.monotonic())
+            superseded = key in self._slots
+            self._slots[key] = (item, time.monotonic())
             self._condition.notify()
         if superseded:
             self._account.drop("superseded")
@@ -89,15 +90,15 @@ class Worker(Generic[T]):
     def _run(self) -> None:
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: self._stopping or self._jobs or self._slot)
+                self._condition.wait_for(lambda: self._stopping or self._jobs or self._slots)
                 if self._stopping:
                     return
                 job = self._jobs.popleft() if self._jobs else None
                 if job is None:
-                    taken, self._slot = self._slot, None
+                    taken = self._slots.pop(next(iter(self._slots)))
             if job is not None:
                 _complete(*job)
-            elif taken is not None:
+            else:
                 self._work(*taken)
 
     def _work(self, item: T, arrival: float) -> None:

@@ -107,3 +107,27 @@ def test_a_job_runs_on_the_thread_and_its_error_reaches_the_caller() -> None:
     worker.stop()
     idle = worker.call(lambda: threading.current_thread().name)
     assert idle.result(PATIENCE_S) == threading.current_thread().name
+
+
+def test_no_key_starves_another() -> None:
+    gate, account = Gate(), FrameAccount()
+    worker = Worker("w", gate.process, account, lambda *_: None)
+    worker.start()
+    worker.offer(0, "fast")
+    assert gate.busy.acquire(timeout=PATIENCE_S)
+    for item, key in ((1, "fast"), (100, "slow"), (2, "fast"), (3, "fast"), (200, "other")):
+        worker.offer(item, key)
+    for item in (4, 5):  # the fast one goes on, and waits its turn each time
+        gate.go.release()
+        assert gate.busy.acquire(timeout=PATIENCE_S)
+        worker.offer(item, "fast")
+    gate.go.release(10)
+    for _ in range(2):
+        assert gate.busy.acquire(timeout=PATIENCE_S)
+    settle(worker)
+    worker.stop()
+    assert gate.seen == [0, 3, 100, 200, 5]
+    snapshot = account.snapshot()
+    assert (snapshot.received, snapshot.processed) == (8, 5)
+    assert snapshot.dropped == {"superseded": 3}
+    assert snapshot.in_flight == 0
