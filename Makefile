@@ -45,6 +45,7 @@ check: setup .venv/.test  ## Lint, formatting and types
 
 bench: setup  ## Measure this machine; results in out/bench
 	mkdir -p out/bench
+	$(RUN) cnn-perception bench mapping --out out/bench/mapping.json
 	$(RUN) for file in benchmarks/*.py; do \
 	  echo "$$file"; python "$$file" --out "out/bench/$$(basename "$$file" .py).json"; \
 	done

@@ -64,7 +64,7 @@ setup(
     license="Apache-2.0",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={PACKAGE: ["py.typed"]},
+    package_data={PACKAGE: ["py.typed", "benchmarks/*.cpp"]},
     data_files=data_files(),
     zip_safe=False,
     python_requires=">=3.10",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cnn_perception.errors import PerceptionError
 
-__all__ = ["share_directory"]
+__all__ = ["demo_drive", "share_directory"]
 
 
 @cache
@@ -24,4 +24,16 @@ def share_directory() -> Path:
     raise PerceptionError(
         f"no share folder of cnn_perception above {Path(__file__).parent}: "
         "install the package with colcon or 'pip install -e .'"
+    )
+
+
+def demo_drive() -> Path:
+    """Return the shipped drive; raises PerceptionError where it is not."""
+    for folder in Path(__file__).resolve().parents:
+        bag = folder / "data" / "demo_drive"
+        if (bag / "metadata.yaml").is_file():
+            return bag
+    raise PerceptionError(
+        "the shipped drive data/demo_drive is not here: run this from a clone of the repository, "
+        "or give a bag with an RGB-D camera and /tf"
     )

@@ -27,7 +27,7 @@ LAYERS = (
     ("datasets",),
     ("metrics",),
     ("training",),
-    ("demo",),
+    ("benchmarks", "demo"),
     ("cli",),
 )
 HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}

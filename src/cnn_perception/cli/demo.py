@@ -38,11 +38,12 @@ def command(
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from cnn_perception.cli.play import parse_assignment
-    from cnn_perception.demo.demonstration import default_bag, default_domain, demonstrate
+    from cnn_perception.demo.demonstration import default_domain, demonstrate
+    from cnn_perception.resources import demo_drive
 
     console = Console()
     models = dict(parse_assignment(text, "model", "node:=model") for text in model or [])
-    drive = bag if bag is not None else default_bag()
+    drive = bag if bag is not None else demo_drive()
     domain = default_domain()
     console.print(f"playing {drive} on ROS_DOMAIN_ID={domain}", highlight=False, markup=False)
     bar = Progress(

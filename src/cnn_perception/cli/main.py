@@ -9,6 +9,7 @@ from rich.console import Console
 
 import cnn_perception
 from cnn_perception.cli import (
+    bench,
     demo,
     detect,
     evaluate,
@@ -48,6 +49,7 @@ def _root(
     """See, explain and map with a robot's camera."""
 
 
+app.add_typer(bench.app, name="bench")
 app.command("demo")(demo.command)
 app.command("detect")(detect.command)
 app.command("evaluate")(evaluate.command)

@@ -19,13 +19,12 @@ from cnn_perception.demo.pictures import (
     write_pictures,
 )
 from cnn_perception.demo.session import DemoRun, Progress, run_nodes
-from cnn_perception.errors import PerceptionError
 from cnn_perception.replay.bag import BagReader
 from cnn_perception.replay.bag_scans import BagScans
 from cnn_perception.replay.streams import CameraStreams, ScanStream
 from cnn_perception.types import Float32Array
 
-__all__ = ["default_bag", "default_domain", "demonstrate"]
+__all__ = ["default_domain", "demonstrate"]
 
 _RESULT_OF = {
     "detector": "/detector/detections",
@@ -53,18 +52,6 @@ def default_domain() -> int:
     """
     chosen = os.environ.get("ROS_DOMAIN_ID", "")
     return int(chosen) if chosen.isdecimal() else 1 + os.getpid() % 100
-
-
-def default_bag() -> Path:
-    """Return the shipped drive; raises PerceptionError where it is not."""
-    for folder in Path(__file__).resolve().parents:
-        bag = folder / "data" / "demo_drive"
-        if (bag / "metadata.yaml").is_file():
-            return bag
-    raise PerceptionError(
-        "the shipped drive data/demo_drive is not here: run this from a clone of the repository, "
-        "or give a bag with an RGB-D camera and /tf"
-    )
 
 
 def demonstrate(
