@@ -145,6 +145,10 @@ class MapEngine(Protocol):
         """
         ...
 
+    def retune(self, config: MapperConfig) -> None:
+        """Take over the sensor model of a changed configuration, for scans to come."""
+        ...
+
     def memory_bytes(self) -> int:
         """Return the bytes that the map holds."""
         ...

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from cnn_perception.mapping.engine import MapEngine, ScanReport, create_engine, 
 from cnn_perception.mapping.grid import project
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
 from cnn_perception.mapping.storage import load_map, save_map
+from cnn_perception.mapping.voxel_store import VoxelStore
 from cnn_perception.types import (
     BoolArray,
     CameraIntrinsics,
@@ -53,7 +56,9 @@ class Mapper:
                     f"{known.name} cannot change from {old!r} to {new!r} while the map exists: "
                     "configure the mapper anew"
                 )
-        self._config = config
+        with self._lock:
+            self._config = config
+            self._engine.retune(config)
 
     def warm_up(self) -> None:
         """Load and compile whatever the first scan would otherwise wait for."""
@@ -80,23 +85,36 @@ class Mapper:
                 stride=config.depth_stride,
             )
 
-    def integrate_cloud(self, points: Float32Array, map_from_sensor: RigidTransform) -> ScanReport:
+    def integrate_cloud(
+        self,
+        points: Float32Array,
+        map_from_sensor: RigidTransform,
+        clearing: Float32Array | None = None,
+    ) -> ScanReport:
         """Take in points, float32 (N, 3) metres in the sensor's frame; rays start at its origin.
 
-        Points that are not finite are left out and counted. Raises MapError when the sensor is off
-        the map.
+        clearing: float32 (M, 3), points whose rays clear space and mark nothing, such as the
+        ground's. Points that are not finite are left out and counted. Raises MapError when the
+        sensor is off the map.
         """
+        config = self._config
+        moved = self._moved(points, map_from_sensor)
+        cleared = None if clearing is None else self._moved(clearing, map_from_sensor)
+        origin = map_from_sensor.translation.astype(np.float32)
+        with self._lock:
+            self._leaves = None
+            return self._engine.integrate(
+                moved, origin, config.max_range, config.discretize, cleared
+            )
+
+    def _moved(self, points: Float32Array, map_from_sensor: RigidTransform) -> Float32Array:
+        """Return those points that are far enough from the sensor, in the map frame."""
         nearest = self._config.min_range
         if nearest > 0:
             distances = np.sqrt(np.einsum("ij,ij->i", points, points))
             points = points[~(distances < nearest)]
-        config = self._config
         with np.errstate(invalid="ignore", over="ignore"):  # the engine counts such points
-            moved = map_from_sensor.apply(points)
-        origin = map_from_sensor.translation.astype(np.float32)
-        with self._lock:
-            self._leaves = None
-            return self._engine.integrate(moved, origin, config.max_range, config.discretize)
+            return map_from_sensor.apply(points)
 
     def reset(self) -> None:
         """Forget the map."""
@@ -104,8 +122,8 @@ class Mapper:
             self._leaves = None
             self._engine.clear()
 
-    def clear_box(self, low: Float32Array, high: Float32Array) -> None:
-        """Make the known cells that a box meets free, as octomap_server's clear_bbox does.
+    def clear_box(self, low: Float32Array, high: Float32Array, *, forget: bool = False) -> None:
+        """Make the known cells that a box meets free, as octomap_server's clear_bbox, or unknown.
 
         low, high: (3,) metres in the map frame. Raises MapError unless low <= high.
         """
@@ -119,8 +137,15 @@ class Mapper:
         keys = np.clip(keys, -1, 2 * KEY_ORIGIN).astype(np.int64)
         with self._lock:
             self._leaves = None
-            free = float(log_odds(self._config.clamp_min))
-            self._engine.fill_box(keys[0], keys[1], free)
+            value = np.nan if forget else float(log_odds(self._config.clamp_min))
+            self._engine.fill_box(keys[0], keys[1], value)
+
+    @contextmanager
+    def blocks(self) -> Iterator[VoxelStore | None]:
+        """Hold the map still and give its blocks; None where the engine has none."""
+        with self._lock:
+            store = getattr(self._engine, "store", None)
+            yield store if isinstance(store, VoxelStore) else None
 
     def leaves(self) -> Leaves:
         """Return all known cells, pruned, whatever their height."""

@@ -91,6 +91,11 @@ class OctomapEngine:
         """See MapEngine."""
         self.restore(keep_box(self.leaves(), low, high))
 
+    def retune(self, config: MapperConfig) -> None:
+        """See MapEngine."""
+        self._config = config
+        self._configured(self._tree)
+
     def memory_bytes(self) -> int:
         """See MapEngine."""
         return int(self._tree.memoryUsage())

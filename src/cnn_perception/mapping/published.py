@@ -112,7 +112,8 @@ def without_speckles(leaves: Leaves, depth: int = TREE_DEPTH) -> Leaves:
 def between(leaves: Leaves, resolution: float, lowest: float, highest: float) -> Leaves:
     """Return the cells that reach above the lowest z and below the highest, metres."""
     bottom = (leaves.keys[:, 2] - float(KEY_ORIGIN)) * resolution
-    top = bottom + leaves.spans * resolution
+    # Not bottom + span: the top of a cell must be the bottom of the next to the last digit.
+    top = (leaves.keys[:, 2] + leaves.spans - float(KEY_ORIGIN)) * resolution
     seen: BoolArray = (top > lowest) & (bottom < highest)
     return leaves if seen.all() else leaves.select(seen)
 

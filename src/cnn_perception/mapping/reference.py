@@ -121,6 +121,10 @@ class ReferenceEngine:
         """See MapEngine."""
         self.restore(keep_box(self.leaves(), low, high))
 
+    def retune(self, config: MapperConfig) -> None:
+        """See MapEngine."""
+        self._model = SensorModel.from_config(config)
+
     def memory_bytes(self) -> int:
         """See MapEngine."""
         return 16 * len(self._cells)

@@ -91,6 +91,10 @@ class VoxelEngine:
         """See MapEngine."""
         self.store.keep_box(low, high)
 
+    def retune(self, config: MapperConfig) -> None:
+        """See MapEngine."""
+        self._model = SensorModel.from_config(config)
+
     def memory_bytes(self) -> int:
         """See MapEngine."""
         return self.store.memory_bytes()

@@ -8,6 +8,7 @@ import pytest
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.grid import project
 from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from cnn_perception.mapping.published import coarsen
 
 
 def random_leaves(seed: int) -> Leaves:
@@ -52,3 +53,32 @@ def test_a_map_too_wide_for_a_grid_is_refused() -> None:
     leaves = Leaves(keys, np.full(2, 16, np.uint8), np.ones(2, np.float32))
     with pytest.raises(MapError, match=r"3277 m x 3277 m wide"):
         project(leaves, 0.05)
+
+
+@pytest.mark.parametrize("depth", [15, 13])
+def test_a_coarse_grid_has_coarse_cells(depth: int) -> None:
+    leaves = coarsen(random_leaves(4), depth)
+    factor = 1 << (16 - depth)
+    grid = project(leaves, 0.1, depth)
+    assert grid.resolution == pytest.approx(0.1 * factor)
+    fine = project(leaves, 0.1)
+    assert np.array_equal(np.kron(grid.cells, np.ones((factor, factor), np.int8)), fine.cells)
+    assert grid.origin == pytest.approx(fine.origin)
+
+
+def test_the_smallest_size_is_kept_about_the_origin() -> None:
+    leaves = Leaves(
+        np.array([[32768 + 7, 32768, 32768]], np.uint16),
+        np.full(1, 16, np.uint8),
+        np.ones(1, np.float32),
+    )
+    grid = project(leaves, 0.5, min_size=(4.0, 2.0))
+    assert grid.origin == (-2.0, -1.0)
+    assert grid.cells.shape == (5, 12)
+    assert grid.cells[2, 11] == 100
+    assert np.count_nonzero(grid.cells == -1) == 59
+    empty = project(Leaves.empty(), 0.5, min_size=(2.0, 1.0))
+    assert (empty.cells.shape, empty.origin) == ((3, 5), (-1.0, -0.5))
+    assert (empty.cells == -1).all()
+    with pytest.raises(MapError, match="too large"):
+        project(leaves, 0.001, min_size=(1000.0, 1000.0))
