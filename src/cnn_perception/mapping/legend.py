@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -96,6 +97,17 @@ class Canvas:
         for value, row in ((high, top), (low, top + bar_height)):
             place = np.array([left + bar_width + 8 * self._unit, row + 5 * self._unit])
             self._text(f"{value:.1f} m", place, _INK)
+
+    def names(self, colors: Mapping[str, tuple[int, int, int]]) -> None:
+        """Say what RGB colours mean, each beside its name, at the right."""
+        height, width = self.pixels.shape[:2]
+        side, line = self._pen(14), self._pen(24)
+        top = height - self._pen(40) - line * len(colors)
+        for row, (name, color) in enumerate(colors.items()):
+            x, y = width - self._pen(112), top + row * line
+            self.pixels[max(y, 0) : max(y + side, 0), x : x + side] = color
+            place = np.array([x + side + 8 * self._unit, y + side - 2 * self._unit])
+            self._text(name, place, _INK)
 
     def title(self, text: str) -> None:
         """Write a line at the upper left."""

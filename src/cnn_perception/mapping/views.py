@@ -7,6 +7,7 @@ stamped into a depth buffer pixel by pixel of the sprite, for all cells at once,
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -34,9 +35,13 @@ _FREE, _UNKNOWN = (255, 255, 255), (226, 229, 233)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Grid:
-    """Cells as whole numbers: cell (0, 0, 0) has its lower corner at the origin of the map."""
+    """Cells as whole numbers: cell (0, 0, 0) has its lower corner at the origin of the map.
+
+    sources: which of the given cells each was, or the first of several.
+    """
 
     cells: Index
+    sources: Index
     edge: float
 
     def to_grid(self, points: Float32Array) -> Float64Array:
@@ -52,13 +57,16 @@ def render_isometric(
     below: float = math.inf,
     quarter_turns: int | None = None,
     title: str = "",
+    colors: UInt8Array | None = None,
+    legend: Mapping[str, tuple[int, int, int]] | None = None,
 ) -> UInt8Array:
     """Draw occupied cells as shaded cubes seen from a corner above, coloured by height.
 
     camera_path: float32 (N, 3) metres, drawn over the map. below: cells whose centre is higher,
     metres, are left out, such as a ceiling. quarter_turns: turns the map about z before drawing;
     at 0 the viewer stands at +x, +y; None takes the corner nearest to the camera path, from where
-    the surfaces that the camera saw are seen. Returns RGB uint8 (height, width, 3).
+    the surfaces that the camera saw are seen. colors: uint8 (N, 3) RGB, each cell's own instead of
+    that of its height; `legend` then says what they mean. Returns RGB uint8 (height, width, 3).
     """
     canvas = Canvas(width, height)
     canvas.title(title)
@@ -70,18 +78,23 @@ def render_isometric(
     rotation = np.linalg.matrix_power(_QUARTER_TURN, quarter_turns % 4)
     # Corners turn about the origin, so the lower corner of a turned cell is no longer its first.
     turned = (2 * grid.cells + 1) @ rotation.T // 2
-    visible, brightness = _exposed(turned)
+    shown, brightness = _exposed(turned)
+    visible = turned[shown]
     low, high = visible.min(axis=0), visible.max(axis=0) + 1
     box = np.array(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1).T
     flat = _project(box)
     scale, offset = canvas.fit(flat.min(axis=0), flat.max(axis=0), _MARGIN)
     fractions, limits = _heights(visible[:, 2], grid.edge)
-    colors = height_colors(fractions)[:, None, :] * brightness[..., None]
-    canvas.paint(*_stamp(visible, colors, scale, offset, (width, height)))
+    own = height_colors(fractions) if colors is None else colors[grid.sources[shown]]
+    faces = own.astype(np.float32)[:, None, :] * brightness[..., None]
+    canvas.paint(*_stamp(visible, faces, scale, offset, (width, height)))
     if camera_path is not None and len(camera_path):
         canvas.path(_project(grid.to_grid(camera_path) @ rotation.T) * scale + offset)
     canvas.axes(_project(np.eye(3) @ rotation.T) * scale / grid.edge)
-    canvas.heights(*limits)
+    if colors is None:
+        canvas.heights(*limits)
+    else:
+        canvas.names(legend or {})
     return canvas.pixels
 
 
@@ -147,22 +160,25 @@ def _grid(cells: Cells, below: float, edge: float) -> _Grid:
     # A thousandth of a cell keeps corners that lie on the grid from falling one cell short.
     first = np.floor(lower / edge + 1e-3).astype(np.int64)
     spans = np.maximum(1, np.rint(sizes / edge)).astype(np.int64)
-    parts = [np.zeros((0, 3), np.int64)]
+    parts, sources = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)]
     for span in np.unique(spans):
         steps = np.indices((span, span, span)).reshape(3, -1).T
         shell = steps[((steps == 0) | (steps == span - 1)).any(axis=1)]
         parts.append((first[spans == span][:, None, :] + shell).reshape(-1, 3))
-    return _Grid(_distinct(np.concatenate(parts)), edge)
+        sources.append(np.repeat(np.flatnonzero(chosen)[spans == span], len(shell)))
+    cubes = np.concatenate(parts)
+    kept = _distinct(cubes)
+    return _Grid(cubes[kept], np.concatenate(sources)[kept], edge)
 
 
 def _distinct(cells: Index) -> Index:
-    """Return each cell once."""
+    """Return where each cell comes first, in the order of cells."""
     if len(cells) == 0:
-        return cells
+        return np.zeros(0, np.int64)
     low = cells.min(axis=0)
     shape = tuple(cells.max(axis=0) - low + 1)
-    flat = np.unique(np.ravel_multi_index(tuple((cells - low).T), shape))
-    return np.asarray(np.stack(np.unravel_index(flat, shape), axis=1) + low, np.int64)
+    flat = np.ravel_multi_index(tuple((cells - low).T), shape)
+    return np.asarray(np.unique(flat, return_index=True)[1], np.int64)
 
 
 def _facing(grid: _Grid, camera_path: Float32Array | None) -> int:
@@ -175,7 +191,7 @@ def _facing(grid: _Grid, camera_path: Float32Array | None) -> int:
 
 
 def _exposed(cells: Index) -> tuple[Index, Float32Array]:
-    """Return the cells with a face that the viewer may see, and how bright their faces are.
+    """Return which cells have a face that the viewer may see, and how bright their faces are.
 
     The brightness, float32 (N, 3) for the top, left and right face, is less in corners that other
     cells fence in.
@@ -194,7 +210,7 @@ def _exposed(cells: Index) -> tuple[Index, Float32Array]:
             dx, dy, dz = np.insert(step, outwards.index(1), 1)
             fence += filled[x + dx, y + dy, z + dz]
         brightness[:, face] = _BRIGHTNESS[face] * (1 - _FENCING * fence)
-    return cells[~hidden], brightness
+    return np.flatnonzero(~hidden), brightness
 
 
 def _project(points: NDArray[np.generic]) -> Float64Array:

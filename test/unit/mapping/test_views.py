@@ -126,3 +126,28 @@ def test_a_very_wide_map_is_drawn_coarser() -> None:
     wide = cells((0, 0, 0), (4000, 0, 0), (0, 3000, 40), edge=0.05)
     for picture in (isometric(wide), top(wide)):
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 3
+
+
+def test_cells_in_colours_of_their_own_have_a_legend_of_names() -> None:
+    red, blue = (200, 40, 40), (40, 60, 200)
+    cells = Cells(
+        np.array([[0.05, 0.05, 0.05], [0.05, 0.05, 0.15], [2.05, 0.05, 0.05]], np.float32),
+        np.full(3, 0.1, np.float32),
+    )
+    colors = np.array([red, blue, blue], np.uint8)
+    plain = render_isometric(cells, quarter_turns=0)
+    own = render_isometric(cells, quarter_turns=0, colors=colors)
+    named = render_isometric(
+        cells, quarter_turns=0, colors=colors, legend={"chair": red, "wall": blue}
+    )
+
+    def count(picture: np.ndarray, color: tuple[int, int, int]) -> int:
+        return int((picture == color).all(axis=2).sum())
+
+    assert count(plain, red) == count(plain, blue) == 0
+    tops = count(own, blue)  # faces of full brightness: the tops of two towers
+    assert tops > 100
+    assert count(own, red) == 0  # the red cell lies under a blue one
+    for color in (red, blue):
+        assert count(named, color) - count(own, color) == 14 * 14
+    assert (own[..., 0] > own[..., 2] + 50).sum() > 100  # its sides are red
