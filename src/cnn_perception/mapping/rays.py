@@ -14,25 +14,34 @@ from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
 from cnn_perception.mapping.voxel_kernels import FREE, OCCUPIED, Store, hashed, marked_row, touch
-from cnn_perception.types import Float32Array, UInt8Array
+from cnn_perception.types import Float32Array, Float64Array, UInt8Array
 
 __all__ = [
     "CUT",
     "HIT",
+    "NOT_A_POINT",
+    "OFF_THE_MAP",
     "UNUSABLE",
     "Ends",
     "block_of",
     "cell_of",
+    "cells_of_points",
+    "count_unusable",
     "cut_rays",
+    "distinct_cells",
     "index_in_block",
     "mark_hits",
-    "one_ray_per_cell",
+    "packed_cell",
+    "rays_to_centers",
     "walk_rays",
 ]
 
 # What the end of a ray is: of no use, where the ray was cut, or a point that was measured.
 UNUSABLE, CUT, HIT = 0, 1, 2
 _KEY_ORIGIN = 1 << 15
+_PACKED_ORIGIN = 32768.0 * (2.0**32 + 2.0**16 + 1.0)
+# In place of a cell's packed keys.
+OFF_THE_MAP, NOT_A_POINT = -1.0, -2.0
 _FAR = 1.7976931348623157e308
 # A cell's three keys in one number, so that a step is one addition.
 _X, _Y = 1 << 32, 1 << 16
@@ -54,19 +63,23 @@ def _length(x: np.float32, y: np.float32, z: np.float32) -> float:
 
 
 @inlined
-def cell_of(x: np.float32, y: np.float32, z: np.float32, per_metre: float) -> int:
-    """Return the packed keys of the cell that holds a point, or -1 off the map."""
+def packed_cell(x: np.float32, y: np.float32, z: np.float32, per_metre: float) -> float:
+    """Return the packed keys of the cell that holds a point, or OFF_THE_MAP.
+
+    In doubles, which hold the 48 bits and let a loop over this be vectorised.
+    """
     a = math.floor(per_metre * np.float64(x))
     b = math.floor(per_metre * np.float64(y))
     c = math.floor(per_metre * np.float64(z))
-    # Compared before they become integers: not every number has one.
-    if max(max(abs(a + 0.5), abs(b + 0.5)), abs(c + 0.5)) > _KEY_ORIGIN:
-        return -1
-    return (
-        ((np.int64(a) + _KEY_ORIGIN) << 32)
-        | ((np.int64(b) + _KEY_ORIGIN) << 16)
-        | (np.int64(c) + _KEY_ORIGIN)
-    )
+    on_map = (abs(a + 0.5) <= 32768.0) & (abs(b + 0.5) <= 32768.0) & (abs(c + 0.5) <= 32768.0)
+    packed = (a * 65536.0 + b) * 65536.0 + c + _PACKED_ORIGIN
+    return packed if on_map else OFF_THE_MAP
+
+
+@inlined
+def cell_of(x: np.float32, y: np.float32, z: np.float32, per_metre: float) -> int:
+    """Return the packed keys of the cell that holds a point, or -1 off the map."""
+    return np.int64(packed_cell(x, y, z, per_metre))
 
 
 @inlined
@@ -251,51 +264,53 @@ def _mark_hits(store: Store, ends: Ends, count: int, start: int) -> tuple[int, i
 
 
 @kernel
-def one_ray_per_cell(
-    points: Float32Array,
-    origin: Float32Array,
-    resolution: float,
-    max_range: float,
-    ends: Ends,
-    seen: NDArray[np.int64],
-    outcome: NDArray[np.int64],
-) -> bool:
-    """Find the cells that hold points, and the rays to their centres (OctoMap: discretize).
+def distinct_cells(
+    cells: Float64Array, seen: NDArray[np.int64], distinct: NDArray[np.int64]
+) -> int:
+    """Write each cell once, in order of first appearance; negative ones are none.
 
-    `seen` is a hash table of cells, all -1. Counts in `outcome` the points that are not finite,
-    those that are off the map, and the ends found. Returns False when the table is too small.
+    cells: packed keys as the doubles they fit in; seen: a hash table, all -1. Returns how many
+    there are, or -1 when the table is too small.
     """
-    per_metre = 1.0 / resolution
-    reach = np.float32(max_range)
     mask = seen.size - 1
-    previous = np.int64(-1)
-    found = 0
-    distinct = 0
-    for i in range(points.shape[0]):
-        x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        if x - x + (y - y) + (z - z) != 0:  # NaN or infinite
-            outcome[0] += 1
+    previous = -1.0
+    count = 0
+    for i in range(cells.size):
+        # Neighbouring points mostly share a cell.
+        if cells[i] == previous:
             continue
-        cell = cell_of(x, y, z, per_metre)
-        if cell == previous:
-            outcome[1] += cell < 0
+        previous = cells[i]
+        if previous < 0.0:
             continue
-        previous = cell
-        if cell < 0:
-            outcome[1] += 1
-            continue
+        cell = np.int64(previous)
         place = hashed(cell, mask)
         while seen[place] != cell and seen[place] != -1:
             place = (place + 1) & mask
         if seen[place] == cell:
             continue
+        if 2 * count > mask:
+            return -1
         seen[place] = cell
-        distinct += 1
-        if 2 * distinct > mask:
-            return False
-        x = center_of(cell >> 32, resolution)
-        y = center_of((cell >> 16) & 0xFFFF, resolution)
-        z = center_of(cell & 0xFFFF, resolution)
+        distinct[count] = cell
+        count += 1
+    return count
+
+
+@kernel
+def rays_to_centers(
+    cells: NDArray[np.int64],
+    origin: Float32Array,
+    resolution: float,
+    max_range: float,
+    ends: Ends,
+) -> None:
+    """Find where the rays to the centres of cells end (OctoMap: discretize)."""
+    per_metre = 1.0 / resolution
+    reach = np.float32(max_range)
+    for i in range(cells.size):
+        x = center_of(cells[i] >> 32, resolution)
+        y = center_of((cells[i] >> 16) & 0xFFFF, resolution)
+        z = center_of(cells[i] & 0xFFFF, resolution)
         kind = HIT
         if max_range >= 0:
             distance = _length(x - origin[0], y - origin[1], z - origin[2])
@@ -303,11 +318,23 @@ def one_ray_per_cell(
                 kind = CUT
                 x, y, z = _cut(x, y, z, origin, reach)
         cell = cell_of(x, y, z, per_metre)
-        if cell < 0:
-            continue
-        ends.points[found, 0], ends.points[found, 1], ends.points[found, 2] = x, y, z
-        ends.cells[found] = cell
-        ends.kinds[found] = kind
-        found += 1
-    outcome[2] = found
-    return True
+        ends.points[i, 0], ends.points[i, 1], ends.points[i, 2] = x, y, z
+        ends.cells[i] = cell
+        ends.kinds[i] = kind if cell >= 0 else UNUSABLE
+
+
+@kernel
+def cells_of_points(points: Float32Array, per_metre: float, cells: Float64Array) -> None:
+    """Write the packed keys of the cells that hold points, OFF_THE_MAP or NOT_A_POINT."""
+    for i in range(points.shape[0]):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        finite = x - x + (y - y) + (z - z) == 0
+        cells[i] = packed_cell(x, y, z, per_metre) if finite else NOT_A_POINT
+
+
+@kernel
+def count_unusable(cells: Float64Array, outcome: NDArray[np.int64]) -> None:
+    """Count how many are NOT_A_POINT, and how many OFF_THE_MAP."""
+    for i in range(cells.size):
+        outcome[0] += cells[i] == NOT_A_POINT
+        outcome[1] += cells[i] == OFF_THE_MAP

@@ -185,4 +185,5 @@ def _nearest(border: list[float]) -> int:
 def _norm(vector: Float32Array) -> float:
     """Return the length: squares summed in float32, the root taken in double."""
     x, y, z = vector
-    return math.sqrt(float(x * x + y * y + z * z))
+    with np.errstate(over="ignore"):
+        return math.sqrt(float(x * x + y * y + z * z))

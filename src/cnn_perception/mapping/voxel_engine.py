@@ -6,12 +6,18 @@ import numpy as np
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping import rays, voxel_kernels
-from cnn_perception.mapping.depth_kernels import read_points
+from cnn_perception.mapping.depth_kernels import read_cells, read_points
 from cnn_perception.mapping.engine import ScanReport, SensorModel, check_origin
 from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.projection import check_size, pixel_rays
 from cnn_perception.mapping.voxel_store import VoxelStore
-from cnn_perception.types import CameraIntrinsics, Float32Array, Int64Array, RigidTransform
+from cnn_perception.types import (
+    CameraIntrinsics,
+    Float32Array,
+    Float64Array,
+    Int64Array,
+    RigidTransform,
+)
 
 __all__ = ["VoxelEngine"]
 
@@ -27,9 +33,9 @@ class VoxelEngine:
         self._resolution = config.resolution
         self._model = SensorModel.from_config(config)
         self.store = VoxelStore()
-        self._ends = _make_ends(0)
-        self._points = np.empty((0, 3), np.float32)
         self._seen = np.empty(1 << 14, np.int64)
+        self._cells = np.empty(0, np.float64)
+        self._make_room(1)
 
     def integrate(
         self,
@@ -41,15 +47,25 @@ class VoxelEngine:
     ) -> ScanReport:
         """See MapEngine."""
         check_origin(origin, self._resolution)
-        points = np.ascontiguousarray(points, np.float32)
         report = ScanReport(0, 0, 0)
-        if clearing is not None and len(clearing):
-            clearing = np.ascontiguousarray(clearing, np.float32)
-            report = self._cast(clearing, origin, max_range, discretize)[0]
-        hits, count = self._cast(points, origin, max_range, discretize)
+        for cloud in (clearing, points):
+            if cloud is None:
+                continue
+            cloud = np.ascontiguousarray(cloud, np.float32)
+            self._make_room(len(cloud))
+            if discretize:
+                cells = self._cells[: len(cloud)]
+                rays.cells_of_points(cloud, 1.0 / self._resolution, cells)
+                seen, count = self._cast_to_cells(cells, origin, max_range)
+                report += seen
+            else:
+                outcome, count = np.zeros(2, np.int64), len(cloud)
+                rays.cut_rays(cloud, origin, self._resolution, max_range, self._ends, outcome)
+                report += ScanReport(count, int(outcome[0]), int(outcome[1]))
+            self._walk(origin, count)
         self._mark_hits(count)
         self._merge()
-        return report + hits
+        return report
 
     def integrate_depth(
         self,
@@ -64,12 +80,23 @@ class VoxelEngine:
     ) -> ScanReport:
         """See MapEngine."""
         check_size(depth, intrinsics)
-        if len(self._points) < depth.size:
-            self._points = np.empty((depth.size, 3), np.float32)
         view = pixel_rays(intrinsics, map_from_camera, stride)
-        depth = np.ascontiguousarray(depth, np.float32)
-        count = read_points(depth, view, min_range, stride, self._points)
-        return self.integrate(self._points[:count], view.origin, max_range, discretize)
+        check_origin(view.origin, self._resolution)
+        depth = np.ascontiguousarray(
+            depth[stride // 2 :: stride, stride // 2 :: stride], np.float32
+        )
+        self._make_room(depth.size)
+        if not discretize:
+            points = self._points[: read_points(depth, view, min_range, self._points)]
+            return self.integrate(points, view.origin, max_range, discretize)
+        cells = self._cells[: depth.size]
+        read_cells(depth, view, min_range, 1.0 / self._resolution, cells.reshape(depth.shape))
+        report, count = self._cast_to_cells(cells, view.origin, max_range)
+        self._walk(view.origin, count)
+        self._mark_hits(count)
+        self._merge()
+        # A pixel without a reading is no point.
+        return ScanReport(report.points - report.not_finite, 0, report.outside)
 
     def leaves(self) -> Leaves:
         """See MapEngine."""
@@ -102,34 +129,41 @@ class VoxelEngine:
     def warm_up(self) -> None:
         """See MapEngine."""
 
-    def _cast(
-        self, points: Float32Array, origin: Float32Array, max_range: float, discretize: bool
+    def _make_room(self, points: int) -> None:
+        """Have scratch arrays for so many points."""
+        if len(self._cells) < points:
+            self._cells = np.empty(points, np.float64)
+            self._points = np.empty((points, 3), np.float32)
+            self._ends = rays.Ends(
+                np.empty((points, 3), np.float32),
+                np.empty(points, np.int64),
+                np.empty(points, np.uint8),
+            )
+
+    def _cast_to_cells(
+        self, cells: Float64Array, origin: Float32Array, max_range: float
     ) -> tuple[ScanReport, int]:
-        """Mark the cells that rays pass; keep their ends, and return how many there are."""
-        count = len(points)
-        if len(self._ends.kinds) < count:
-            self._ends = _make_ends(count)
-        outcome = np.zeros(3, np.int64)
-        if discretize:
-            while True:
-                self._seen.fill(-1)
-                if rays.one_ray_per_cell(
-                    points, origin, self._resolution, max_range, self._ends, self._seen, outcome
-                ):
-                    break
-                self._seen = np.empty(2 * self._seen.size, np.int64)
-                outcome[:] = 0
-            ends = int(outcome[2])
-        else:
-            rays.cut_rays(points, origin, self._resolution, max_range, self._ends, outcome)
-            ends = count
+        """Find the ends of one ray for each cell that holds points, and how many they are."""
+        distinct = self._ends.cells
+        while True:
+            self._seen.fill(-1)
+            count = rays.distinct_cells(cells, self._seen, distinct)
+            if count >= 0:
+                break
+            self._seen = np.empty(2 * self._seen.size, np.int64)
+        rays.rays_to_centers(distinct[:count], origin, self._resolution, max_range, self._ends)
+        outcome = np.zeros(2, np.int64)
+        rays.count_unusable(cells, outcome)
+        return ScanReport(len(cells), int(outcome[0]), int(outcome[1])), count
+
+    def _walk(self, origin: Float32Array, count: int) -> None:
         done = 0
         while True:
             done = rays.walk_rays(
-                self.store.arrays, origin, self._ends, ends, self._resolution, done
+                self.store.arrays, origin, self._ends, count, self._resolution, done
             )
-            if done == ends:
-                return ScanReport(count, int(outcome[0]), int(outcome[1])), ends
+            if done == count:
+                return
             self.store.grow()
 
     def _mark_hits(self, count: int) -> None:
@@ -143,9 +177,3 @@ class VoxelEngine:
             self.store.arrays, model.hit, model.miss, model.lowest, model.highest
         ):
             self.store.grow()
-
-
-def _make_ends(count: int) -> rays.Ends:
-    return rays.Ends(
-        np.empty((count, 3), np.float32), np.empty(count, np.int64), np.empty(count, np.uint8)
-    )

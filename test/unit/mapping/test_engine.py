@@ -13,7 +13,7 @@ from cnn_perception.errors import MapError
 from cnn_perception.mapping.engine import MapEngine, create_engine, log_odds, usable_points
 from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.reference import ReferenceEngine
-from cnn_perception.types import Float32Array
+from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform
 
 octomap = pytest.importorskip("octomap", reason="octomap-python is not installed")
 
@@ -63,6 +63,116 @@ def test_equals_the_reference(
         )
     assert len(engine.leaves()) > 100
     assert_same(engine.leaves(), reference.leaves())
+
+
+CAMERA = CameraIntrinsics(24, 18, fx=20.0, fy=21.0, cx=11.2, cy=9.5)
+
+
+def depth_image(seed: int) -> Float32Array:
+    """A slanted wall with a step, holes and noise."""
+    rng = np.random.default_rng(seed)
+    v, u = np.mgrid[0:18, 0:24]
+    depth = 1.0 + 0.02 * u + 0.6 * (v > 9) + rng.normal(0.0, 0.01, (18, 24))
+    depth[rng.random((18, 24)) < 0.1] = np.nan
+    depth[0, :4] = [0.0, np.inf, -1.0, 1e30]
+    return depth.astype(np.float32)
+
+
+def camera_pose(seed: int) -> RigidTransform:
+    rng = np.random.default_rng(seed)
+    x, y, z, w = (float(v) for v in rng.normal(size=4))
+    tx, ty, tz = (float(v) for v in rng.uniform(-1, 1, 3))
+    return RigidTransform.from_quaternion((tx, ty, tz), (x, y, z, w))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("discretize", [False, True])
+@pytest.mark.parametrize(
+    ("max_range", "min_range", "stride"), [(-1.0, 0.0, 1), (1.4, 0.0, 1), (1.4, 1.1, 1), (2, 1, 3)]
+)
+def test_depth_images_equal_the_reference(
+    max_range: float, min_range: float, stride: int, discretize: bool, name: str
+) -> None:
+    config = MapperConfig(engine=name, resolution=0.08)
+    engine, reference = create_engine(config), ReferenceEngine(config)
+    for seed in range(3):
+        reports = [
+            each.integrate_depth(
+                depth_image(seed),
+                CAMERA,
+                camera_pose(seed),
+                max_range=max_range,
+                discretize=discretize,
+                min_range=min_range,
+                stride=stride,
+            )
+            for each in (engine, reference)
+        ]
+        assert reports[0] == reports[1]
+        assert reports[0].used > 20
+    assert_same(engine.leaves(), reference.leaves())
+
+
+def test_clearing_points_mark_nothing() -> None:
+    config = MapperConfig(resolution=0.1)
+    for discretize in (False, True):
+        engine, reference = create_engine(config), ReferenceEngine(config)
+        for cloud, origin in scans(11):
+            reports = [
+                each.integrate(cloud[:60], origin, 0.9, discretize, clearing=cloud[60:])
+                for each in (engine, reference)
+            ]
+            assert reports[0] == reports[1]
+        assert_same(engine.leaves(), reference.leaves())
+        only_clearing = create_engine(config)
+        only_clearing.integrate(cloud[:0], origin, 0.9, discretize, clearing=cloud)
+        assert len(only_clearing.leaves()) > 50
+        assert not only_clearing.leaves().occupied.any()
+
+
+@pytest.mark.parametrize("value", [-1.5, math.nan])
+def test_boxes_are_filled_and_kept(engine: MapEngine, value: float) -> None:
+    for cloud, origin in scans(12):
+        engine.integrate(cloud, origin, -1.0, False)
+    before = engine.leaves().finest()
+    low, high = np.array([32760, 32766, 32761]), np.array([32779, 32785, 32770])
+    inside = ((before.keys >= low) & (before.keys <= high)).all(axis=1)
+    assert 50 < np.count_nonzero(inside) < len(before)
+    engine.fill_box(low, high, value)
+    after = engine.leaves().finest()
+    if math.isnan(value):
+        assert_same(after, before.select(~inside))
+    else:
+        changed = np.where(inside, np.float32(value), before.log_odds)
+        assert_same(after, Leaves(before.keys, before.depths, changed))
+    engine.keep_box(low, high)
+    kept = engine.leaves().finest()
+    assert ((kept.keys > low - 8) & (kept.keys < high + 8)).all()
+    assert np.isin(
+        [
+            hash(tuple(key))
+            for key in after.keys[((after.keys >= low) & (after.keys <= high)).all(1)]
+        ],
+        [hash(tuple(key)) for key in kept.keys],
+    ).all()
+
+
+def test_a_map_made_with_other_limits_goes_on_as_octomap_does() -> None:
+    wide = MapperConfig(resolution=0.1, clamp_min=0.01, clamp_max=0.995)
+    maker = create_engine(wide)
+    cloud, origin = scans(13)[0]
+    for _ in range(12):
+        maker.integrate(cloud, origin, -1.0, False)
+    engines = [
+        *(create_engine(MapperConfig(engine=name, resolution=0.1)) for name in ENGINES),
+        ReferenceEngine(MapperConfig(resolution=0.1)),
+    ]
+    for engine in engines:
+        engine.restore(maker.leaves())
+        for other, position in scans(14):
+            engine.integrate(other, position, -1.0, False)
+    assert_same(engines[0].leaves(), engines[1].leaves())
+    assert_same(engines[0].leaves(), engines[2].leaves())
 
 
 @pytest.fixture(params=[*ENGINES, "reference"])
