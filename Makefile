@@ -46,7 +46,7 @@ check: setup .venv/.test  ## Lint, formatting and types
 bench: setup  ## Measure this machine; results in out/bench
 	mkdir -p out/bench
 	$(RUN) cnn-perception bench mapping --out out/bench/mapping.json
-	$(RUN) for file in benchmarks/*.py; do \
+	$(RUN) for file in benchmarks/[a-z]*.py; do \
 	  echo "$$file"; python "$$file" --out "out/bench/$$(basename "$$file" .py).json"; \
 	done
 
@@ -79,7 +79,7 @@ distclean: clean  ## Remove the virtual environments too
 	@touch $@
 
 .venv/.interfaces: constraints.txt $(INTERFACES) | .venv/.packages
-	@echo "building vision_msgs, octomap_msgs and tf2_msgs"
+	@echo "building the message packages"
 	.venv/$(PIP_INSTALL) --no-deps --force-reinstall ./interfaces
 	@touch $@
 

@@ -17,30 +17,38 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import struct
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _nodes import (
+    PATIENCE_S,
+    PROFILE,
+    Diagnostics,
+    await_order,
+    camera,
+    diagnostics,
+    large_images_profile,
+    private_domain,
+    report,
+    say,
+)
 
+from cnn_perception.benchmarks.machine import describe_machine
 from cnn_perception.demo.processes import NodeSpec, node_processes
 from cnn_perception.replay import compose
 from cnn_perception.replay.bag import typestore
-from cnn_perception.resources import share_directory
 from cnn_perception.types import Header
 
-PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
 WARM_UP = 30
-PATIENCE_S = 60.0
 TOPIC = "/benchmark/image"
+
+Detection = tuple[int, int]
+"""Stamp of the image and time of receipt, nanoseconds."""
 
 
 def main() -> None:
@@ -62,11 +70,11 @@ def main() -> None:
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in arguments.contenders}
     for index in range(arguments.rounds):
         for name in arguments.contenders:
-            rounds[name].append(run_round(arguments, name, domain=1 + (os.getpid() + index) % 100))
+            rounds[name].append(run_round(arguments, name, private_domain(index)))
             sys.stderr.write(f"round {index + 1} {name}: {json.dumps(rounds[name][-1])}\n")
     result = {
         "benchmark": "node_overhead",
-        "machine": machine(),
+        "machine": describe_machine(),
         "settings": {
             name: getattr(arguments, name)
             for name in ("model", "frames", "rate", "width", "height")
@@ -74,49 +82,56 @@ def main() -> None:
         "contenders": {name: summary(each) for name, each in rounds.items()},
         "rounds": rounds,
     }
-    text = json.dumps(result, indent=2) + "\n"
-    if arguments.out is not None:
-        arguments.out.write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    report(result, arguments.out)
 
 
-def run_round(arguments: argparse.Namespace, contender: str, domain: int) -> dict[str, Any]:
+def run_round(
+    arguments: argparse.Namespace, contender: str, environment: dict[str, str]
+) -> dict[str, Any]:
     """Start node and publisher, collect the detections, end both."""
-    environment = {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    from vision_msgs.msg import Detection2DArray
+
     if contender == "profile":
-        environment[PROFILE] = str(share_directory() / "config" / "fastdds_large_images.xml")
+        environment[PROFILE] = large_images_profile()
     else:
         os.environ.pop(PROFILE, None)
+    detections: list[Detection] = []
+
+    def detected(message: Any) -> None:
+        now, stamp = time.time_ns(), message.header.stamp
+        detections.append((stamp.sec * 1_000_000_000 + stamp.nanosec, now))
+
     spec = NodeSpec("detector", {"image": TOPIC}, {"model": arguments.model})
+    words = ["--publish"]
+    for name in ("frames", "rate", "width", "height"):
+        words += [f"--{name}", str(getattr(arguments, name))]
     with tempfile.TemporaryDirectory() as folder:
         environment["ROS_LOG_DIR"] = folder
         with (
             node_processes([spec], Path(folder), environment) as (node,),
-            receiver(domain) as heard,
-            publisher(arguments, environment) as camera,
+            diagnostics(
+                environment, [(Detection2DArray, "/detector/detections", detected)]
+            ) as account,
+            camera(__file__, words, environment, arguments.frames / arguments.rate) as source,
         ):
-            assert camera.stdin is not None and camera.stdout is not None
-            if camera.stdout.readline().strip() != "linked":
-                node.check()
-                raise SystemExit("the publisher did not find the node")
-            heard.wait(lambda: heard.reports >= 2)
-            camera.stdin.write("go\n")
-            camera.stdin.flush()
-            first_ns = int(camera.stdout.readline())
-            if camera.stdout.readline().strip() != "done":
-                raise SystemExit("the publisher failed")
-            seen = heard.reports
-            heard.wait(lambda: heard.reports >= seen + 2)
+            source.expect("linked")
+            account.wait_reports(2)
+            source.go()
+            first_ns = int(source.hear())
+            source.expect("done")
+            account.wait_reports(2)
         faults = node.faults()
     if faults:
         raise SystemExit("; ".join(faults))
-    return evaluate(arguments, heard, first_ns)
+    return evaluate(arguments, account, [each for each in detections if each[0] >= first_ns])
 
 
-def evaluate(arguments: argparse.Namespace, heard: Receiver, first_ns: int) -> dict[str, Any]:
+def evaluate(
+    arguments: argparse.Namespace, account: Diagnostics, detections: list[Detection]
+) -> dict[str, Any]:
     """Return one round's figures; milliseconds."""
-    latency = np.array([at - stamp for stamp, at in heard.detections if stamp >= first_ns]) / 1e6
-    values = heard.values
+    latency = np.array([at - stamp for stamp, at in detections]) / 1e6
+    values = account.values
     compute = float(values["compute_p50_ms"])
     superseded = int(values.get("dropped.superseded", 0))
     return {
@@ -160,97 +175,6 @@ def percentiles(values: np.ndarray) -> dict[str, float]:
     return {name: round(float(v), 3) for name, v in zip(("p50", "p95", "p99"), found, strict=True)}
 
 
-class Receiver:
-    """Detections (stamp, receive time; ns) and the node's last diagnostics."""
-
-    def __init__(self) -> None:
-        self.detections: list[tuple[int, int]] = []
-        self.values: Mapping[str, str] = {}
-        self.reports = 0
-        self.changed = threading.Condition()
-
-    def wait(self, condition: Any) -> None:
-        """Wait until a condition holds, checked after each report."""
-        with self.changed:
-            if not self.changed.wait_for(condition, PATIENCE_S):
-                raise SystemExit("the node does not report")
-
-    def detected(self, message: Any) -> None:
-        """Take the time of a detection."""
-        now = time.time_ns()
-        stamp = message.header.stamp
-        self.detections.append((stamp.sec * 1_000_000_000 + stamp.nanosec, now))
-
-    def reported(self, message: Any) -> None:
-        """Keep what the node says of itself."""
-        with self.changed:
-            self.values = {pair.key: pair.value for pair in message.status[0].values}
-            self.reports += 1
-            self.changed.notify_all()
-
-
-@contextmanager
-def receiver(domain: int) -> Iterator[Receiver]:
-    """Receive in a thread of this process."""
-    import rclpy
-    from diagnostic_msgs.msg import DiagnosticArray
-    from rclpy.context import Context
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-    from rclpy.node import Node
-    from vision_msgs.msg import Detection2DArray
-
-    context = Context()
-    rclpy.init(args=[], context=context, domain_id=domain)
-    node = Node("receiver", context=context, start_parameter_services=False, enable_rosout=False)
-    heard = Receiver()
-    node.create_subscription(Detection2DArray, "/detector/detections", heard.detected, 100)
-    node.create_subscription(DiagnosticArray, "/diagnostics", heard.reported, 10)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-
-    def spin() -> None:
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
-
-    thread = threading.Thread(target=spin)
-    thread.start()
-    try:
-        yield heard
-    finally:
-        executor.shutdown()
-        thread.join()
-        node.destroy_node()
-        context.try_shutdown()
-
-
-@contextmanager
-def publisher(
-    arguments: argparse.Namespace, environment: Mapping[str, str]
-) -> Iterator[subprocess.Popen[str]]:
-    """Run this file as the publisher."""
-    command = [sys.executable, __file__, "--publish"]
-    for name in ("frames", "rate", "width", "height"):
-        command += [f"--{name}", str(getattr(arguments, name))]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    # Whatever goes wrong, its end is what the parent reads next, and that ends the benchmark.
-    watchdog = threading.Timer(2 * PATIENCE_S + arguments.frames / arguments.rate, process.kill)
-    watchdog.start()
-    try:
-        yield process
-    finally:
-        watchdog.cancel()
-        process.kill()
-        process.wait()
-
-
 def publish(arguments: argparse.Namespace) -> None:
     """Publish images on a steady schedule; the stamp is the moment of publishing."""
     import rclpy
@@ -273,7 +197,7 @@ def publish(arguments: argparse.Namespace) -> None:
     while sender.get_subscription_count() == 0 and time.monotonic() < deadline:
         time.sleep(0.01)
     say("linked" if sender.get_subscription_count() else "alone")
-    sys.stdin.readline()
+    await_order()
     period_ns = round(1e9 / arguments.rate)
     start_ns = time.monotonic_ns()
     for index in range(WARM_UP + arguments.frames):
@@ -285,32 +209,8 @@ def publish(arguments: argparse.Namespace) -> None:
         if index == WARM_UP:
             say(str(now_ns))
     say("done")
-    # The last image lies in this process's memory: stay until told to go.
-    sys.stdin.readline()
-
-
-def say(text: str) -> None:
-    """Tell the parent process."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
-    cpu = Path("/proc/cpuinfo")
-    names = [
-        line.partition(":")[2].strip()
-        for line in (cpu.read_text().splitlines() if cpu.is_file() else [])
-        if line.startswith("model name")
-    ]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg(),
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "numpy": np.__version__,
-    }
+    # The last image lies in this process's memory: stay until ended.
+    await_order()
 
 
 if __name__ == "__main__":
