@@ -15,6 +15,7 @@ from cnn_perception.mapping import octomap_codec
 from cnn_perception.mapping.engine import MapEngine, ScanReport, create_engine, log_odds
 from cnn_perception.mapping.grid import project
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
+from cnn_perception.mapping.queries import MapQueries
 from cnn_perception.mapping.storage import load_map, save_map
 from cnn_perception.mapping.voxel_store import VoxelStore
 from cnn_perception.types import (
@@ -41,6 +42,7 @@ class Mapper:
         self._engine = create_engine(config) if engine is None else engine
         self._lock = threading.RLock()
         self._leaves: Leaves | None = None
+        self._copy: tuple[Leaves, VoxelStore] | None = None
 
     @property
     def config(self) -> MapperConfig:
@@ -146,6 +148,21 @@ class Mapper:
         with self._lock:
             store = getattr(self._engine, "store", None)
             yield store if isinstance(store, VoxelStore) else None
+
+    @contextmanager
+    def queries(self) -> Iterator[MapQueries]:
+        """Hold the map still and answer questions about it."""
+        with self.blocks() as store:
+            yield MapQueries(self._as_blocks() if store is None else store, self._config.resolution)
+
+    def _as_blocks(self) -> VoxelStore:
+        """Return the map of an engine that has no blocks as blocks, made anew when it changed."""
+        leaves = self.leaves()
+        if self._copy is None or self._copy[0] is not leaves:
+            store = VoxelStore()
+            store.restore(leaves)
+            self._copy = leaves, store
+        return self._copy[1]
 
     def leaves(self) -> Leaves:
         """Return all known cells, pruned, whatever their height."""

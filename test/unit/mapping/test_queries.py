@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cnn_perception.config import MapperConfig
 from cnn_perception.errors import MapError
 from cnn_perception.mapping import octomap_codec
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
+from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.queries import MapQueries
 from cnn_perception.mapping.query_results import (
     FREE,
@@ -442,3 +444,21 @@ def test_nothing_asked_is_nothing_answered() -> None:
     assert len(queries.oriented_boxes(none, none, np.zeros((0, 3, 3))).states) == 0
     assert len(queries.cast_rays([[0, 0, 0]], none).stops) == 0
     assert len(queries.nearest_obstacles(none).distances) == 0
+
+
+# --- through the mapper
+
+
+@pytest.mark.parametrize("engine", ["voxel", "octomap"])
+def test_a_mapper_answers_with_the_map_of_the_moment(engine: str) -> None:
+    mapper = Mapper(MapperConfig(resolution=RESOLUTION, engine=engine))
+    wall = np.array([[1.0, y, 0.05] for y in np.linspace(-0.5, 0.5, 41)], np.float32)
+    for _ in range(2):
+        mapper.integrate_cloud(wall, RigidTransform.identity())
+        with mapper.queries() as ask_map:
+            assert ask_map.cast_rays([[0, 0, 0.05]], [[1, 0, 0]]).distances[0] == pytest.approx(1)
+            assert ask_map.occupancy([[0.55, 0, 0.05]]).states.tolist() == [FREE]
+            assert ask_map.nearest_obstacles([[0.6, 0.05, 0.05]]).distances[0] == pytest.approx(0.4)
+        mapper.reset()
+        with mapper.queries() as ask_map:
+            assert ask_map.occupancy([[0.55, 0, 0.05]]).states.tolist() == [UNKNOWN]
