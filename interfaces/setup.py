@@ -1,11 +1,13 @@
-"""Build vision_msgs, octomap_msgs and tf2_msgs into a venv whose ROS 2 comes from PyPI wheels.
+"""Build the message packages beside this file into a venv whose ROS 2 comes from PyPI wheels.
 
     pip install --no-build-isolation ./interfaces
 
-The wheels bring the rosidl generators but not these three packages. Each folder beside this file
-with a package.xml becomes an importable message package with C type support for Fast DDS: the
-generators write the sources, setuptools' compiler compiles and links them; no CMake, no ament.
-A robot with ROS from its distribution has the originals and needs nothing of this.
+The wheels bring the rosidl generators but neither vision_msgs, octomap_msgs and tf2_msgs nor our
+own cnn_perception_msgs. Each folder beside this file with a package.xml becomes an importable
+message package with C type support for Fast DDS: the generators write the sources, setuptools'
+compiler compiles and links them; no CMake, no ament. A robot with ROS from its distribution has the
+originals of the first three and builds the fourth by colcon (docs/robot.md); it needs nothing of
+this.
 """
 
 from __future__ import annotations
@@ -191,7 +193,7 @@ def share_files(package: str) -> list[tuple[str, list[str]]]:
 setup(
     name="cnn-perception-interfaces",
     version="0.1.0",
-    description="vision_msgs, octomap_msgs and tf2_msgs for ROS 2 from PyPI",
+    description="vision_msgs, octomap_msgs, tf2_msgs, cnn_perception_msgs for ROS 2 from PyPI",
     license="Apache-2.0",
     packages=[],
     py_modules=[],

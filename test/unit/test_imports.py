@@ -38,6 +38,7 @@ ROS_PACKAGES = {
     "action_msgs",
     "ament_index_python",
     "builtin_interfaces",
+    "cnn_perception_msgs",
     "cv_bridge",
     "diagnostic_msgs",
     "geometry_msgs",
