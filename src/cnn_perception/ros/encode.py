@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -120,19 +120,22 @@ def classification(
     return message
 
 
-def label_info(labels: Sequence[str], threshold: float) -> LabelInfo:
+def label_info(labels: Sequence[str] | Mapping[int, str], threshold: float) -> LabelInfo:
     """The names of class indices. It belongs to no image: its stamp is zero."""
+    names = labels if isinstance(labels, Mapping) else dict(enumerate(labels))
     return LabelInfo(
-        class_map=[VisionClass(class_id=i, class_name=name) for i, name in enumerate(labels)],
+        class_map=[VisionClass(class_id=i, class_name=name) for i, name in names.items()],
         threshold=threshold,
     )
 
 
-def octomap(header: Header, payload: bytes, resolution: float, *, binary: bool) -> Octomap:
+def octomap(
+    header: Header, payload: bytes, resolution: float, *, binary: bool, kind: str = "OcTree"
+) -> Octomap:
     """An octree: the data section of a .bt (binary) or .ot stream without its header."""
     data = array.array("b")
     data.frombytes(payload)
-    return Octomap(header=header, binary=binary, id="OcTree", resolution=resolution, data=data)
+    return Octomap(header=header, binary=binary, id=kind, resolution=resolution, data=data)
 
 
 def cell_markers(
