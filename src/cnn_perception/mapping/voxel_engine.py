@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import math
+
 import numpy as np
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping import rays, voxel_kernels
 from cnn_perception.mapping.depth_kernels import read_cells, read_points
 from cnn_perception.mapping.engine import ScanReport, SensorModel, check_origin
-from cnn_perception.mapping.leaves import Leaves
+from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
 from cnn_perception.mapping.projection import check_size, pixel_rays
 from cnn_perception.mapping.voxel_store import VoxelStore
 from cnn_perception.types import (
@@ -30,9 +34,11 @@ class VoxelEngine:
     """
 
     def __init__(self, config: MapperConfig) -> None:
+        self._config = config
         self._resolution = config.resolution
         self._model = SensorModel.from_config(config)
         self.store = VoxelStore()
+        self.before_merge: Callable[[VoxelStore], None] | None = None
         self._seen = np.empty(1 << 14, np.int64)
         self._cells = np.empty(0, np.float64)
         self._make_room(1)
@@ -128,6 +134,21 @@ class VoxelEngine:
 
     def warm_up(self) -> None:
         """See MapEngine."""
+        # Kernels are compiled by what they are called with: a map of two cells asks for all.
+        engine = VoxelEngine(self._config)
+        camera = CameraIntrinsics(2, 2, 1.0, 1.0, 0.5, 0.5)
+        depth = np.full((2, 2), 2 * self._resolution, np.float32)
+        here, origin = RigidTransform.identity(), np.zeros(3, np.float32)
+        for discretize in (False, True):
+            engine.integrate_depth(
+                depth, camera, here, max_range=-1.0, discretize=discretize, min_range=1e-3
+            )
+            engine.integrate(np.ones((1, 3), np.float32), origin, 0.0, discretize)
+        engine.restore(engine.leaves())
+        box = np.full(3, KEY_ORIGIN)
+        engine.fill_box(box, box, math.nan)
+        engine.keep_box(box, box)
+        engine.store.lookup(box[None, :])
 
     def _make_room(self, points: int) -> None:
         """Have scratch arrays for so many points."""
@@ -172,6 +193,8 @@ class VoxelEngine:
             self.store.grow()
 
     def _merge(self) -> None:
+        if self.before_merge is not None:
+            self.before_merge(self.store)
         model = self._model
         while not voxel_kernels.merge(
             self.store.arrays, model.hit, model.miss, model.lowest, model.highest
