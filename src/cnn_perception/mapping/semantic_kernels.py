@@ -26,6 +26,7 @@ __all__ = [
     "count_labels",
     "find_runs",
     "index_cells",
+    "table_size",
 ]
 
 CLASSES = 8
@@ -45,6 +46,12 @@ class Runs(NamedTuple):
     classes: NDArray[np.int32]
     pixels: NDArray[np.int32]
 
+    @classmethod
+    def empty(cls, pixels: int) -> Runs:
+        """Make room for the runs of so many pixels."""
+        cells, pair = np.empty(pixels, np.int64), np.empty((2, pixels), np.int32)
+        return cls(cells, pair[0], pair[1])
+
 
 class Counts(NamedTuple):
     """The pixels of one scan by cell: a hash table of rows (-1 empty), and the rows.
@@ -59,6 +66,13 @@ class Counts(NamedTuple):
     classes: NDArray[np.int32]
     pixels: NDArray[np.int32]
 
+    @classmethod
+    def empty(cls, rows: int) -> Counts:
+        """Make room for so many cells; the table is not yet empty."""
+        table = np.empty(table_size(rows), np.int32)
+        cells, totals = np.empty(rows, np.int64), np.empty(rows, np.int32)
+        return cls(table, cells, totals, *(np.empty((rows, CLASSES), np.int32) for _ in range(2)))
+
 
 class Votes(NamedTuple):
     """What all scans said: a hash table of rows (-1 empty), and the rows, as in Counts."""
@@ -67,6 +81,21 @@ class Votes(NamedTuple):
     cells: NDArray[np.int64]
     classes: NDArray[np.int32]
     votes: Float32Array
+
+    @classmethod
+    def empty(cls, rows: int) -> Votes:
+        """Make room for so many cells."""
+        return cls(
+            np.full(table_size(rows), -1, np.int32),
+            np.empty(rows, np.int64),
+            np.empty((rows, CLASSES), np.int32),
+            np.empty((rows, CLASSES), np.float32),
+        )
+
+
+def table_size(rows: int) -> int:
+    """Return the size of a hash table for so many rows: a power of two, at most half full."""
+    return 1 << max(4, (2 * rows - 1).bit_length())
 
 
 @kernel

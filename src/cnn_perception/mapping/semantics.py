@@ -25,7 +25,7 @@ from cnn_perception.errors import MessageError
 from cnn_perception.mapping import semantic_kernels as kernels
 from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, find_leaves, morton_codes
 from cnn_perception.mapping.projection import check_size, pixel_rays
-from cnn_perception.mapping.semantic_kernels import CLASSES, Counts, Runs, Votes
+from cnn_perception.mapping.semantic_kernels import Counts, Runs, Votes
 from cnn_perception.types import (
     BoolArray,
     CameraIntrinsics,
@@ -76,6 +76,15 @@ class LabelledCells:
     def __len__(self) -> int:
         return len(self.class_ids)
 
+    def select(self, chosen: BoolArray) -> LabelledCells:
+        """Return the chosen cells only."""
+        return LabelledCells(self.keys[chosen], self.class_ids[chosen], self.confidences[chosen])
+
+    def between(self, resolution: float, lowest: float, highest: float) -> LabelledCells:
+        """Return the cells that reach above the lowest z and below the highest, metres."""
+        bottom = self.keys[:, 2] - float(KEY_ORIGIN)
+        return self.select(((bottom + 1.0) * resolution > lowest) & (bottom * resolution < highest))
+
     def cells(self, resolution: float) -> Cells:
         """Return the cells as cubes in metres."""
         centers = (self.keys - float(KEY_ORIGIN) + 0.5) * resolution
@@ -95,8 +104,8 @@ class SemanticLayer:
         self.config = config or SemanticsConfig()
         self._labels: dict[int, str] = {}
         self._meanings = np.full(_IDS, kernels.UNKNOWN, np.int32)
-        self._runs, self._counts = _runs(0), _counts(0)
-        self._votes, self._used, self._kept = _votes(_FIRST_ROWS), 0, 0
+        self._runs, self._counts = Runs.empty(0), Counts.empty(0)
+        self._votes, self._used, self._kept = Votes.empty(_FIRST_ROWS), 0, 0
 
     @property
     def labels(self) -> Mapping[int, str]:
@@ -158,7 +167,7 @@ class SemanticLayer:
             )
         rays = pixel_rays(intrinsics, map_from_sensor, stride)
         if self._runs.cells.size < rays.rows.shape[1] * rays.columns.shape[1]:
-            self._runs = _runs(rays.rows.shape[1] * rays.columns.shape[1])
+            self._runs = Runs.empty(rays.rows.shape[1] * rays.columns.shape[1])
         pixels = np.zeros(3, np.int64)
         length = kernels.find_runs(
             np.ascontiguousarray(depth, np.float32),
@@ -178,8 +187,8 @@ class SemanticLayer:
 
     def _vote(self, length: int) -> None:
         if self._counts.cells.size < length:
-            self._counts = _counts(2 * length)
-        table = self._counts.table[: _table_size(length)]
+            self._counts = Counts.empty(2 * length)
+        table = self._counts.table[: kernels.table_size(length)]
         table.fill(-1)
         counts = self._counts._replace(table=table)
         scanned = kernels.count_labels(self._runs, length, counts)
@@ -190,7 +199,7 @@ class SemanticLayer:
 
     def clear(self) -> None:
         """Forget all votes."""
-        self._votes, self._used, self._kept = _votes(_FIRST_ROWS), 0, 0
+        self._votes, self._used, self._kept = Votes.empty(_FIRST_ROWS), 0, 0
 
     def clear_box(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> None:
         """Forget the cells with low <= key <= high; int64 (3,) keys."""
@@ -255,7 +264,7 @@ class SemanticLayer:
     def _rebuild(self, rows: NDArray[np.int64], capacity: int) -> None:
         """Move the chosen rows into new arrays with at least that capacity."""
         old, self._used = self._votes, len(rows)
-        self._votes = votes = _votes(max(capacity, len(rows)))
+        self._votes = votes = Votes.empty(max(capacity, len(rows)))
         votes.cells[: len(rows)] = old.cells[rows]
         votes.classes[: len(rows)] = old.classes[rows]
         votes.votes[: len(rows)] = old.votes[rows]
@@ -272,33 +281,6 @@ def _nearest(size: int, mask_size: int, stride: int) -> NDArray[np.int32]:
     """Return where in a mask each used pixel of a row or column looks."""
     pixels = np.arange(stride // 2, size, stride)
     return ((2 * pixels + 1) * mask_size // (2 * size)).astype(np.int32)
-
-
-def _table_size(rows: int) -> int:
-    return 1 << max(4, (2 * rows - 1).bit_length())
-
-
-def _runs(pixels: int) -> Runs:
-    return Runs(np.empty(pixels, np.int64), np.empty(pixels, np.int32), np.empty(pixels, np.int32))
-
-
-def _counts(rows: int) -> Counts:
-    return Counts(
-        np.empty(_table_size(rows), np.int32),
-        np.empty(rows, np.int64),
-        np.empty(rows, np.int32),
-        np.empty((rows, CLASSES), np.int32),
-        np.empty((rows, CLASSES), np.int32),
-    )
-
-
-def _votes(rows: int) -> Votes:
-    return Votes(
-        np.full(_table_size(rows), -1, np.int32),
-        np.empty(rows, np.int64),
-        np.empty((rows, CLASSES), np.int32),
-        np.empty((rows, CLASSES), np.float32),
-    )
 
 
 def _leaf() -> tuple[NDArray[np.uint16], NDArray[np.uint8], Float32Array]:
