@@ -29,6 +29,10 @@ DISTRIBUTIONS = {
 }
 
 
+# Built from this tree on a robot, after a line of docs/robot.md; rosdep must not look for it.
+OPTIONAL = {"cnn_perception_msgs"}
+
+
 @pytest.fixture(scope="module")
 def manifest() -> Any:
     """package.xml as the ROS tools read it."""
@@ -87,7 +91,7 @@ def test_versions_agree(manifest: Any, distribution: Any) -> None:
 
 def test_every_ros_package_that_is_imported_is_declared(manifest: Any) -> None:
     declared = {dependency.name for dependency in manifest.exec_depends}
-    assert {name for name in imported_packages() if is_ros(name)} <= declared
+    assert {name for name in imported_packages() if is_ros(name)} <= declared | OPTIONAL
 
 
 def test_every_library_that_is_imported_is_declared(distribution: Any) -> None:

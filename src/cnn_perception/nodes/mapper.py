@@ -24,6 +24,7 @@ from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.ros.base_node import BACKWARD_JUMP_NS, PerceptionNode
 from cnn_perception.ros.map_interface import MapInterface
 from cnn_perception.ros.qos import TRANSFORM, TRANSFORM_STATIC
+from cnn_perception.ros.query_interface import serve_queries
 from cnn_perception.ros.recent import Recent
 from cnn_perception.ros.run import run
 from cnn_perception.types import RigidTransform
@@ -64,6 +65,7 @@ class MapperNode(PerceptionNode):
         self._transforms = TransformBuffer(jump_ns=BACKWARD_JUMP_NS)
         self._camera: Recent[Any] = Recent()
         self._map: Any = None  # a MapInterface while configured
+        self._queries: Any = None  # a QueryInterface while configured, where there is one
 
     def load(self) -> None:
         """Make an empty map and announce it."""
@@ -80,12 +82,22 @@ class MapperNode(PerceptionNode):
             settings.publish_rate,
             lambda: self.config(MapperNodeConfig).save_path,
         )
+        self._queries = serve_queries(
+            self,
+            self._mapper,
+            self._transforms,
+            self._frame_id,
+            lambda: self.config(MapperNodeConfig).transform_timeout,
+        )
 
     def unload(self) -> None:
         """Forget the map."""
         if self._map is not None:
             self._map.close()
             self._map = None
+        if self._queries is not None:
+            self._queries.close()
+            self._queries = None
 
     def subscribe(self) -> None:
         """Listen to transforms and to depth or clouds."""
