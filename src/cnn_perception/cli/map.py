@@ -68,8 +68,9 @@ def command(
     level: Annotated[bool, typer.Option(help="Find the vertical, for folders.")] = True,
     pictures: Annotated[bool, typer.Option(help="Draw the map into .png files beside it.")] = True,
     below: Annotated[
-        float, typer.Option(help="Leave out of the pictures what is higher, metres.")
-    ] = float("inf"),
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Leave out of the pictures what is higher, metres; a ceiling if unset."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Build an occupancy map from a rosbag or an RGB-D folder, with pictures of it.
@@ -147,14 +148,17 @@ def _integrate(
     return path, points
 
 
-def _draw(mapper: Mapper, path: list[Any], out: Path, name: str, below: float) -> list[Path]:
+def _draw(mapper: Mapper, path: list[Any], out: Path, name: str, below: float | None) -> list[Path]:
     """Draw the map from a corner and from above; returns the files."""
     import numpy as np
 
     from cnn_perception.image.codec import encode_png
+    from cnn_perception.mapping.cell_grid import ceiling
     from cnn_perception.mapping.views import render_isometric, render_top
 
     occupied, way = mapper.occupied_cells(), np.array(path, np.float32)
+    if below is None:
+        below = ceiling(occupied, way)
     title = f"{name}, {mapper.config.resolution:g} m cells"
     pictures = {
         "isometric": render_isometric(occupied, camera_path=way, below=below, title=title),

@@ -15,9 +15,13 @@ __all__ = ["Canvas", "height_colors"]
 _BACKGROUND = (244, 246, 248)
 _INK = (58, 64, 74)
 _HALO = (255, 255, 255)
+_FAINT = (176, 182, 190)
+_PALE = 200
 _PATH = (222, 30, 80)
 _AXES = ((214, 60, 50), (40, 150, 70), (45, 95, 210))
 _LEGENDS = np.array([124.0, 84.0])  # room for the heights at the right, the bar at the bottom
+_HEAD = 76.0  # room for the title
+_HEIGHTS = 0.28  # part of the sheet's height that the colours of the heights take
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
@@ -34,13 +38,14 @@ class Canvas:
     def __init__(self, width: int, height: int) -> None:
         self.pixels: UInt8Array = np.full((height, width, 3), _BACKGROUND, np.uint8)
         self._unit = max(height, width) / 1280  # line widths and letters grow with the sheet
+        self._head = 0.0
 
     def fit(
         self, low: Float64Array, high: Float64Array, margin: float
     ) -> tuple[float, Float64Array]:
         """Return the scale and offset that centre the box low..high beside the legends."""
         height, width = self.pixels.shape[:2]
-        first = np.array([margin, margin]) * self._unit
+        first = np.array([margin, max(margin, self._head)]) * self._unit
         last = np.array([width, height]) - np.maximum(margin, _LEGENDS) * self._unit
         scale = float(((last - first) / np.maximum(high - low, 1e-9)).min())
         return scale, (first + last) / 2 - scale * (low + high) / 2
@@ -90,7 +95,7 @@ class Canvas:
     def heights(self, low: float, high: float) -> None:
         """Draw the colours of the heights low..high, metres, at the right."""
         height, width = self.pixels.shape[:2]
-        bar_height, bar_width = round(height * 0.28), self._pen(14)
+        bar_height, bar_width = round(height * _HEIGHTS), self._pen(14)
         top, left = height - bar_height - self._pen(40), width - self._pen(100)
         ramp = height_colors(np.linspace(1, 0, bar_height, dtype=np.float32))
         self.pixels[top : top + bar_height, left : left + bar_width] = ramp[:, None]
@@ -98,20 +103,31 @@ class Canvas:
             place = np.array([left + bar_width + 8 * self._unit, row + 5 * self._unit])
             self._text(f"{value:.1f} m", place, _INK)
 
-    def names(self, colors: Mapping[str, tuple[int, int, int]]) -> None:
+    def names(
+        self, colors: Mapping[str, tuple[int, int, int]], above_heights: bool = False
+    ) -> None:
         """Say what RGB colours mean, each beside its name, at the right."""
         height, width = self.pixels.shape[:2]
         side, line = self._pen(14), self._pen(24)
-        top = height - self._pen(40) - line * len(colors)
+        bottom = self._pen(40) + (round(height * _HEIGHTS) + self._pen(32) if above_heights else 0)
+        widest = max((self._width(name) for name in colors), default=0)
+        left = width - max(self._pen(100), widest + side + self._pen(20))
+        top = height - bottom - line * len(colors)
         for row, (name, color) in enumerate(colors.items()):
-            x, y = width - self._pen(112), top + row * line
-            self.pixels[max(y, 0) : max(y + side, 0), x : x + side] = color
-            place = np.array([x + side + 8 * self._unit, y + side - 2 * self._unit])
+            y = top + row * line
+            self.pixels[max(y, 0) : max(y + side, 0), left : left + side] = color
+            if min(color) > _PALE:  # it would be lost on the sheet
+                cv2.rectangle(self.pixels, (left, y), (left + side - 1, y + side - 1), _FAINT)
+            place = np.array([left + side + 8 * self._unit, y + side - 2 * self._unit])
             self._text(name, place, _INK)
 
     def title(self, text: str) -> None:
-        """Write a line at the upper left."""
+        """Write a line at the upper left, and keep what is drawn later below it."""
+        self._head = _HEAD if text else 0.0
         self._text(text, np.array([40, 52]) * self._unit, _INK, size=0.8)
+
+    def _width(self, text: str, size: float = 0.55) -> int:
+        return int(cv2.getTextSize(text, _FONT, size * self._unit, self._pen(1))[0][0])
 
     def _text(
         self,

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cnn_perception.mapping.cell_grid import (
+    CellGrid,
+    Index,
+    cell_grid,
+    drawn_edge,
+    height_fractions,
+)
 from cnn_perception.mapping.legend import Canvas, height_colors
 from cnn_perception.types import Cells, Float32Array, Float64Array, UInt8Array
 
 __all__ = ["render_isometric", "render_top"]
 
-Index = NDArray[np.int64]
-
 _MARGIN = 56.0
 _SUPERSAMPLING = 2
-_MOST_ACROSS = 600  # finer maps are drawn with coarser cubes: theirs would be less than a pixel
 _COS30, _TAN30 = math.cos(math.pi / 6), math.tan(math.pi / 6)
 _BRIGHTNESS = np.array([1.0, 0.82, 0.62], np.float32)  # of top, left and right faces
 _EDGE = np.float32(0.9)
@@ -31,21 +34,6 @@ _QUARTER_TURN = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
 _RING = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0)]
 _FENCING = np.float32(0.06)
 _FREE, _UNKNOWN = (255, 255, 255), (226, 229, 233)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Grid:
-    """Cells as whole numbers: cell (0, 0, 0) has its lower corner at the origin of the map.
-
-    sources: which of the given cells each was, or the first of several.
-    """
-
-    cells: Index
-    sources: Index
-    edge: float
-
-    def to_grid(self, points: Float32Array) -> Float64Array:
-        return points.astype(np.float64) / self.edge
 
 
 def render_isometric(
@@ -70,7 +58,7 @@ def render_isometric(
     """
     canvas = Canvas(width, height)
     canvas.title(title)
-    grid = _grid(cells, below, _edge(cells))
+    grid = cell_grid(cells, below, drawn_edge(cells))
     if len(grid.cells) == 0:
         return canvas.pixels
     if quarter_turns is None:
@@ -84,7 +72,7 @@ def render_isometric(
     box = np.array(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1).T
     flat = _project(box)
     scale, offset = canvas.fit(flat.min(axis=0), flat.max(axis=0), _MARGIN)
-    fractions, limits = _heights(visible[:, 2], grid.edge)
+    fractions, limits = height_fractions(visible[:, 2], grid.edge)
     own = height_colors(fractions) if colors is None else colors[grid.sources[shown]]
     faces = own.astype(np.float32)[:, None, :] * brightness[..., None]
     canvas.paint(*_stamp(visible, faces, scale, offset, (width, height)))
@@ -115,9 +103,11 @@ def render_top(
     """
     canvas = Canvas(width, height)
     canvas.title(title)
-    edge = max(_edge(cells), _edge(free) if free is not None else 0.0)
-    grid = _grid(cells, below, edge)
-    open_space = _grid(free, below, edge).cells if free is not None else np.zeros((0, 3), np.int64)
+    edge = max(drawn_edge(cells), drawn_edge(free) if free is not None else 0.0)
+    grid = cell_grid(cells, below, edge)
+    open_space = (
+        cell_grid(free, below, edge).cells if free is not None else np.zeros((0, 3), np.int64)
+    )
     everything = np.concatenate([grid.cells, open_space])[:, :2]
     if len(everything) == 0:
         return canvas.pixels
@@ -139,49 +129,13 @@ def render_top(
         canvas.path(grid.to_grid(camera_path)[:, :2] * flip * scale + offset)
     canvas.scale_bar(scale / grid.edge)
     if len(grid.cells):
-        canvas.heights(*_heights(grid.cells[:, 2], grid.edge)[1])
+        canvas.heights(*height_fractions(grid.cells[:, 2], grid.edge)[1])
+    if free is not None:
+        canvas.names({"free": _FREE, "unknown": _UNKNOWN}, above_heights=True)
     return canvas.pixels
 
 
-def _edge(cells: Cells) -> float:
-    """Return the edge of the cubes to draw: the finest cells' unless the map is very wide."""
-    if len(cells) == 0:
-        return 1.0
-    edge = float(cells.sizes.min())
-    across = float((cells.centers.max(axis=0) - cells.centers.min(axis=0)).max()) / edge
-    return edge * 2.0 ** max(0, math.ceil(math.log2(max(across, 1.0) / _MOST_ACROSS)))
-
-
-def _grid(cells: Cells, below: float, edge: float) -> _Grid:
-    """Split cells into cubes of the given edge; of larger ones only the shell is kept."""
-    chosen = cells.centers[:, 2] <= below
-    sizes = cells.sizes[chosen].astype(np.float64)
-    lower = cells.centers[chosen] - 0.5 * sizes[:, None]
-    # A thousandth of a cell keeps corners that lie on the grid from falling one cell short.
-    first = np.floor(lower / edge + 1e-3).astype(np.int64)
-    spans = np.maximum(1, np.rint(sizes / edge)).astype(np.int64)
-    parts, sources = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)]
-    for span in np.unique(spans):
-        steps = np.indices((span, span, span)).reshape(3, -1).T
-        shell = steps[((steps == 0) | (steps == span - 1)).any(axis=1)]
-        parts.append((first[spans == span][:, None, :] + shell).reshape(-1, 3))
-        sources.append(np.repeat(np.flatnonzero(chosen)[spans == span], len(shell)))
-    cubes = np.concatenate(parts)
-    kept = _distinct(cubes)
-    return _Grid(cubes[kept], np.concatenate(sources)[kept], edge)
-
-
-def _distinct(cells: Index) -> Index:
-    """Return where each cell comes first, in the order of cells."""
-    if len(cells) == 0:
-        return np.zeros(0, np.int64)
-    low = cells.min(axis=0)
-    shape = tuple(cells.max(axis=0) - low + 1)
-    flat = np.ravel_multi_index(tuple((cells - low).T), shape)
-    return np.asarray(np.unique(flat, return_index=True)[1], np.int64)
-
-
-def _facing(grid: _Grid, camera_path: Float32Array | None) -> int:
+def _facing(grid: CellGrid, camera_path: Float32Array | None) -> int:
     """Return the quarter turns that bring the camera path towards the viewer."""
     if camera_path is None or len(camera_path) == 0:
         return 0
@@ -217,13 +171,6 @@ def _project(points: NDArray[np.generic]) -> Float64Array:
     """Return isometric picture coordinates (N, 2), y down, in cell edges."""
     x, y, z = np.asarray(points, np.float64).T
     return np.stack([(x - y) * _COS30, (x + y) * 0.5 - z], axis=1)
-
-
-def _heights(levels: Index, edge: float) -> tuple[Float32Array, tuple[float, float]]:
-    """Return each level's place in the range of heights, and that range without rare outliers."""
-    low, high = np.percentile(levels, [1, 99])
-    fractions = (levels - low) / max(high - low, 1.0)
-    return fractions.astype(np.float32), (float(low) * edge, float(high + 1) * edge)
 
 
 def _sprite(size: float) -> tuple[Index, Index, NDArray[np.int64]]:
@@ -276,7 +223,10 @@ def _stamp(
 def _columns(
     cells: Index, open_space: Index, low: Index, size: Index
 ) -> tuple[UInt8Array, Float32Array]:
-    """Return the picture of all columns, a pixel each, y up, and where it is known."""
+    """Return the picture of all columns, a pixel each, y up, and where it is known.
+
+    A column is darker the more of its neighbours are higher: that draws the edges of things.
+    """
     columns, rows = int(size[0]), int(size[1])
     picture = np.full((rows, columns, 3), _UNKNOWN, np.uint8)
     cover = np.zeros((rows, columns), np.float32)
@@ -287,6 +237,13 @@ def _columns(
     if len(cells):
         highest = cells[np.argsort(cells[:, 2], kind="stable")]
         x, y = (highest[:, :2] - low).T
-        picture[rows - 1 - y, x] = height_colors(_heights(highest[:, 2], 1.0)[0])
+        tops = np.full((rows + 2, columns + 2), np.iinfo(np.int64).min)
+        tops[rows - y, x + 1] = highest[:, 2]
+        fence = np.zeros((rows, columns), np.float32)
+        for dx, dy in _RING:
+            beside = tops[1 + dy : 1 + dy + rows, 1 + dx : 1 + dx + columns]
+            fence += beside > tops[1:-1, 1:-1]
+        colors = height_colors(height_fractions(highest[:, 2], 1.0)[0])
+        picture[rows - 1 - y, x] = colors * (1 - _FENCING * fence[rows - 1 - y, x])[:, None]
         cover[rows - 1 - y, x] = 1.0
     return picture, cover

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cnn_perception.mapping.cell_grid import ceiling
 from cnn_perception.mapping.legend import height_colors
 from cnn_perception.mapping.views import render_isometric, render_top
 from cnn_perception.types import Cells, Float32Array, UInt8Array
@@ -151,3 +152,42 @@ def test_cells_in_colours_of_their_own_have_a_legend_of_names() -> None:
     for color in (red, blue):
         assert count(named, color) - count(own, color) == 14 * 14
     assert (own[..., 0] > own[..., 2] + 50).sum() > 100  # its sides are red
+
+
+def test_a_ceiling_is_found_above_the_camera() -> None:
+    floor = [(float(x), float(y), 0.0) for x, y in np.ndindex(10, 10)]
+    wall = [(0.0, float(y), float(z)) for y, z in np.ndindex(10, 12)]
+    cover = [(float(x), float(y), 8.0) for x, y in np.ndindex(10, 6)]
+    path = np.array([[5.0, 5.0, 2.5], [6.0, 5.0, 3.0]], np.float32)
+    assert ceiling(cells(*floor, *wall), path) == np.inf
+    room = cells(*floor, *wall, *cover)
+    assert ceiling(room, path) == 8.0
+    # A floor below the camera is none, and without a camera there is no telling.
+    assert ceiling(room, path + np.float32([0, 0, 9])) == np.inf
+    assert ceiling(room, np.zeros((0, 3), np.float32)) == np.inf
+    assert ceiling(cells(), path) == np.inf
+
+
+def test_edges_are_darker_from_above() -> None:
+    plate = [(float(x), float(y), 0.0) for x, y in np.ndindex(9, 9)]
+    flat, with_box = top(cells(*plate)), top(cells(*plate, (4, 4, 1), (4, 4, 9)))
+    lowest = height_colors(np.zeros(1, np.float32))[0]
+    assert (np.abs(flat - lowest).sum(axis=2) < 3).sum() > 1000
+    darker = (with_box[..., 2].astype(int) < lowest[2] * 0.96) & (with_box[..., 2] > 50)
+    # Eight cells of a ninth of the sheet each lie around the box.
+    side = flat.shape[0] / 9
+    assert 4 * side**2 < darker.sum() < 9 * side**2
+
+
+def test_the_title_stays_off_the_map() -> None:
+    wide = cells(*[(float(x), float(y), 0.0) for x, y in np.ndindex(9, 9)])
+    plain = render_top(wide, width=1280, height=960)
+    titled = render_top(wide, width=1280, height=960, title="a title")
+    color = height_colors(np.zeros(1, np.float32))[0]
+
+    def first_row(picture: UInt8Array) -> int:
+        on_map = (np.abs(picture - color).sum(axis=2) < 3)[:, :1100]
+        return int(np.argmax(on_map.any(axis=1)))
+
+    assert first_row(plain) < 64
+    assert first_row(titled) >= 76
