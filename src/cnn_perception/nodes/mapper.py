@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from sensor_msgs.msg import CameraInfo, PointCloud2
 from tf2_msgs.msg import TFMessage
 
-from cnn_perception.config import Config, MapperConfig, setting
+from cnn_perception.config import Config, MapperConfig, SemanticsConfig, setting
 from cnn_perception.errors import MessageError
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.transforms import TransformBuffer
@@ -27,6 +27,7 @@ from cnn_perception.ros.qos import TRANSFORM, TRANSFORM_STATIC
 from cnn_perception.ros.query_interface import serve_queries
 from cnn_perception.ros.recent import Recent
 from cnn_perception.ros.run import run
+from cnn_perception.ros.semantic_interface import MaskConfig, SemanticInterface
 from cnn_perception.types import RigidTransform
 
 __all__ = ["MapperNode", "MapperNodeConfig", "main"]
@@ -58,13 +59,19 @@ class MapperNodeConfig(Config):
 class MapperNode(PerceptionNode):
     """Keeps an occupancy map under octomap_server's topic and service names."""
 
-    configs: ClassVar[tuple[type[Config], ...]] = (MapperConfig, MapperNodeConfig)
+    configs: ClassVar[tuple[type[Config], ...]] = (
+        MapperConfig,
+        MapperNodeConfig,
+        SemanticsConfig,
+        MaskConfig,
+    )
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         self._transforms = TransformBuffer(jump_ns=BACKWARD_JUMP_NS)
         self._camera: Recent[Any] = Recent()
         self._map: Any = None  # a MapInterface while configured
+        self._semantics: SemanticInterface | None = None
         self._queries: Any = None  # a QueryInterface while configured, where there is one
 
     def load(self) -> None:
@@ -82,6 +89,11 @@ class MapperNode(PerceptionNode):
             settings.publish_rate,
             lambda: self.config(MapperNodeConfig).save_path,
         )
+        if self.config(MaskConfig).enabled:
+            self._semantics = SemanticInterface(
+                self, self._mapper, self._frame_id, settings.publish_rate
+            )
+            self._map.semantics = self._semantics
         self._queries = serve_queries(
             self,
             self._mapper,
@@ -95,6 +107,9 @@ class MapperNode(PerceptionNode):
         if self._map is not None:
             self._map.close()
             self._map = None
+        if self._semantics is not None:
+            self._semantics.close()
+            self._semantics = None
         if self._queries is not None:
             self._queries.close()
             self._queries = None
@@ -110,6 +125,8 @@ class MapperNode(PerceptionNode):
         else:
             self.listen(CameraInfo, "depth/camera_info", self._camera.add)
             self.listen_images("depth/image", self.offer, "compressedDepth")
+        if self._semantics is not None:
+            self._semantics.listen()
 
     def process(self, message: Any) -> float:
         """Put one depth image or cloud into the map."""
@@ -132,6 +149,8 @@ class MapperNode(PerceptionNode):
             pose = self._pose(message.header)
             start = time.monotonic()
             self._mapper.integrate_depth(depth, intrinsics, pose)
+            if self._semantics is not None:
+                self._semantics.mapped(message.header, depth, intrinsics, pose)
         compute_s = time.monotonic() - start
         self._map.changed(message.header.stamp)
         return compute_s
@@ -159,6 +178,8 @@ class MapperNode(PerceptionNode):
     def reconfigure(self) -> None:
         """Take over ranges and limits."""
         self._mapper.config = self.config(MapperConfig)
+        if self._semantics is not None:
+            self._semantics.reconfigure()
 
     def rewind(self, stamp_ns: int) -> None:
         """Forget transforms from the future; the map itself is kept."""
@@ -174,6 +195,8 @@ class MapperNode(PerceptionNode):
         pairs = {"model": "octomap", "provider": self.config(MapperConfig).engine}
         if self._refused_transforms:
             pairs["refused_transforms"] = str(self._refused_transforms)
+        if self._semantics is not None:
+            pairs |= self._semantics.describe()
         if (size := self._map.statistics) is not None:
             pairs |= {
                 "resolution": f"{size.resolution:g}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.qos import LATCHED
+from cnn_perception.ros.semantic_interface import SemanticInterface
 from cnn_perception.ros.steady_timer import create_steady_timer
 from cnn_perception.types import Cells, Float32Array, MapStatistics, UInt8Array
 
@@ -58,6 +60,7 @@ class MapInterface:
         self._header = Header(frame_id=frame_id)
         self._version = 0
         self.statistics: MapStatistics | None = None
+        self.semantics: SemanticInterface | None = None
         self._topics: list[tuple[LifecyclePublisher[Any], Callable[[], Any]]] = [
             (node.advertise(kind, topic, LATCHED), make)
             for kind, topic, make in (
@@ -166,6 +169,8 @@ class MapInterface:
         low, high = (np.array([p.x, p.y, p.z]) for p in (request.min, request.max))
         try:
             await self._on_worker(lambda: self._mapper.clear_box(low, high))
+            if self.semantics is not None:
+                await self._on_worker(partial(self.semantics.forget_box, low, high))
         except MapError as error:
             # The service's type has no room for an answer.
             self._node.get_logger().error(f"clear_bbox: {error}")
@@ -174,6 +179,8 @@ class MapInterface:
 
     async def _reset(self, request: Empty.Request, response: Empty.Response) -> Empty.Response:
         await self._on_worker(self._mapper.reset)
+        if self.semantics is not None:
+            await self._on_worker(self.semantics.forget)
         self._version += 1
         return response
 
