@@ -1,0 +1,260 @@
+"""A map's classes: masks and their labels in; coloured markers, a labelled cloud and octree out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from octomap_msgs.msg import Octomap
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from sensor_msgs.msg import Image, PointCloud2
+from std_msgs.msg import Header
+from vision_msgs.msg import LabelInfo
+from visualization_msgs.msg import MarkerArray
+
+from cnn_perception.config import Config, SemanticsConfig, setting
+from cnn_perception.errors import MessageError
+from cnn_perception.mapping.class_colors import class_colors, color_leaves
+from cnn_perception.mapping.color_codec import COLOR_TREE, encode_color
+from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
+from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.mask_fusion import MaskFusion, MaskResult, PlacedDepth
+from cnn_perception.mapping.semantics import LabelledCells, SemanticLayer
+from cnn_perception.messages.decode import decode_header, decode_label_info
+from cnn_perception.ros import encode
+from cnn_perception.ros.base_node import PerceptionNode
+from cnn_perception.ros.qos import LATCHED
+from cnn_perception.ros.semantic_messages import labelled_cloud, labelled_markers
+from cnn_perception.ros.steady_timer import create_steady_timer
+from cnn_perception.runtime.bundle import load_bundle
+from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform, UInt8Array
+
+__all__ = ["MaskConfig", "SemanticInterface"]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskConfig(Config):
+    """Whether masks are mapped, and how they find their depth images and their names."""
+
+    enabled: bool = setting(
+        False,
+        "Give cells classes from the topics mask and label_info",
+        parameter="semantics.enabled",
+    )
+    slop: float = setting(
+        0.01,
+        "Most seconds between the stamps of a mask and of its depth image",
+        minimum=0.0,
+        maximum=1.0,
+        parameter="semantics.slop",
+    )
+    labels: tuple[str, ...] = setting(
+        ("",),
+        "Names of class ids 0, 1, ... for masks without label_info; ['']: wait for label_info",
+        parameter="semantics.labels",
+    )
+    palette: str = setting(
+        "",
+        "Model bundle whose palette colours the classes; empty: the colours that the segmenter "
+        "gives to models without one",
+        parameter="semantics.palette",
+    )
+
+
+class SemanticInterface:
+    """Topics of a map's classes. Whatever touches the map runs on the node's worker thread.
+
+    As the map's own topics, these are encoded only when someone subscribes and something changed
+    since they were last sent. rate: publications per second. cameras: prefixes of the inputs.
+    Raises ModelError for a bundle that cannot be read.
+    """
+
+    def __init__(
+        self,
+        node: PerceptionNode,
+        mapper: Mapper,
+        frame_id: str,
+        rate: float,
+        cameras: tuple[str, ...] = ("",),
+    ) -> None:
+        settings = node.config(MaskConfig)
+        self._node = node
+        self._mapper = mapper
+        self._cameras = cameras
+        self._header = Header(frame_id=frame_id)
+        self._version = 0
+        self._palette = load_bundle(settings.palette).palette if settings.palette else None
+        self._colors: UInt8Array = class_colors({})
+        self._layer = SemanticLayer(mapper.config.resolution, node.config(SemanticsConfig))
+        self._layer.warm_up()
+        self._fusion = MaskFusion(self._layer, mapper.config, settings.slop)
+        self._label_info = node.advertise(LabelInfo, "~/label_info", LATCHED)
+        self._topics: list[tuple[LifecyclePublisher[Any], Callable[[LabelledCells], Any]]] = [
+            (node.advertise(kind, topic, LATCHED), make)
+            for kind, topic, make in (
+                (MarkerArray, "semantic_cells_vis_array", self._markers),
+                (PointCloud2, "semantic_point_cloud", self._cloud),
+                (Octomap, "color_octomap", self._octomap),
+            )
+        ]
+        self._sent = [0] * len(self._topics)
+        if any(settings.labels):
+            self._learn(dict(enumerate(settings.labels)))
+        self._timer = create_steady_timer(node, 1.0 / rate, self._tick)
+
+    def close(self) -> None:
+        """End the timer; the node withdraws the topics."""
+        self._node.destroy_timer(self._timer)
+
+    def listen(self) -> None:
+        """Subscribe to masks and, unless their names are a setting, to label_info."""
+        node = self._node
+        self._fusion.clear()
+        for camera in self._cameras:
+            topic = f"{camera}/mask" if camera else "mask"
+            node.listen(Image, topic, partial(self._post, self._take_mask, camera))
+        if self._layer.labels:
+            self._label_info.publish(encode.label_info(self._layer.labels, 0.0))
+        if not any(node.config(MaskConfig).labels):
+            node.listen(LabelInfo, "label_info", partial(self._post, self._take_labels), LATCHED)
+
+    def mapped(
+        self,
+        header: Any,
+        depth: Float32Array,
+        intrinsics: CameraIntrinsics,
+        pose: RigidTransform,
+        camera: str = "",
+    ) -> None:
+        """Let the mask of a depth image vote, now or when it comes: the image is in the map."""
+        self.changed(header.stamp)
+        placed = PlacedDepth(decode_header(header), depth, intrinsics, pose)
+        self._report(self._fusion.add_depth(placed, camera))
+
+    def changed(self, stamp: Any) -> None:
+        """Note that the map changed."""
+        self._header.stamp = stamp
+        self._version += 1
+
+    def forget(self) -> None:
+        """Forget all classes: the map was reset or loaded."""
+        self._layer.clear()
+        self._version += 1
+
+    def forget_box(self, low: Float32Array, high: Float32Array) -> None:
+        """Forget the classes in a box that was cleared; (3,) metres."""
+        keys = np.floor(np.array([low, high]) / self._layer.resolution) + KEY_ORIGIN
+        keys = np.clip(keys, -1, 2 * KEY_ORIGIN).astype(np.int64)
+        self._layer.clear_box(keys[0], keys[1])
+        self._version += 1
+
+    def reconfigure(self) -> None:
+        """Take over changed live settings of the node and of the map."""
+        self._layer.config = self._node.config(SemanticsConfig)
+        self._fusion.config = self._mapper.config
+        self._version += 1
+
+    def describe(self) -> Mapping[str, str]:
+        """Return the account of masks: received = fused + waiting + dropped."""
+        fusion = self._fusion
+        return {
+            "masks_received": str(fusion.received),
+            "masks_fused": str(fusion.fused),
+            "masks_waiting": str(fusion.waiting),
+            **{f"masks_dropped.{reason}": str(n) for reason, n in fusion.dropped.items()},
+            "classified_cells": str(len(self._layer)),
+        }
+
+    # --- inputs, on the worker
+
+    def _post(self, take: Callable[..., None], *arguments: Any) -> None:
+        self._node.post(lambda: take(*arguments))
+
+    def _take_mask(self, camera: str, message: Image) -> None:
+        self._report(self._fusion.add_mask(message, camera))
+
+    def _take_labels(self, message: LabelInfo) -> None:
+        try:
+            names = decode_label_info(message)
+        except MessageError as error:
+            self._node.log_rarely("label_info", f"label_info refused: {error}")
+        else:
+            self._learn(names)
+
+    def _learn(self, names: dict[int, str]) -> None:
+        if names == self._layer.labels:
+            return
+        self._layer.labels = names
+        self._colors = class_colors(names, self._palette)
+        self._version += 1
+        unknown = sorted(set(self._layer.config.ignore) - set(names.values()) - {"", "background"})
+        if unknown:
+            self._node.log_rarely(
+                "ignore", f"semantics.ignore names {', '.join(unknown)}, which label_info does not"
+            )
+        if self._node.active:
+            self._label_info.publish(encode.label_info(names, 0.0))
+
+    def _report(self, result: MaskResult | None) -> None:
+        if result is None:
+            return
+        if result.report is None:
+            self._node.log_rarely("mask", f"mask refused: {result.error}")
+            return
+        self._version += 1
+        if result.report.unknown:
+            self._node.log_rarely(
+                "classes",
+                f"{result.report.unknown} of {result.report.pixels} pixels of a mask have class "
+                f"ids that label_info does not name (it names {len(self._layer.labels)}): they are "
+                "not mapped; publish the label_info of the model that makes the masks",
+            )
+        if self._layer.wants_pruning:
+            self._layer.prune(self._mapper.leaves())
+
+    # --- outputs
+
+    def _tick(self) -> None:
+        if self._node.active:
+            self._node.post(self.publish)
+
+    def publish(self) -> None:
+        """Send the classes on every topic that is read and not yet up to date."""
+        stale = [
+            i
+            for i, (publisher, _) in enumerate(self._topics)
+            if self._sent[i] != self._version and publisher.get_subscription_count()
+        ]
+        if not stale:
+            return
+        cells = self._layer.labelled(self._mapper.leaves())
+        for i in stale:
+            publisher, make = self._topics[i]
+            publisher.publish(make(cells))
+            self._sent[i] = self._version
+
+    def _markers(self, cells: LabelledCells) -> Any:
+        names = {
+            class_id: name
+            for class_id, name in self._layer.labels.items()
+            if name not in self._layer.config.ignore
+        }
+        visible, resolution = self._visible(cells), self._layer.resolution
+        return labelled_markers(self._header, visible, resolution, self._colors, names)
+
+    def _cloud(self, cells: LabelledCells) -> PointCloud2:
+        visible, resolution = self._visible(cells), self._layer.resolution
+        return labelled_cloud(self._header, visible, resolution, self._colors)
+
+    def _octomap(self, cells: LabelledCells) -> Octomap:
+        leaves: Leaves = self._mapper.leaves()
+        payload = encode_color(color_leaves(leaves, cells, self._colors))
+        resolution = self._layer.resolution
+        return encode.octomap(self._header, payload, resolution, binary=False, kind=COLOR_TREE)
+
+    def _visible(self, cells: LabelledCells) -> LabelledCells:
+        config = self._mapper.config
+        return cells.between(self._layer.resolution, config.occupancy_min_z, config.occupancy_max_z)
