@@ -17,6 +17,7 @@ from cnn_perception.mapping.grid import project
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
 from cnn_perception.mapping.queries import MapQueries
 from cnn_perception.mapping.storage import load_map, save_map
+from cnn_perception.mapping.upkeep import Upkeep
 from cnn_perception.mapping.voxel_store import VoxelStore
 from cnn_perception.types import (
     BoolArray,
@@ -40,6 +41,7 @@ class Mapper:
     def __init__(self, config: MapperConfig, engine: MapEngine | None = None) -> None:
         self._config = config
         self._engine = create_engine(config) if engine is None else engine
+        self._upkeep = Upkeep(self._engine, config)
         self._lock = threading.RLock()
         self._leaves: Leaves | None = None
         self._copy: tuple[Leaves, VoxelStore] | None = None
@@ -59,24 +61,28 @@ class Mapper:
                     "configure the mapper anew"
                 )
         with self._lock:
-            self._config = config
+            self._upkeep.retune(config)
             self._engine.retune(config)
+            self._config = config
 
     def warm_up(self) -> None:
         """Load and compile whatever the first scan would otherwise wait for."""
         self._engine.warm_up()
 
     def integrate_depth(
-        self, depth: Float32Array, intrinsics: CameraIntrinsics, map_from_sensor: RigidTransform
+        self,
+        depth: Float32Array,
+        intrinsics: CameraIntrinsics,
+        map_from_sensor: RigidTransform,
+        stamp_ns: int | None = None,
     ) -> ScanReport:
         """Take in a depth image, float32 (H, W) metres, seen from the optical frame `sensor`.
 
-        Raises MessageError where image and intrinsics disagree, MapError when the sensor is off
-        the map.
+        stamp_ns says when it was taken, which decay needs to know. Raises MessageError where image
+        and intrinsics disagree, MapError when the sensor is off the map.
         """
         config = self._config
-        with self._lock:
-            self._leaves = None
+        with self._scan(map_from_sensor, stamp_ns):
             return self._engine.integrate_depth(
                 depth,
                 intrinsics,
@@ -92,22 +98,30 @@ class Mapper:
         points: Float32Array,
         map_from_sensor: RigidTransform,
         clearing: Float32Array | None = None,
+        stamp_ns: int | None = None,
     ) -> ScanReport:
         """Take in points, float32 (N, 3) metres in the sensor's frame; rays start at its origin.
 
         clearing: float32 (M, 3), points whose rays clear space and mark nothing, such as the
-        ground's. Points that are not finite are left out and counted. Raises MapError when the
-        sensor is off the map.
+        ground's. stamp_ns as for `integrate_depth`. Points that are not finite are left out and
+        counted. Raises MapError when the sensor is off the map.
         """
         config = self._config
         moved = self._moved(points, map_from_sensor)
         cleared = None if clearing is None else self._moved(clearing, map_from_sensor)
         origin = map_from_sensor.translation.astype(np.float32)
-        with self._lock:
-            self._leaves = None
+        with self._scan(map_from_sensor, stamp_ns):
             return self._engine.integrate(
                 moved, origin, config.max_range, config.discretize, cleared
             )
+
+    @contextmanager
+    def _scan(self, map_from_sensor: RigidTransform, stamp_ns: int | None) -> Iterator[None]:
+        with self._lock:
+            self._leaves = None
+            self._upkeep.before_scan(stamp_ns)
+            yield
+            self._upkeep.after_scan(map_from_sensor.translation)
 
     def _moved(self, points: Float32Array, map_from_sensor: RigidTransform) -> Float32Array:
         """Return those points that are far enough from the sensor, in the map frame."""
@@ -210,6 +224,7 @@ class Mapper:
         with self._lock:
             self._leaves = None
             self._engine.restore(loaded.leaves)
+            self._upkeep.map_replaced()
 
     def statistics(self) -> MapStatistics:
         """Return how much is known, in cells of the finest size."""
@@ -220,7 +235,7 @@ class Mapper:
             self._config.resolution,
             occupied,
             int(volumes.sum()) - occupied,
-            self._engine.memory_bytes(),
+            self._engine.memory_bytes() + self._upkeep.memory_bytes(),
         )
 
     def _visible(self) -> Leaves:

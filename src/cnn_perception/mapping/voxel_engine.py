@@ -39,6 +39,7 @@ class VoxelEngine:
         self._model = SensorModel.from_config(config)
         self.store = VoxelStore()
         self.before_merge: Callable[[VoxelStore], None] | None = None
+        self.before_merge: Callable[[VoxelStore], None] | None = None
         self._seen = np.empty(1 << 14, np.int64)
         self._cells = np.empty(0, np.float64)
         self._make_room(1)
