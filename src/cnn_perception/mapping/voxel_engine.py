@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -38,7 +37,6 @@ class VoxelEngine:
         self._resolution = config.resolution
         self._model = SensorModel.from_config(config)
         self.store = VoxelStore()
-        self.before_merge: Callable[[VoxelStore], None] | None = None
         self.before_merge: Callable[[VoxelStore], None] | None = None
         self._seen = np.empty(1 << 14, np.int64)
         self._cells = np.empty(0, np.float64)

@@ -23,10 +23,11 @@ class Worker(Generic[T]):
 
     `offer` puts the newest message into its slot; one that still waits there is dropped as
     ``superseded``. A slot keeps its place in the queue when that happens, so that no key starves
-    another however fast its messages come. The thread takes the oldest slot and calls `process`, which returns the seconds that the core itself took.
-    A MessageError drops the message under its reason, a TransformError as ``no_transform``,
-    anything else as ``internal_error``; `on_drop` hears of each, and the thread goes on. `call`
-    runs a job on the same thread between two messages.
+    another however fast its messages come. The thread takes the oldest slot and calls `process`,
+    which returns the seconds that the core itself took. A MessageError drops the message under its
+    reason, a TransformError as ``no_transform``, anything else as ``internal_error``; `on_drop`
+    hears of each, and the thread goes on. `call` runs a job on the same thread between two
+    messages.
     """
 
     def __init__(
