@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from geometry_msgs.msg import Point
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.task import Future
 from std_msgs.msg import Header
 
 from cnn_perception.errors import MapError, PerceptionError
@@ -18,6 +17,7 @@ from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.ros.base_node import PerceptionNode
+from cnn_perception.ros.slow_services import outcome, withdraw
 from cnn_perception.types import Float32Array, Float64Array, RigidTransform
 
 try:
@@ -71,9 +71,12 @@ class QueryInterface:
         self._transforms = transforms
         self._frame_id = frame_id
         self._timeout_s = timeout_s
+        node.get_logger().info("warming up the queries")
         with mapper.queries() as queries:
             queries.warm_up()
-        self._thread = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"{node.get_name()} queries")
+        self._threads = ThreadPoolExecutor(
+            _THREADS, thread_name_prefix=f"{node.get_name()} queries"
+        )
         group = ReentrantCallbackGroup()
         self._services = [
             node.create_service(kind, name, self._answer(fill), callback_group=group)
@@ -88,8 +91,8 @@ class QueryInterface:
     def close(self) -> None:
         """Withdraw the services."""
         for service in self._services:
-            self._node.destroy_service(service)
-        self._thread.shutdown(cancel_futures=True)
+            withdraw(self._node, service)
+        self._threads.shutdown(cancel_futures=True)
 
     def _answer(self, fill: Fill) -> Answer:
         """Return a service callback that fills in a response, or the reason why there is none."""
@@ -108,13 +111,8 @@ class QueryInterface:
                 response.message = f"internal error, see the mapper's log: {error!r}"
 
         async def answer(request: Any, response: Any) -> Any:
-            done: Future[Any] = Future(executor=self._node.executor)
-            # A done callback wakes the executor; awaiting alone does not, and a spin() sleeps on.
-            done.add_done_callback(lambda _: None)
-            self._thread.submit(work, request, response).add_done_callback(done.set_result)
-            finished: Any = await done
             try:
-                finished.result()
+                await outcome(self._node, self._threads.submit(work, request, response))
             except CancelledError:
                 response.message = "the mapper was cleaned up before it could answer"
             return response
