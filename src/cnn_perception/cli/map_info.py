@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_COLORED, _HEADER_BYTES = b"\nid ColorOcTree\n", 1 << 12
+
 
 def command(
     file: Annotated[Path, typer.Argument(help="Map file: .bt, .ot or .vox.")],
@@ -20,20 +22,48 @@ def command(
     """Say what a map file holds: kind, resolution, cells, extent, volume, bytes."""
     import json
 
-    from cnn_perception.mapping.storage import load_map
-
-    content = load_map(file)
-    facts = {
-        "kind": "binary OcTree (.bt)" if content.binary else "full OcTree (.ot)",
-        "resolution": content.resolution,
-        **_measures(content.leaves, content.resolution),
-        "bytes": file.stat().st_size,
-    }
+    facts = {**_content(file), "bytes": file.stat().st_size}
     if as_json:
         typer.echo(json.dumps(facts))
         return
     for name, value in _lines(facts):
         typer.echo(f"{name:14} {value}")
+
+
+def _content(file: Path) -> dict[str, Any]:
+    """Read the file, with colours where it has them, and count and measure. Raises MapError."""
+    from cnn_perception.mapping.storage import load_map
+
+    if file.is_file() and _COLORED in file.read_bytes()[:_HEADER_BYTES]:
+        return _colored_content(file)
+    content = load_map(file)
+    return {
+        "kind": "binary OcTree (.bt)" if content.binary else "full OcTree (.ot)",
+        "resolution": content.resolution,
+        **_measures(content.leaves, content.resolution),
+    }
+
+
+def _colored_content(file: Path) -> dict[str, Any]:
+    """Return the same for a file with a ColorOcTree, and how much has a colour."""
+    import numpy as np
+
+    from cnn_perception.errors import MapError
+    from cnn_perception.mapping.color_codec import NO_COLOR, decode_color_file
+
+    try:
+        tree, resolution = decode_color_file(file.read_bytes())
+    except MapError as error:
+        raise MapError(f"cannot read the map {file}: {error}") from error
+    volumes = tree.leaves.spans**3
+    colored = (tree.colors != NO_COLOR).any(axis=1)
+    return {
+        "kind": "full ColorOcTree (.ot)",
+        "resolution": resolution,
+        **_measures(tree.leaves, resolution),
+        "colored_cells": int(volumes[colored].sum()),
+        "colors": len(np.unique(tree.colors[colored], axis=0)),
+    }
 
 
 def _measures(leaves: Leaves, edge: float) -> dict[str, Any]:
@@ -75,6 +105,11 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("free", f"{facts['free_cells']} cells"),
         ("known volume", f"{facts['known_volume']:.3f} m3"),
         ("extent", f"{metres(facts['extent'], ' x ')} m, from ({low}) to ({high})"),
+        *(
+            [("coloured", f"{facts['colored_cells']} cells, in {facts['colors']} colours")]
+            if "colors" in facts
+            else []
+        ),
         ("leaves", f"{facts['leaves']}, pruned"),
         ("file size", f"{facts['bytes']} bytes"),
     ]
