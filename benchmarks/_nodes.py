@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cnn_perception.demo.processes import NodeProcess
 from cnn_perception.resources import share_directory
 
 PATIENCE_S = 60.0
@@ -108,10 +109,11 @@ class Camera:
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
-    def expect(self, line: str) -> None:
-        """End the benchmark unless the next line is this one."""
+    def expect(self, line: str, node: NodeProcess) -> None:
+        """End the benchmark unless the next line is this one; says so if the node has ended."""
         if (heard := self.hear()) != line:
-            raise SystemExit(f"the camera said {heard!r} instead of {line!r}")
+            node.check()
+            raise SystemExit(f"the camera said {heard!r} instead of {line!r}: see {node.log}")
 
     def go(self) -> None:
         """Let it go on."""

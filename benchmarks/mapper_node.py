@@ -118,15 +118,15 @@ def run_node(arguments: argparse.Namespace) -> dict[str, Any]:
             ) as account,
             camera(__file__, words, environment, arguments.frames / arguments.rate) as source,
         ):
-            source.expect("linked")
+            source.expect("linked", node)
             account.wait_reports(2)
             source.go()
-            source.expect("first")
+            source.expect("first", node)
             account.wait(lambda: account.values.get("processed") == "1")
             first = account.values
             before = processor_seconds(node.pid)
             source.go()
-            source.expect("done")
+            source.expect("done", node)
             used = processor_seconds(node.pid) - before
             account.wait_reports(2)
         faults = node.faults()

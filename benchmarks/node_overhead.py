@@ -114,11 +114,11 @@ def run_round(
             ) as account,
             camera(__file__, words, environment, arguments.frames / arguments.rate) as source,
         ):
-            source.expect("linked")
+            source.expect("linked", node)
             account.wait_reports(2)
             source.go()
             first_ns = int(source.hear())
-            source.expect("done")
+            source.expect("done", node)
             account.wait_reports(2)
         faults = node.faults()
     if faults:
