@@ -42,6 +42,8 @@ def parameters(body: str) -> dict[str, str]:
 
 
 def shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return str(list(value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

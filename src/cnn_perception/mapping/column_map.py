@@ -67,9 +67,7 @@ class ColumnMap:
         self._version = store.checkpoint()
         dirty = np.unique(codes[changed])
         self.recomputed = len(dirty)
-        if len(dirty) == 0:
-            return
-        members = np.flatnonzero(np.isin(codes, dirty, assume_unique=False))
+        members = np.flatnonzero(np.isin(codes, dirty))
         tiles = np.full((len(dirty), _SIDE, _SIDE), UNKNOWN, np.int8)
         _fold(
             arrays,

@@ -13,6 +13,7 @@ from cnn_perception.mapping.published import (
     split,
     without_speckles,
 )
+from cnn_perception.mapping.voxel_store import VoxelStore
 from cnn_perception.types import GridMap2D
 
 __all__ = ["MapView"]
@@ -35,6 +36,10 @@ class MapView:
     def resolution(self) -> float:
         """Edge of the map's finest cells, metres."""
         return self._mapper.config.resolution
+
+    def warm_up(self) -> None:
+        """Compile what the first incremental projection would otherwise wait for."""
+        ColumnMap().project(VoxelStore(), self.resolution, (0.0, 1.0))
 
     def occupied(self) -> Leaves:
         """Return the occupied cells to be shown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from cnn_perception.mapping import octomap_codec
 from cnn_perception.mapping.engine import MapEngine, ScanReport, create_engine, log_odds
 from cnn_perception.mapping.grid import project
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
+from cnn_perception.mapping.octomap_codec import MapFile
 from cnn_perception.mapping.queries import MapQueries
 from cnn_perception.mapping.storage import load_map, save_map
 from cnn_perception.mapping.upkeep import Upkeep
@@ -68,6 +70,7 @@ class Mapper:
     def warm_up(self) -> None:
         """Load and compile whatever the first scan would otherwise wait for."""
         self._engine.warm_up()
+        self._upkeep.warm_up()
 
     def integrate_depth(
         self,
@@ -211,11 +214,21 @@ class Mapper:
         """Write the map to a .bt or .ot file, whole or not at all. Raises MapError."""
         save_map(self.leaves(), self._config.resolution, path)
 
+    @classmethod
+    def continued(cls, path: Path, config: MapperConfig) -> Mapper:
+        """Return a mapper that goes on with the map of a file, in its resolution.
+
+        Raises MapError for a file that cannot be read.
+        """
+        loaded = _read(path, config)
+        made = cls(dataclasses.replace(config, resolution=loaded.resolution))
+        made._engine.restore(loaded.leaves)
+        return made
+
     def load(self, path: Path) -> None:
         """Replace the map by that of a .bt or .ot file. Raises MapError."""
         config = self._config
-        free, occupied = log_odds(config.clamp_min), log_odds(config.clamp_max)
-        loaded = load_map(path, float(free), float(occupied))
+        loaded = _read(path, config)
         if not np.isclose(loaded.resolution, config.resolution, rtol=1e-5, atol=0.0):
             raise MapError(
                 f"the map {path} has resolution {loaded.resolution:g} m, the mapper "
@@ -244,3 +257,9 @@ class Mapper:
         top = bottom + leaves.spans * config.resolution
         seen: BoolArray = (top > config.occupancy_min_z) & (bottom < config.occupancy_max_z)
         return leaves if seen.all() else leaves.select(seen)
+
+
+def _read(path: Path, config: MapperConfig) -> MapFile:
+    """Read a map file; what is only free or occupied in it gets the limits of log-odds."""
+    free, occupied = log_odds(config.clamp_min), log_odds(config.clamp_max)
+    return load_map(path, float(free), float(occupied))

@@ -10,6 +10,7 @@ from cnn_perception.mapping.decay import Decay
 from cnn_perception.mapping.engine import MapEngine
 from cnn_perception.mapping.leaves import KEY_ORIGIN
 from cnn_perception.mapping.voxel_engine import VoxelEngine
+from cnn_perception.mapping.voxel_store import VoxelStore
 from cnn_perception.types import Float64Array
 
 __all__ = ["Upkeep"]
@@ -38,6 +39,14 @@ class Upkeep:
                 f"{type(self._engine).__name__}"
             )
         self._config = config
+
+    def warm_up(self) -> None:
+        """Compile what a decay that is switched on later would need at once."""
+        decay, store = Decay(), VoxelStore()
+        decay.set_time(0)
+        decay.touch(store)
+        decay.set_time(10**9)
+        decay.fade(store, 1.0, 1.0)
 
     def before_scan(self, stamp_ns: int | None) -> None:
         """Note when the next scan was taken; None leaves the time as it is."""

@@ -2,209 +2,201 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
-from sensor_msgs.msg import CameraInfo, PointCloud2
-from tf2_msgs.msg import TFMessage
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
-from cnn_perception.config import Config, MapperConfig, SemanticsConfig, setting
-from cnn_perception.errors import MessageError
+from cnn_perception.config import Config, MapperConfig, SemanticsConfig
+from cnn_perception.errors import ConfigError, PerceptionError
+from cnn_perception.mapping.crop import CropConfig
+from cnn_perception.mapping.ground import GroundConfig
 from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.transforms import TransformBuffer
-from cnn_perception.messages.decode import (
-    decode_camera_info,
-    decode_depth,
-    decode_point_cloud,
-    decode_transforms,
-)
+from cnn_perception.mapping.published import OutputConfig
+from cnn_perception.mapping.scan_filter import ScanFilter
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.ros.base_node import BACKWARD_JUMP_NS, PerceptionNode
+from cnn_perception.ros.map_inputs import DepthScan, MapInput, Reading, map_inputs
 from cnn_perception.ros.map_interface import MapInterface
-from cnn_perception.ros.qos import TRANSFORM, TRANSFORM_STATIC
+from cnn_perception.ros.map_settings import MapColors, MapperNodeConfig
 from cnn_perception.ros.query_interface import serve_queries
-from cnn_perception.ros.recent import Recent
 from cnn_perception.ros.run import run
 from cnn_perception.ros.semantic_interface import MaskConfig, SemanticInterface
-from cnn_perception.types import RigidTransform
+from cnn_perception.ros.transform_listener import TransformListener
 
 __all__ = ["MapperNode", "MapperNodeConfig", "main"]
 
 
-@dataclass(frozen=True, slots=True)
-class MapperNodeConfig(Config):
-    """What the node adds to the map itself."""
-
-    frame_id: str = setting("map", "Frame of the map")
-    source: str = setting(
-        "depth",
-        "What is mapped: depth/image with depth/camera_info, or cloud_in",
-        choices=("depth", "cloud"),
-    )
-    transform_timeout: float = setting(
-        0.5,
-        "Most seconds to wait for a transform or a camera_info before a frame is skipped",
-        minimum=0.0,
-        maximum=10.0,
-        live=True,
-    )
-    publish_rate: float = setting(
-        1.0, "Most often, per second, that the map is published", minimum=0.01, maximum=100.0
-    )
-    save_path: str = setting("map.bt", "File that ~/save writes: .bt or .ot", live=True)
-
-
 class MapperNode(PerceptionNode):
-    """Keeps an occupancy map under octomap_server's topic and service names."""
+    """Keeps an occupancy map under octomap_server's topic, service and parameter names."""
 
     configs: ClassVar[tuple[type[Config], ...]] = (
         MapperConfig,
+        CropConfig,
+        GroundConfig,
         MapperNodeConfig,
+        OutputConfig,
+        MapColors,
         SemanticsConfig,
         MaskConfig,
     )
+    # octomap_server's, where they are not those of OctoMap itself.
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "max_range": -1.0,
+        "clamp_min": 0.12,
+        "clamp_max": 0.97,
+    }
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
-        self._transforms = TransformBuffer(jump_ns=BACKWARD_JUMP_NS)
-        self._camera: Recent[Any] = Recent()
+        self._transforms = TransformListener(self)
+        self._sensors: list[MapInput] = []
         self._map: Any = None  # a MapInterface while configured
         self._semantics: SemanticInterface | None = None
         self._queries: Any = None  # a QueryInterface while configured, where there is one
 
     def load(self) -> None:
-        """Make an empty map and announce it."""
-        settings = self.config(MapperNodeConfig)
-        self._frame_id, self._source = settings.frame_id.lstrip("/"), settings.source
-        self._mapper = Mapper(self.config(MapperConfig))
-        self.get_logger().info(f"warming up the engine {self.config(MapperConfig).engine}")
+        """Make a map, empty or that of octomap_path, and announce it."""
+        settings, config = self.config(MapperNodeConfig), self.config(MapperConfig)
+        self._frame_id = settings.frame_id.lstrip("/")
+        self._base_frame_id = settings.base_frame_id.lstrip("/")
+        self._sensors = map_inputs(self)
+        self._mapper = self._first_map(settings.octomap_path, config)
+        self.get_logger().info(f"warming up the engine {config.engine}")
         self._mapper.warm_up()
-        self._refused_transforms = 0
-        self._map = MapInterface(
-            self,
-            self._mapper,
-            self._frame_id,
-            settings.publish_rate,
-            lambda: self.config(MapperNodeConfig).save_path,
-        )
+        self._filter = ScanFilter(self._mapper, self.config(CropConfig), self.config(GroundConfig))
+        self._transforms.refused = 0
+        self._newest_ns = 0
+        self._map = MapInterface(self, self._mapper, self._frame_id)
+        if settings.octomap_path:
+            self._map.changed()
         if self.config(MaskConfig).enabled:
             self._semantics = SemanticInterface(
-                self, self._mapper, self._frame_id, settings.publish_rate
+                self, self._mapper, self._frame_id, settings.publish_rate, settings.cameras
             )
             self._map.semantics = self._semantics
         self._queries = serve_queries(
-            self,
-            self._mapper,
-            self._transforms,
-            self._frame_id,
-            lambda: self.config(MapperNodeConfig).transform_timeout,
+            self, self._mapper, self._transforms.buffer, self._frame_id, self._patience
         )
+
+    def _first_map(self, path: str, config: MapperConfig) -> Mapper:
+        if not path:
+            return Mapper(config)
+        mapper = Mapper.continued(Path(path).expanduser().absolute(), config)
+        resolution = mapper.config.resolution
+        self.get_logger().info(f"the map continues that of {path}, resolution {resolution:g} m")
+        return mapper
 
     def unload(self) -> None:
         """Forget the map."""
-        if self._map is not None:
-            self._map.close()
-            self._map = None
-        if self._semantics is not None:
-            self._semantics.close()
-            self._semantics = None
-        if self._queries is not None:
-            self._queries.close()
-            self._queries = None
+        for part in (self._map, self._semantics, self._queries):
+            if part is not None:
+                part.close()
+        self._map = self._semantics = self._queries = None
 
     def subscribe(self) -> None:
         """Listen to transforms and to depth or clouds."""
-        self._transforms.resume()
-        self._camera.reset()
-        self.listen(TFMessage, "/tf_static", lambda m: self._learn(m, True), TRANSFORM_STATIC)
-        self.listen(TFMessage, "/tf", lambda m: self._learn(m, False), TRANSFORM)
-        if self._source == "cloud":
-            self.listen(PointCloud2, "cloud_in", self.offer)
-        else:
-            self.listen(CameraInfo, "depth/camera_info", self._camera.add)
-            self.listen_images("depth/image", self.offer, "compressedDepth")
+        self._transforms.subscribe()
+        for sensor in self._sensors:
+            sensor.reset()
+            sensor.subscribe()
         if self._semantics is not None:
             self._semantics.listen()
 
-    def process(self, message: Any) -> float:
+    def process(self, message: Reading) -> float:
         """Put one depth image or cloud into the map."""
-        if self._source == "cloud":
-            points = decode_point_cloud(message)
-            pose = self._pose(message.header)
-            start = time.monotonic()
-            self._mapper.integrate_cloud(points, pose)
-        else:
-            depth = decode_depth(message)
-            timeout_s = self.config(MapperNodeConfig).transform_timeout
-            camera = self._camera.near(message.header, timeout_s)
-            if camera.header.frame_id not in ("", message.header.frame_id):
-                raise MessageError(
-                    "frame_mismatch",
-                    f"the depth image is of {message.header.frame_id}, its camera_info of "
-                    f"{camera.header.frame_id}: give each camera topics of its own",
-                )
-            intrinsics = decode_camera_info(camera)
-            pose = self._pose(message.header)
-            start = time.monotonic()
-            self._mapper.integrate_depth(depth, intrinsics, pose)
-            if self._semantics is not None:
-                self._semantics.mapped(message.header, depth, intrinsics, pose)
-        compute_s = time.monotonic() - start
-        self._map.changed(message.header.stamp)
+        header, sensor = message.message.header, message.source
+        try:
+            compute_s = self._integrate(message)
+        except PerceptionError as error:
+            sensor.failed(error, header.frame_id)
+            raise
+        sensor.mapped()
+        self._map.changed(header.stamp)
         return compute_s
 
-    def _pose(self, header: Any) -> RigidTransform:
-        """Return map_from_sensor at the header's stamp, waiting for it; raises TransformError."""
-        return self._transforms.wait(
-            self._frame_id,
-            header.frame_id,
-            stamp_to_ns(header.stamp),
-            self.config(MapperNodeConfig).transform_timeout,
-        )
+    def _integrate(self, reading: Reading) -> float:
+        header = reading.message.header
+        stamp_ns = stamp_to_ns(header.stamp)
+        scan = reading.source.decode(reading.message)
+        pose = self._transforms.pose(self._frame_id, header, self._patience())
+        base = None
+        if self._filter.needs_base:
+            base = self._transforms.pose(self._base_frame_id, header, self._patience())
+        start = time.monotonic()
+        if isinstance(scan, DepthScan):
+            self._filter.integrate_depth(scan.depth, scan.intrinsics, pose, base, stamp_ns)
+            if self._semantics is not None:
+                self._semantics.mapped(
+                    header, scan.depth, scan.intrinsics, pose, reading.source.prefix
+                )
+        else:
+            self._filter.integrate_cloud(scan, pose, base, stamp_ns)
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+        return time.monotonic() - start
 
-    def _learn(self, message: TFMessage, static: bool) -> None:
-        refused: list[MessageError] = []
-        for transform in decode_transforms(message, refused):
-            try:
-                self._transforms.add(transform, static)
-            except MessageError as error:
-                refused.append(error)
-        self._refused_transforms += len(refused)
-        for refusal in refused:
-            self.log_rarely("tf", f"transform refused: {refusal}")
+    def _patience(self) -> float:
+        return self.config(MapperNodeConfig).transform_timeout
+
+    def vet(self, values: Mapping[str, Any]) -> None:
+        """Refuse what one engine cannot do."""
+        if values["decay.after"] > 0 and values["engine"] != "voxel":
+            raise ConfigError(
+                f"decay.after = {values['decay.after']:g} needs engine = voxel, not "
+                f"{values['engine']}"
+            )
 
     def reconfigure(self) -> None:
-        """Take over ranges and limits."""
-        self._mapper.config = self.config(MapperConfig)
+        """Take over changed settings of the map, of what enters it and of how it is shown."""
+        resolution = self._mapper.config.resolution  # that of octomap_path, if there is one
+        config = dataclasses.replace(self.config(MapperConfig), resolution=resolution)
+        self._mapper.config = config
+        self._filter.crop, self._filter.ground = self.config(CropConfig), self.config(GroundConfig)
+        self._map.reconfigure()
         if self._semantics is not None:
             self._semantics.reconfigure()
 
     def rewind(self, stamp_ns: int) -> None:
-        """Forget transforms from the future; the map itself is kept."""
-        self._transforms.rewind(stamp_ns)
+        """Forget transforms from the future, and the map too if time_jump says so."""
+        self._transforms.buffer.rewind(stamp_ns)
+        # A jump is seen in the clock and in every input: what was mapped since stays.
+        if self._newest_ns - stamp_ns > BACKWARD_JUMP_NS:
+            self._newest_ns = 0
+            if self.config(MapperNodeConfig).time_jump == "reset":
+                self._map.forget()
 
     def cancel(self) -> None:
         """Stop to wait for a transform or a camera_info."""
-        self._transforms.cancel()
-        self._camera.cancel()
+        self._transforms.buffer.cancel()
+        for sensor in self._sensors:
+            sensor.cancel()
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop to map, and save the map if autosave_period says so."""
+        result = super().on_deactivate(state)
+        self._map.autosave()
+        return result
+
+    def silence(self) -> str:
+        """Say for each input from which nothing enters the map what is missing."""
+        timeout_s, frames = (
+            self.config(MapperNodeConfig).silence_timeout,
+            self._transforms.buffer.frames(),
+        )
+        complaints = (s.complaint(timeout_s, self._frame_id, frames) for s in self._sensors)
+        return "; ".join(dict.fromkeys(text for text in complaints if text))
 
     def describe(self) -> Mapping[str, str]:
         """Name the engine, and the size of the map when it was last published."""
         pairs = {"model": "octomap", "provider": self.config(MapperConfig).engine}
-        if self._refused_transforms:
-            pairs["refused_transforms"] = str(self._refused_transforms)
+        if self._transforms.refused:
+            pairs["refused_transforms"] = str(self._transforms.refused)
         if self._semantics is not None:
             pairs |= self._semantics.describe()
-        if (size := self._map.statistics) is not None:
-            pairs |= {
-                "resolution": f"{size.resolution:g}",
-                "occupied": str(size.occupied),
-                "free": str(size.free),
-                "bytes": str(size.memory_bytes),
-            }
-        return pairs
+        return pairs | self._map.describe()
 
 
 def main() -> None:

@@ -124,6 +124,9 @@ class PerceptionNode(LifecycleNode):
     def reconfigure(self) -> None:
         """Take over changed live settings, to be read with `config`."""
 
+    def vet(self, values: Mapping[str, Any]) -> None:
+        """Raise ConfigError for parameters, by name, that are good one by one but not together."""
+
     def rewind(self, stamp_ns: int) -> None:
         """Forget what lies after a stamp: time went back to it."""
 
@@ -170,33 +173,32 @@ class PerceptionNode(LifecycleNode):
         topic: str,
         callback: Callable[[M], None],
         qos: QoSProfile = SENSOR,
-    ) -> None:
+    ) -> Subscription[M]:
         """Create a subscription that lives from activate to deactivate."""
-        self._inputs.append(
-            self.create_subscription(
-                message_type,
-                topic,
-                callback,
-                qos,
-                event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
+        subscription = self.create_subscription(
+            message_type,
+            topic,
+            callback,
+            qos,
+            event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
+        self._inputs.append(subscription)
+        return subscription
 
     def listen_images(
         self, topic: str, callback: Callable[[Any], None], compressed_suffix: str = "compressed"
-    ) -> None:
+    ) -> Subscription[Any]:
         """Subscribe to an image topic in the transport that the parameter asks for.
 
         As image_transport does, a compressed topic is the remapped base name plus a suffix.
         """
         if self.config(NodeConfig).image_transport == "raw":
-            self.listen(Image, topic, callback)
-            return
+            return self.listen(Image, topic, callback)
         resolved = self.resolve_topic_name(topic)
         if not resolved.endswith(f"/{compressed_suffix}"):
             resolved = f"{resolved}/{compressed_suffix}"
-        self.listen(CompressedImage, resolved, callback)
+        return self.listen(CompressedImage, resolved, callback)
 
     def offer(self, message: Any, key: str = "", item: Any = None) -> None:
         """Hand a stamped message to the worker; the callback of the node's main input.
@@ -331,6 +333,10 @@ class PerceptionNode(LifecycleNode):
                     reason=f"{change.name} is read at configure: deactivate and clean up first",
                 )
             accepted[change.name] = change.value
+        try:
+            self.vet({**self._values, **accepted})
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
         # One assignment: the worker reads either all the old values or all the new ones.
         self._values = {**self._values, **accepted}
         if accepted and self._configured:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import Point, Pose, Vector3
+from geometry_msgs.msg import Pose, Vector3
 from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
 from octomap_msgs.msg import Octomap
@@ -31,17 +31,14 @@ from visualization_msgs.msg import Marker, MarkerArray
 from cnn_perception.detection.boxes3d import Boxes3D
 from cnn_perception.image.codec import image_bytes
 from cnn_perception.types import (
-    Cells,
     Detections,
     Explanation,
     Float32Array,
     GridMap2D,
-    UInt8Array,
 )
 
 __all__ = [
     "box_markers",
-    "cell_markers",
     "classification",
     "detections_2d",
     "detections_3d",
@@ -136,32 +133,6 @@ def octomap(
     data = array.array("b")
     data.frombytes(payload)
     return Octomap(header=header, binary=binary, id=kind, resolution=resolution, data=data)
-
-
-def cell_markers(
-    header: Header, cells: Cells, palette: Float32Array, color: UInt8Array | None = None
-) -> MarkerArray:
-    """One CUBE_LIST for each cell size; palette float32 (K, 4) in [0, 1], color its index per cell.
-
-    Without `color` all cells have the palette's first. Lists of an earlier message that this one
-    lacks are deleted.
-    """
-    # Cells share a few colour objects: making one for each takes longer than everything else.
-    shades = [ColorRGBA(r=r, g=g, b=b, a=a) for r, g, b, a in palette.astype(float).tolist()]
-    message = MarkerArray(markers=[Marker(header=header, ns="map", action=Marker.DELETEALL)])
-    for depth, size in enumerate(np.unique(cells.sizes)):
-        chosen = np.flatnonzero(cells.sizes == size)
-        marker = Marker(header=header, ns="map", id=depth, type=Marker.CUBE_LIST)
-        marker.scale.x = marker.scale.y = marker.scale.z = float(size)
-        marker.pose.orientation.w = 1.0
-        marker.color = shades[0]
-        marker.points = [
-            Point(x=x, y=y, z=z) for x, y, z in cells.centers[chosen].astype(float).tolist()
-        ]
-        if color is not None:
-            marker.colors = [shades[i] for i in color[chosen].tolist()]
-        message.markers.append(marker)
-    return message
 
 
 def box_markers(

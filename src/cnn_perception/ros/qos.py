@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-__all__ = ["LATCHED", "RESULT", "SENSOR", "TRANSFORM", "TRANSFORM_STATIC"]
+__all__ = ["LATCHED", "LATEST", "RESULT", "SENSOR", "TRANSFORM", "TRANSFORM_STATIC"]
 
 
 def _keep_last(
@@ -24,5 +24,7 @@ def _keep_last(
 SENSOR = _keep_last(10, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 RESULT = _keep_last(5, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 LATCHED = _keep_last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+# A map that is not latched, for octomap_server's parameter of that name.
+LATEST = _keep_last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 TRANSFORM = _keep_last(100, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 TRANSFORM_STATIC = _keep_last(100, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
