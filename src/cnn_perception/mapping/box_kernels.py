@@ -6,16 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.query_kernels import value_at
 from cnn_perception.mapping.voxel_kernels import BLOCKS, Store, find
-from cnn_perception.types import Float64Array
 
 __all__ = ["count_in_boxes", "count_in_oriented_box"]
 
 _KEY_ORIGIN = 1 << 15
 _LAST_KEY = (1 << 16) - 1
-# Added to the cosines between axes, so that rounding separates no box from a cell that it meets.
-_SLACK = 1e-9
 
 
 @inlined
@@ -28,11 +24,12 @@ def _count(
         value = store.constants[slot]
         volume = (x1 - x0 + 1) * (y1 - y0 + 1) * (z1 - z0 + 1)
         return (volume if value >= 0 else 0), (volume if value < 0 else 0)
+    values = store.values
     occupied, free = 0, 0
     for z in range(z0, z1 + 1):
         for y in range(y0, y1 + 1):
             for x in range(x0, x1 + 1):
-                value = store.values[row, (z << 6) | (y << 3) | x]
+                value = values[row, (z << 6) | (y << 3) | x]
                 occupied += value >= 0
                 free += value < 0
     return occupied, free
@@ -82,82 +79,77 @@ def count_in_boxes(
 
 
 @inlined
-def _reaches(
-    half: Float64Array, rotation: Float64Array, edge: float, reaches: Float64Array
-) -> None:
-    """Write how far apart along each of the 15 axes a box and a cube's centres may be to meet.
+def _meets(
+    x: float,
+    y: float,
+    z: float,
+    axes: tuple[tuple[float, float, float], ...],
+    half: tuple[float, float, float],
+    reaches: tuple[float, ...],
+) -> bool:
+    """Return whether a cube meets the box, given its centre relative to the box's.
 
-    Separating axes of two boxes: Gottschalk, Lin & Manocha 1996. The world's axes are 0 to 2, the
-    box's 3 to 5, then the cross products, world axis by world axis.
+    No axis may separate them by more than its reach: the world's (0 to 2), the box's (3 to 5), and
+    their cross products, those with the box's first axis first (Gottschalk, Lin & Manocha 1996).
     """
-    cosines = np.abs(rotation) + _SLACK
-    for i in range(3):
-        reaches[i] = 0.5 * edge
-        reaches[3 + i] = half[i]
-        for j in range(3):
-            reaches[i] += half[j] * cosines[i, j]
-            reaches[3 + i] += 0.5 * edge * cosines[j, i]
-            reaches[6 + 3 * i + j] = (
-                0.5 * edge * (cosines[(i + 1) % 3, j] + cosines[(i + 2) % 3, j])
-                + half[(j + 1) % 3] * cosines[i, (j + 2) % 3]
-                + half[(j + 2) % 3] * cosines[i, (j + 1) % 3]
-            )
-
-
-@inlined
-def _meets(x: float, y: float, z: float, rotation: Float64Array, reaches: Float64Array) -> bool:
-    """Return whether a cube meets the box, given its centre relative to the box's."""
     if abs(x) > reaches[0] or abs(y) > reaches[1] or abs(z) > reaches[2]:
         return False
-    for j in range(3):
-        a, b, c = rotation[0, j], rotation[1, j], rotation[2, j]
-        if abs(x * a + y * b + z * c) > reaches[3 + j]:
-            return False
-        if (
-            abs(z * b - y * c) > reaches[6 + j]
-            or abs(x * c - z * a) > reaches[9 + j]
-            or abs(y * a - x * b) > reaches[12 + j]
-        ):
-            return False
-    return True
+    (a, b, c), (d, e, f), (g, h, i) = axes
+    first, second, third = x * a + y * b + z * c, x * d + y * e + z * f, x * g + y * h + z * i
+    if abs(first) <= half[0] and abs(second) <= half[1] and abs(third) <= half[2]:
+        return True
+    if abs(first) > reaches[3] or abs(second) > reaches[4] or abs(third) > reaches[5]:
+        return False
+    return not (
+        abs(z * b - y * c) > reaches[6]
+        or abs(x * c - z * a) > reaches[7]
+        or abs(y * a - x * b) > reaches[8]
+        or abs(z * e - y * f) > reaches[9]
+        or abs(x * f - z * d) > reaches[10]
+        or abs(y * d - x * e) > reaches[11]
+        or abs(z * h - y * i) > reaches[12]
+        or abs(x * i - z * g) > reaches[13]
+        or abs(y * g - x * h) > reaches[14]
+    )
 
 
 @kernel
 def count_in_oriented_box(
     store: Store,
-    center: Float64Array,
-    half: Float64Array,
-    rotation: Float64Array,
-    low: NDArray[np.int64],
-    high: NDArray[np.int64],
+    center: tuple[float, float, float],
+    axes: tuple[tuple[float, float, float], ...],
+    half: tuple[float, float, float],
+    reaches: tuple[float, ...],
+    low: tuple[int, int, int],
+    high: tuple[int, int, int],
     resolution: float,
-    counts: NDArray[np.int64],
-) -> None:
-    """Count the cells that share a point with a box: occupied, free, all; (3,).
+) -> tuple[int, int, int]:
+    """Return how many cells share a point with a box: occupied, free, all.
 
-    rotation: the box's axes in its columns; half: half its edge lengths; low, high: keys (3,) of
-    the axis-aligned box around it. Cells beyond the map are counted among all.
+    axes: the box's; half: half its edges; reaches: how far the centres of box and cell may be apart
+    along each of the 15 axes of `_meets`; low, high: keys of the axis-aligned box around it. Cells
+    beyond the map are counted among all.
     """
-    block_reaches, reaches = np.empty(15), np.empty(15)
-    _reaches(half, rotation, 8 * resolution, block_reaches)
-    _reaches(half, rotation, resolution, reaches)
+    rows, constants, values = store.rows, store.constants, store.values
+    occupied, free, total = 0, 0, 0
     for bx in range(low[0] >> 3, (high[0] >> 3) + 1):
         for by in range(low[1] >> 3, (high[1] >> 3) + 1):
             for bz in range(low[2] >> 3, (high[2] >> 3) + 1):
-                x = np.float64(8 * bx + 4 - _KEY_ORIGIN) * resolution - center[0]
-                y = np.float64(8 * by + 4 - _KEY_ORIGIN) * resolution - center[1]
-                z = np.float64(8 * bz + 4 - _KEY_ORIGIN) * resolution - center[2]
-                if not _meets(x, y, z, rotation, block_reaches):
-                    continue
-                slot = np.int64(-1)
-                if 0 <= bx < 8192 and 0 <= by < 8192 and 0 <= bz < 8192:
+                slot, row, equal = np.int64(-1), np.int64(-1), np.float32(np.nan)
+                if (bx | by | bz) >> 13 == 0:
                     slot = find(store, (bx << 26) | (by << 13) | bz)
-                for index in range(512):
-                    cell_x = x + ((index & 7) - 3.5) * resolution
-                    cell_y = y + (((index >> 3) & 7) - 3.5) * resolution
-                    cell_z = z + ((index >> 6) - 3.5) * resolution
-                    if _meets(cell_x, cell_y, cell_z, rotation, reaches):
-                        value = value_at(store, slot, index)
-                        counts[0] += value >= 0
-                        counts[1] += value < 0
-                        counts[2] += 1
+                if slot >= 0:
+                    row, equal = np.int64(rows[slot]), constants[slot]
+                for kz in range(max(8 * bz, low[2]), min(8 * bz + 7, high[2]) + 1):
+                    z = (np.float64(kz - _KEY_ORIGIN) + 0.5) * resolution - center[2]
+                    for ky in range(max(8 * by, low[1]), min(8 * by + 7, high[1]) + 1):
+                        y = (np.float64(ky - _KEY_ORIGIN) + 0.5) * resolution - center[1]
+                        for kx in range(max(8 * bx, low[0]), min(8 * bx + 7, high[0]) + 1):
+                            x = (np.float64(kx - _KEY_ORIGIN) + 0.5) * resolution - center[0]
+                            if _meets(x, y, z, axes, half, reaches):
+                                index = ((kz & 7) << 6) | ((ky & 7) << 3) | (kx & 7)
+                                value = equal if row < 0 else values[row, index]
+                                occupied += value >= 0
+                                free += value < 0
+                                total += 1
+    return occupied, free, total

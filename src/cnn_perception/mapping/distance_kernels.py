@@ -12,17 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.voxel_kernels import BLOCKS, Store, find
+from cnn_perception.mapping.voxel_kernels import BLOCKS, Store, hashed
 from cnn_perception.types import Float32Array, Float64Array, UInt8Array
 
 __all__ = ["nearest_obstacles"]
 
 _KEY_ORIGIN = 1 << 15
-_BLOCKS_ACROSS = 1 << 13
+_LAST_BLOCK = (1 << 13) - 1
 # Keys of points far beyond the map are as good at this distance, and fit into an integer.
 _FARTHEST_KEY = float(1 << 40)
-# What is remembered of a block while points are looked up: whether it holds an obstacle.
+# Whether a block holds obstacles.
 _NOT_ASKED, _NONE, _SOME = 0, 1, 2
+
+Point = tuple[float, float, float]
+Keys = tuple[int, int, int]
+Layers = NDArray[np.uint64]
 
 
 @inlined
@@ -42,47 +46,52 @@ def _gap(coordinate: float, own: int, key: int, resolution: float) -> float:
 
 
 @inlined
-def _is_obstacle(value: np.float32, unknown_too: bool) -> bool:
-    return bool(value >= 0) or (unknown_too and bool(value != value))
+def _block_gap(coordinate: float, own: int, block: int, resolution: float) -> float:
+    """Return the same to the nearest cell of a block."""
+    return _gap(coordinate, own, min(max(own, block << 3), (block << 3) + 7), resolution)
 
 
 @inlined
-def _holds_obstacle(store: Store, slot: int, unknown_too: bool, known: UInt8Array) -> bool:
-    """Return whether a block has an obstacle, and remember it."""
-    if known[slot] == _NOT_ASKED:
-        known[slot] = _NONE
-        row = store.rows[slot]
-        if row < 0:
-            if _is_obstacle(store.constants[slot], unknown_too):
-                known[slot] = _SOME
-        else:
-            for value in store.values[row]:
-                if _is_obstacle(value, unknown_too):
-                    known[slot] = _SOME
-                    break
-    return known[slot] == _SOME
+def _ring_bound(point: Point, own: Keys, ring: int, resolution: float) -> float:
+    """Return the square of the distance to the cells that are `ring` blocks away, or farther.
+
+    Infinite where these are all beyond the map.
+    """
+    bound = np.inf
+    for axis in range(3):
+        block = own[axis] >> 3
+        if block + ring <= _LAST_BLOCK:
+            bound = min(bound, _block_gap(point[axis], own[axis], block + ring, resolution))
+        if block - ring >= 0:
+            bound = min(bound, _block_gap(point[axis], own[axis], block - ring, resolution))
+    return bound
 
 
-@inlined
-def _block_bound(
-    point: Float64Array, own: NDArray[np.int64], code: int, resolution: float
-) -> float:
-    """Return the square of the distance from a point to a block."""
-    x, y, z = (code >> 26) << 3, ((code >> 13) & 8191) << 3, (code & 8191) << 3
-    bound = _gap(point[0], own[0], min(max(own[0], x), x + 7), resolution)
-    bound += _gap(point[1], own[1], min(max(own[1], y), y + 7), resolution)
-    return bound + _gap(point[2], own[2], min(max(own[2], z), z + 7), resolution)
+@kernel
+def _look_for_obstacles(
+    store: Store, slot: int, unknown_too: bool, holds: UInt8Array, layers: Layers
+) -> None:
+    """Find out which cells of a block are obstacles."""
+    values, row, equal = store.values, store.rows[slot], store.constants[slot]
+    holds[slot] = _NONE
+    for z in range(8):
+        layer = np.uint64(0)
+        for cell in range(64):
+            value = equal if row < 0 else values[row, (z << 6) | cell]
+            if value >= 0 or (unknown_too and value != value):
+                layer |= np.uint64(1) << np.uint64(cell)
+                holds[slot] = _SOME
+        layers[slot, z] = layer
 
 
 @inlined
 def _nearest_in_block(
-    store: Store,
+    layers: Layers,
     slot: int,
-    code: int,
-    point: Float64Array,
-    own: NDArray[np.int64],
+    block: Keys,
+    point: Point,
+    own: Keys,
     resolution: float,
-    unknown_too: bool,
     best: float,
     best_cell: int,
 ) -> tuple[float, int]:
@@ -90,103 +99,129 @@ def _nearest_in_block(
 
     Of cells at one distance the one with the lowest keys wins, whatever the order of the search.
     """
-    x0, y0, z0 = (code >> 26) << 3, ((code >> 13) & 8191) << 3, (code & 8191) << 3
-    row = np.int64(-1) if slot < 0 else np.int64(store.rows[slot])
-    equal = np.float32(np.nan) if slot < 0 else store.constants[slot]
-    for x in range(x0, x0 + 8):
-        square_x = _gap(point[0], own[0], x, resolution)
-        if square_x > best:
+    for z in range(block[2] << 3, (block[2] << 3) + 8):
+        layer = layers[slot, z & 7]
+        square_z = _gap(point[2], own[2], z, resolution)
+        if layer == 0 or square_z > best:
             continue
-        for y in range(y0, y0 + 8):
-            square_xy = square_x + _gap(point[1], own[1], y, resolution)
-            if square_xy > best:
+        for y in range(block[1] << 3, (block[1] << 3) + 8):
+            line = np.int64(layer >> np.uint64((y & 7) << 3)) & 255
+            square_y = _gap(point[1], own[1], y, resolution)
+            if line == 0 or square_y + square_z > best:
                 continue
-            for z in range(z0, z0 + 8):
-                index = ((z & 7) << 6) | ((y & 7) << 3) | (x & 7)
-                value = equal if row < 0 else store.values[row, index]
-                if not _is_obstacle(value, unknown_too):
+            for x in range(block[0] << 3, (block[0] << 3) + 8):
+                if (line >> (x & 7)) & 1 == 0:
                     continue
-                square = square_xy + _gap(point[2], own[2], z, resolution)
+                square = _gap(point[0], own[0], x, resolution) + square_y + square_z
                 cell = (x << 32) | (y << 16) | z
                 if square < best or (square == best and (cell < best_cell or best_cell < 0)):
                     best, best_cell = square, cell
     return best, best_cell
 
 
-@inlined
-def _ring_bound(point: Float64Array, own: NDArray[np.int64], ring: int, resolution: float) -> float:
-    """Return the square of the distance to the blocks that are `ring` blocks away, or farther.
-
-    Infinite where these are all beyond the map.
-    """
-    bound = np.inf
-    for axis in range(3):
-        block = own[axis] >> 3
-        if block + ring < _BLOCKS_ACROSS:
-            key = max((block + ring) << 3, own[axis])
-            bound = min(bound, _gap(point[axis], own[axis], key, resolution))
-        if block - ring >= 0:
-            key = min(((block - ring) << 3) + 7, own[axis])
-            bound = min(bound, _gap(point[axis], own[axis], key, resolution))
-    return bound
-
-
-@inlined
-def _search_all(
+@kernel
+def _search_map(
     store: Store,
-    point: Float64Array,
-    own: NDArray[np.int64],
+    point: Point,
+    own: Keys,
     resolution: float,
     unknown_too: bool,
-    known: UInt8Array,
+    holds: UInt8Array,
+    layers: Layers,
     best: float,
     best_cell: int,
 ) -> tuple[float, int]:
     """Search all blocks that the map has."""
-    for slot in range(store.counts[BLOCKS]):
-        code = store.codes[slot]
-        if _block_bound(point, own, code, resolution) <= best and _holds_obstacle(
-            store, slot, unknown_too, known
-        ):
+    codes = store.codes
+    for slot in range(holds.size - 1):
+        code = codes[slot]
+        block = (code >> 26, (code >> 13) & 8191, code & 8191)
+        bound = _block_gap(point[0], own[0], block[0], resolution)
+        bound += _block_gap(point[1], own[1], block[1], resolution)
+        if bound + _block_gap(point[2], own[2], block[2], resolution) > best:
+            continue
+        if holds[slot] == _NOT_ASKED:
+            _look_for_obstacles(store, slot, unknown_too, holds, layers)
+        if holds[slot] == _SOME:
             best, best_cell = _nearest_in_block(
-                store, slot, code, point, own, resolution, unknown_too, best, best_cell
+                layers, slot, block, point, own, resolution, best, best_cell
             )
     return best, best_cell
 
 
-@inlined
+@kernel
 def _search_ring(
     store: Store,
-    point: Float64Array,
-    own: NDArray[np.int64],
+    point: Point,
+    own: Keys,
     ring: int,
     resolution: float,
     unknown_too: bool,
-    known: UInt8Array,
+    holds: UInt8Array,
+    layers: Layers,
     best: float,
     best_cell: int,
 ) -> tuple[float, int]:
     """Search the blocks that are exactly `ring` blocks away along at least one axis."""
-    bx, by, bz = own[0] >> 3, own[1] >> 3, own[2] >> 3
-    last = _BLOCKS_ACROSS - 1
-    for x in range(max(bx - ring, 0), min(bx + ring, last) + 1):
-        for y in range(max(by - ring, 0), min(by + ring, last) + 1):
-            side = abs(x - bx) == ring or abs(y - by) == ring
-            for z in range(bz - ring, bz + ring + 1, 1 if side else max(2 * ring, 1)):
-                if z < 0 or z > last:
+    directory, slots = store.directory_codes, store.directory_slots
+    mask = directory.size - 1
+    x, y, z = own[0] >> 3, own[1] >> 3, own[2] >> 3
+    for block_x in range(max(x - ring, 0), min(x + ring, _LAST_BLOCK) + 1):
+        gap_x = _block_gap(point[0], own[0], block_x, resolution)
+        if gap_x > best:
+            continue
+        for block_y in range(max(y - ring, 0), min(y + ring, _LAST_BLOCK) + 1):
+            gap_xy = gap_x + _block_gap(point[1], own[1], block_y, resolution)
+            if gap_xy > best:
+                continue
+            side = abs(block_x - x) == ring or abs(block_y - y) == ring
+            for block_z in range(z - ring, z + ring + 1, 1 if side else 2 * ring):
+                if block_z < 0 or block_z > _LAST_BLOCK:
                     continue
-                code = (x << 26) | (y << 13) | z
-                slot = find(store, code)
-                if slot < 0:
-                    if not unknown_too:
-                        continue
-                elif not _holds_obstacle(store, slot, unknown_too, known):
+                if gap_xy + _block_gap(point[2], own[2], block_z, resolution) > best:
                     continue
-                if _block_bound(point, own, code, resolution) <= best:
+                code = (block_x << 26) | (block_y << 13) | block_z
+                place = hashed(code, mask)
+                while directory[place] != code and directory[place] != -1:
+                    place = (place + 1) & mask
+                absent = directory[place] == -1
+                slot = np.int64(holds.size - 1 if absent else slots[place])
+                if holds[slot] == _NOT_ASKED:
+                    _look_for_obstacles(store, slot, unknown_too, holds, layers)
+                if holds[slot] == _SOME:
+                    block = (block_x, block_y, block_z)
                     best, best_cell = _nearest_in_block(
-                        store, slot, code, point, own, resolution, unknown_too, best, best_cell
+                        layers, slot, block, point, own, resolution, best, best_cell
                     )
     return best, best_cell
+
+
+@kernel
+def _search(
+    store: Store,
+    point: Point,
+    own: Keys,
+    resolution: float,
+    max_distance: float,
+    unknown_too: bool,
+    holds: UInt8Array,
+    layers: Layers,
+) -> tuple[float, int]:
+    """Return the square of the distance from a point, with its keys, and the packed cell or -1."""
+    # A little more than the square, against rounding; the root decides in the end.
+    best, cell = max_distance * max_distance * (1.0 + 1e-12), np.int64(-1)
+    on_map = (own[0] | own[1] | own[2]) >> 16 == 0
+    ring = 0
+    while on_map and ring <= _LAST_BLOCK:
+        if _ring_bound(point, own, ring, resolution) > best:
+            return best, cell
+        if not unknown_too and (2 * ring + 1) ** 3 > holds.size:
+            break  # By now the blocks of the map are fewer than those to be looked up.
+        best, cell = _search_ring(
+            store, point, own, ring, resolution, unknown_too, holds, layers, best, cell
+        )
+        ring += 1
+    return _search_map(store, point, own, resolution, unknown_too, holds, layers, best, cell)
 
 
 @kernel
@@ -205,43 +240,24 @@ def nearest_obstacles(
     off the map is in one.
     """
     per_metre = 1.0 / resolution
-    # A little more than the square, against rounding; the root decides in the end.
-    limit = max_distance * max_distance * (1.0 + 1e-12)
-    blocks = store.counts[BLOCKS]
-    known = np.zeros(blocks, np.uint8)
-    own = np.empty(3, np.int64)
+    blocks = np.int64(store.counts[BLOCKS])
+    # By slot, and in the last place of all blocks that the map has not: whether there are obstacles
+    # and which cells they are, a word for each z, a bit for each (y << 3) | x.
+    holds = np.zeros(blocks + 1, np.uint8)
+    layers = np.empty((blocks + 1, 8), np.uint64)
+    holds[blocks] = _SOME if unknown_too else _NONE
+    layers[blocks, :] = ~np.uint64(0)
     for i in range(points.shape[0]):
-        point = points[i]
-        on_map = True
+        point = (points[i, 0], points[i, 1], points[i, 2])
+        keys = (_key(point[0], per_metre), _key(point[1], per_metre), _key(point[2], per_metre))
+        best, cell = 0.0, np.int64(0)
+        if not unknown_too or (keys[0] | keys[1] | keys[2]) >> 16 == 0:
+            best, cell = _search(
+                store, point, keys, resolution, max_distance, unknown_too, holds, layers
+            )
+            keys = (cell >> 32, (cell >> 16) & 0xFFFF, cell & 0xFFFF)
+        distances[i] = math.sqrt(best) if cell >= 0 else np.inf
+        distances[i] = np.inf if distances[i] > max_distance else distances[i]
         for axis in range(3):
-            own[axis] = _key(point[axis], per_metre)
-            on_map &= (own[axis] >> 16) == 0
-        best, cell = limit, np.int64(-1)
-        distances[i] = np.inf
-        cells[i, :] = np.nan
-        if not on_map:
-            if unknown_too:
-                distances[i] = 0.0
-                for axis in range(3):
-                    center = (np.float64(own[axis] - _KEY_ORIGIN) + 0.5) * resolution
-                    cells[i, axis] = np.float32(center)
-                continue
-            best, cell = _search_all(store, point, own, resolution, unknown_too, known, best, cell)
-        else:
-            ring = 0
-            while _ring_bound(point, own, ring, resolution) <= best and ring < _BLOCKS_ACROSS:
-                if not unknown_too and (2 * ring + 1) ** 3 > blocks:
-                    # By now the blocks of the map are fewer than those to be looked up.
-                    best, cell = _search_all(
-                        store, point, own, resolution, unknown_too, known, best, cell
-                    )
-                    break
-                best, cell = _search_ring(
-                    store, point, own, ring, resolution, unknown_too, known, best, cell
-                )
-                ring += 1
-        if cell >= 0 and math.sqrt(best) <= max_distance:
-            distances[i] = math.sqrt(best)
-            for axis in range(3):
-                key = (cell >> (32 - 16 * axis)) & 0xFFFF
-                cells[i, axis] = np.float32((np.float64(key - _KEY_ORIGIN) + 0.5) * resolution)
+            center = (np.float64(keys[axis] - _KEY_ORIGIN) + 0.5) * resolution
+            cells[i, axis] = np.float32(center if distances[i] < np.inf else np.nan)

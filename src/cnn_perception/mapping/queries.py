@@ -21,7 +21,10 @@ from cnn_perception.types import Float32Array, Float64Array
 
 __all__ = ["MapQueries"]
 
-_MOST_BLOCKS = 1 << 21  # that an oriented box may meet; about half a second
+# Cells that are tested whether they meet an oriented box: a second or two.
+_MOST_CELLS = 1 << 28
+# Added to the cosines between axes, so that rounding separates no box from a cell that it meets.
+_SLACK = 1e-9
 
 
 class MapQueries:
@@ -199,15 +202,38 @@ class MapQueries:
             reach = np.abs(rotation) @ half
             around = np.stack([center - reach, center + reach])
         # A box that touches a cell from above meets it too, and rounding may hide that it does.
-        low, high = self._keys(around) + [[-1], [1]]
-        if float(((high >> 3) - (low >> 3) + 1).prod()) > _MOST_BLOCKS:
+        low, high = self._keys(around) + np.array([[-1], [1]])
+        if float((high - low + 1.0).prod()) > _MOST_CELLS:
             raise MapError(
                 f"a box of {(2 * half).tolist()} m has too many cells of {self._resolution:g} m to "
                 "be counted: ask for smaller ones, or for one along the axes of the map"
             )
-        count_in_oriented_box(
-            self._store.arrays, center, half, rotation, low, high, self._resolution, counts
+        counts[:] = count_in_oriented_box(
+            self._store.arrays,
+            tuple(center.tolist()),
+            tuple(tuple(axis) for axis in rotation.T.tolist()),
+            tuple(half.tolist()),
+            _reaches(half, rotation, 0.5 * self._resolution),
+            tuple(low.tolist()),
+            tuple(high.tolist()),
+            self._resolution,
         )
+
+
+def _reaches(half: Float64Array, rotation: Float64Array, radius: float) -> tuple[float, ...]:
+    """Return how far a box's and a cube's centres may be apart along each of 15 axes to meet.
+
+    half: half the box's edges; radius: half the cube's. The axes are the world's, the box's, and
+    their cross products, box axis by box axis (Gottschalk, Lin & Manocha 1996).
+    """
+    cosines = np.abs(rotation) + _SLACK
+    reaches = [*(radius + cosines @ half), *(half + radius * cosines.sum(axis=0))]
+    for j in range(3):
+        for i in range(3):
+            cube = radius * (cosines[(i + 1) % 3, j] + cosines[(i + 2) % 3, j])
+            box = half[(j + 1) % 3] * cosines[i, (j + 2) % 3]
+            reaches.append(cube + box + half[(j + 2) % 3] * cosines[i, (j + 1) % 3])
+    return tuple(float(reach) for reach in reaches)
 
 
 def _vectors(what: str, values: ArrayLike) -> Float64Array:

@@ -1,6 +1,8 @@
-"""Compiled questions to a voxel store: cells at points, and rays.
+"""Compiled questions to a voxel store: the cells at points, and rays.
 
-Rays are float32, as OctoMap's castRay takes them; what is computed from them is double.
+Rays are float32, as OctoMap's castRay takes them; what is computed from them is double. Loops over
+cells take the arrays of the store apart first: numba counts references wherever a Store is handed
+on, and that takes longer than all the rest.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import numpy as np
 
 from cnn_perception.mapping.jit import inlined, kernel
 from cnn_perception.mapping.rays import block_of, cell_of, index_in_block
-from cnn_perception.mapping.voxel_kernels import Store, find
+from cnn_perception.mapping.voxel_kernels import Store, hashed
 from cnn_perception.types import Float32Array, Float64Array, UInt8Array
 
 __all__ = [
@@ -21,7 +23,6 @@ __all__ = [
     "STOP_UNKNOWN",
     "cast_rays",
     "look_up_points",
-    "value_at",
 ]
 
 # Why a ray ended.
@@ -30,16 +31,7 @@ STOP_HIT, STOP_UNKNOWN, STOP_RANGE, STOP_BORDER = 0, 1, 2, 3
 _KEY_ORIGIN = 1 << 15
 _LAST_KEY = (1 << 16) - 1
 _FAR = 1.7976931348623157e308
-_X, _Y = 1 << 32, 1 << 16
-
-
-@inlined
-def value_at(store: Store, slot: int, index: int) -> np.float32:
-    """Return the log-odds of a cell of a block; NaN is unknown, as in a block that is not there."""
-    if slot < 0:
-        return np.float32(np.nan)
-    row = store.rows[slot]
-    return store.constants[slot] if row < 0 else store.values[row, index]
+_INSIDE_BLOCK = (7 << 32) | (7 << 16) | 7
 
 
 @kernel
@@ -47,16 +39,23 @@ def look_up_points(
     store: Store, points: Float64Array, resolution: float, log_odds: Float32Array
 ) -> None:
     """Write the log-odds of the cells that hold points; NaN is unknown, or off the map."""
+    codes, slots = store.directory_codes, store.directory_slots
+    rows, constants, values = store.rows, store.constants, store.values
+    mask = codes.size - 1
     per_metre = 1.0 / resolution
     for i in range(points.shape[0]):
+        log_odds[i] = np.nan
         cell = cell_of(points[i, 0], points[i, 1], points[i, 2], per_metre)
-        slot = np.int64(-1)
-        if cell >= 0:
-            slot = find(store, block_of(cell))
-        log_odds[i] = value_at(store, slot, index_in_block(cell))
-
-
-# --- rays
+        if cell < 0:
+            continue
+        code = block_of(cell)
+        place = hashed(code, mask)
+        while codes[place] != code and codes[place] != -1:
+            place = (place + 1) & mask
+        if codes[place] == code:
+            slot = slots[place]
+            row = rows[slot]
+            log_odds[i] = constants[slot] if row < 0 else values[row, index_in_block(cell)]
 
 
 @inlined
@@ -79,73 +78,21 @@ def _axis(
 
 
 @inlined
-def _farther(cell: int, origin: Float32Array, resolution: float, squared_range: float) -> bool:
-    """Return whether a cell's centre is out of range: squares in float32, their sum in double."""
-    dx = np.float32(_center(cell >> 32, resolution)) - origin[0]
-    dy = np.float32(_center((cell >> 16) & 0xFFFF, resolution)) - origin[1]
-    dz = np.float32(_center(cell & 0xFFFF, resolution)) - origin[2]
-    return np.float64(dx * dx) + np.float64(dy * dy) + np.float64(dz * dz) > squared_range
+def _square(cell: int, x: np.float32, y: np.float32, z: np.float32, resolution: float) -> float:
+    """Return the squared distance of a cell's centre: squares in float32, their sum in double."""
+    dx = np.float32(_center(cell >> 32, resolution)) - x
+    dy = np.float32(_center((cell >> 16) & 0xFFFF, resolution)) - y
+    dz = np.float32(_center(cell & 0xFFFF, resolution)) - z
+    return np.float64(dx * dx) + np.float64(dy * dy) + np.float64(dz * dz)
 
 
 @inlined
-def _cast(
-    store: Store,
-    origin: Float32Array,
-    direction: Float32Array,
-    resolution: float,
-    ignore_unknown: bool,
-    max_range: float,
-) -> tuple[int, int]:
-    """Walk one ray and return why it stopped, and in which packed cell; -1 is off the map."""
-    cell = cell_of(origin[0], origin[1], origin[2], 1.0 / resolution)
-    if cell < 0:
-        return STOP_UNKNOWN, cell
-    block = block_of(cell)
-    slot = find(store, block)
-    value = value_at(store, slot, index_in_block(cell))
-    if value >= 0:
-        return STOP_HIT, cell
-    if value != value and not ignore_unknown:
-        return STOP_UNKNOWN, cell
-    dx, dy, dz = direction[0], direction[1], direction[2]
-    length = np.float32(math.sqrt(np.float64(dx * dx + dy * dy + dz * dz)))
-    step_x, border_x, spacing_x = _axis(dx / length, origin[0], cell >> 32, resolution)
-    step_y, border_y, spacing_y = _axis(dy / length, origin[1], (cell >> 16) & 0xFFFF, resolution)
-    step_z, border_z, spacing_z = _axis(dz / length, origin[2], cell & 0xFFFF, resolution)
-    squared_range = max_range * max_range
-    while True:
-        # The nearest border is crossed; ties go as OctoMap breaks them.
-        if border_x < border_y and border_x < border_z:
-            step, shift = step_x, 32
-            border_x += spacing_x
-        elif border_y <= border_x and border_y < border_z:
-            step, shift = step_y, 16
-            border_y += spacing_y
-        else:
-            step, shift = step_z, 0
-            border_z += spacing_z
-        if (cell >> shift) & 0xFFFF == (_LAST_KEY if step > 0 else 0):
-            return STOP_BORDER, cell
-        cell += step << shift
-        if max_range > 0 and _farther(cell, origin, resolution, squared_range):
-            return STOP_RANGE, cell
-        if block_of(cell) != block:
-            block = block_of(cell)
-            slot = find(store, block)
-        value = value_at(store, slot, index_in_block(cell))
-        if value >= 0:
-            return STOP_HIT, cell
-        if value != value and not ignore_unknown:
-            return STOP_UNKNOWN, cell
-
-
-@inlined
-def _entry(direction: float, origin: float, key: int, resolution: float) -> float:
+def _entry(direction: np.float32, origin: np.float32, key: int, resolution: float) -> float:
     """Return where a ray enters the slab of a key, in units of the direction's length."""
-    if direction == 0.0:
+    if direction == np.float32(0):
         return 0.0
-    border = np.float64(key - _KEY_ORIGIN + (direction < 0.0)) * resolution
-    return (border - origin) / direction
+    border = np.float64(key - _KEY_ORIGIN + (direction < np.float32(0))) * resolution
+    return (border - np.float64(origin)) / np.float64(direction)
 
 
 @kernel
@@ -165,21 +112,71 @@ def cast_rays(
     Writes why each ray stopped, the centre of the cell where it did (NaN when the origin is off the
     map), and the metres to where it enters that cell (infinite unless it is a hit).
     """
+    codes, slots = store.directory_codes, store.directory_slots
+    rows, constants, values = store.rows, store.constants, store.values
+    mask = codes.size - 1
+    per_metre = 1.0 / resolution
+    # The centre of a cell is less than its edge from where a ray enters it: so far no cell can be
+    # out of range, and OctoMap's test of every cell is left out.
+    surely_near = 0.999 * max_range - resolution if max_range > 0 else _FAR
+    corner = np.int64(-1)
+    row, equal = np.int64(-1), np.float32(np.nan)
     for i in range(origins.shape[0]):
-        origin, direction = origins[i], directions[i]
-        stop, cell = _cast(store, origin, direction, resolution, ignore_unknown, max_range)
-        stops[i] = stop
+        ox, oy, oz = origins[i, 0], origins[i, 1], origins[i, 2]
+        dx, dy, dz = directions[i, 0], directions[i, 1], directions[i, 2]
+        stops[i] = STOP_UNKNOWN
         distances[i] = np.inf
-        cells[i, :] = np.nan
+        cells[i, 0] = cells[i, 1] = cells[i, 2] = np.nan
+        cell = cell_of(ox, oy, oz, per_metre)
         if cell < 0:
             continue
-        farthest, squares = 0.0, 0.0
-        for axis in range(3):
-            key = (cell >> (32 - 16 * axis)) & 0xFFFF
-            along = np.float64(direction[axis])
-            cells[i, axis] = np.float32(_center(key, resolution))
-            entry = _entry(along, np.float64(origin[axis]), key, resolution)
-            farthest = max(farthest, entry)
-            squares += along * along
-        if stop == STOP_HIT:
-            distances[i] = farthest * math.sqrt(squares)
+        length = np.float32(math.sqrt(np.float64(dx * dx + dy * dy + dz * dz)))
+        step_x, border_x, spacing_x = _axis(dx / length, ox, cell >> 32, resolution)
+        step_y, border_y, spacing_y = _axis(dy / length, oy, (cell >> 16) & 0xFFFF, resolution)
+        step_z, border_z, spacing_z = _axis(dz / length, oz, cell & 0xFFFF, resolution)
+        while True:
+            if (cell ^ corner) & ~_INSIDE_BLOCK != 0:
+                corner = cell
+                code = block_of(cell)
+                place = hashed(code, mask)
+                while codes[place] != code and codes[place] != -1:
+                    place = (place + 1) & mask
+                row, equal = np.int64(-1), np.float32(np.nan)
+                if codes[place] == code:
+                    row = np.int64(rows[slots[place]])
+                    equal = constants[slots[place]]
+            value = equal if row < 0 else values[row, index_in_block(cell)]
+            if value >= 0:
+                stops[i] = STOP_HIT
+                break
+            if value != value and not ignore_unknown:
+                break
+            # The nearest border is crossed; ties go as OctoMap breaks them.
+            if border_x < border_y and border_x < border_z:
+                along, step, shift = border_x, step_x, 32
+                border_x += spacing_x
+            elif border_y <= border_x and border_y < border_z:
+                along, step, shift = border_y, step_y, 16
+                border_y += spacing_y
+            else:
+                along, step, shift = border_z, step_z, 0
+                border_z += spacing_z
+            if (cell >> shift) & 0xFFFF == (_LAST_KEY if step > 0 else 0):
+                stops[i] = STOP_BORDER
+                break
+            cell += step << shift
+            if along > surely_near and (
+                _square(cell, ox, oy, oz, resolution) > max_range * max_range
+            ):
+                stops[i] = STOP_RANGE
+                break
+        x, y, z = cell >> 32, (cell >> 16) & 0xFFFF, cell & 0xFFFF
+        cells[i, 0] = np.float32(_center(x, resolution))
+        cells[i, 1] = np.float32(_center(y, resolution))
+        cells[i, 2] = np.float32(_center(z, resolution))
+        if stops[i] == STOP_HIT:
+            entry = max(0.0, _entry(dx, ox, x, resolution))
+            entry = max(entry, _entry(dy, oy, y, resolution))
+            entry = max(entry, _entry(dz, oz, z, resolution))
+            squares = np.float64(dx) ** 2 + np.float64(dy) ** 2 + np.float64(dz) ** 2
+            distances[i] = entry * math.sqrt(squares)
