@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from geometry_msgs.msg import TransformStamped
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
@@ -94,3 +94,22 @@ def change(node: Any, **values: Any) -> None:
     results = node.set_parameters([Parameter(key, value=value) for key, value in values.items()])
     assert all(result.successful for result in results), results
     node.worker.call(lambda: None).result(30.0)
+
+
+class Lidar:
+    """A point cloud sensor at a place of the map, its axes those of the map."""
+
+    def __init__(self, stage: Any, node: Any, prefix: str = "", at: Any = (0, 0, 0)) -> None:
+        self.stage, self.node = stage, node
+        self.frame = f"{prefix.rstrip('/')}lidar"
+        self.clouds = stage.speak(PointCloud2, f"{prefix}cloud_in")
+        self.tf_static = stage.speak(TFMessage, "tf_static", TRANSFORM_STATIC)
+        self.tf_static.publish(TFMessage(transforms=[edge("map", self.frame, 0.0, at)]))
+
+    def see(self, seconds: float, points: Any) -> None:
+        """Show the mapper points, (N, 3), and wait until they are in the map."""
+        before = self.node.account.snapshot().received
+        cloud = np.array(points, np.float32).reshape(-1, 3)
+        self.clouds.publish(encode.point_cloud(header(seconds, self.frame), cloud))
+        snapshot = self.stage.settled(self.node, before + 1)
+        assert not snapshot.dropped, snapshot.dropped
