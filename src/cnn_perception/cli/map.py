@@ -77,7 +77,7 @@ def command(
 
     A bag needs depth images with camera_info, or point clouds, and /tf.
 
-    A .bt file says occupied or free, .ot keeps the log-odds.
+    A .bt file says occupied or free, .ot and .vox keep the log-odds.
     """
     from contextlib import closing, nullcontext
 
@@ -85,14 +85,14 @@ def command(
 
     from cnn_perception.errors import MapError
     from cnn_perception.mapping.mapper import Mapper
+    from cnn_perception.mapping.storage import check_suffix
     from cnn_perception.replay.bag import BagReader
     from cnn_perception.replay.bag_scans import BagScans
     from cnn_perception.replay.depth_scans import FolderScans
     from cnn_perception.replay.rgbd_folder import RgbdFolder
     from cnn_perception.replay.streams import scan_streams
 
-    if out.suffix not in (".bt", ".ot"):
-        raise MapError(f"cannot save a map as {out}: its name must end in .bt or .ot")
+    check_suffix(out)
     config = MapperConfig(
         engine=engine,
         resolution=resolution,

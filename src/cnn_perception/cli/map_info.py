@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_KINDS = {
+    ".bt": "binary OcTree (.bt)",
+    ".ot": "full OcTree (.ot)",
+    ".vox": "cnn_perception map (.vox)",
+}
 _COLORED, _HEADER_BYTES = b"\nid ColorOcTree\n", 1 << 12
 
 
@@ -38,7 +43,7 @@ def _content(file: Path) -> dict[str, Any]:
         return _colored_content(file)
     content = load_map(file)
     return {
-        "kind": "binary OcTree (.bt)" if content.binary else "full OcTree (.ot)",
+        "kind": _KINDS[content.kind],
         "resolution": content.resolution,
         **_measures(content.leaves, content.resolution),
     }

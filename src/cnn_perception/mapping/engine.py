@@ -123,6 +123,10 @@ class MapEngine(Protocol):
         """Return all known cells, pruned."""
         ...
 
+    def encode(self, binary: bool) -> bytes:
+        """Return the map, pruned, as the data section of a .bt (binary) or of a .ot file."""
+        ...
+
     def restore(self, leaves: Leaves) -> None:
         """Replace the map by these cells."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ import numpy as np
 
 from cnn_perception.config import MapperConfig, settings
 from cnn_perception.errors import ConfigError, MapError
-from cnn_perception.mapping import octomap_codec
 from cnn_perception.mapping.engine import MapEngine, ScanReport, create_engine, log_odds
 from cnn_perception.mapping.grid import project
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
@@ -32,6 +32,8 @@ from cnn_perception.types import (
 )
 
 __all__ = ["Mapper"]
+
+_log = logging.getLogger(__name__)
 
 
 class Mapper:
@@ -204,15 +206,27 @@ class Mapper:
 
     def binary_payload(self) -> bytes:
         """Return the data section of a .bt file, as octomap_msgs/Octomap carries it (binary)."""
-        return octomap_codec.encode_binary(self.leaves())
+        with self._lock:
+            return self._engine.encode(binary=True)
 
     def full_payload(self) -> bytes:
         """Return the data section of a .ot file, as octomap_msgs/Octomap carries it (full)."""
-        return octomap_codec.encode_full(self.leaves())
+        with self._lock:
+            return self._engine.encode(binary=False)
 
     def save(self, path: Path) -> None:
-        """Write the map to a .bt or .ot file, whole or not at all. Raises MapError."""
-        save_map(self.leaves(), self._config.resolution, path)
+        """Write the map to a .bt, .ot or .vox file, whole or not at all. Raises MapError.
+
+        Scans need not wait until it is written. A .vox file also says with which sensor model the
+        map was made.
+        """
+
+        def encode(binary: bool) -> bytes:
+            with self._lock:
+                return self._engine.encode(binary)
+
+        config = self._config
+        save_map(encode, config.resolution, path, {"sensor_model": _sensor_model(config)})
 
     @classmethod
     def continued(cls, path: Path, config: MapperConfig) -> Mapper:
@@ -226,7 +240,7 @@ class Mapper:
         return made
 
     def load(self, path: Path) -> None:
-        """Replace the map by that of a .bt or .ot file. Raises MapError."""
+        """Replace the map by that of a .bt, .ot or .vox file. Raises MapError."""
         config = self._config
         loaded = _read(path, config)
         if not np.isclose(loaded.resolution, config.resolution, rtol=1e-5, atol=0.0):
@@ -262,4 +276,18 @@ class Mapper:
 def _read(path: Path, config: MapperConfig) -> MapFile:
     """Read a map file; what is only free or occupied in it gets the limits of log-odds."""
     free, occupied = log_odds(config.clamp_min), log_odds(config.clamp_max)
-    return load_map(path, float(free), float(occupied))
+    loaded = load_map(path, float(free), float(occupied))
+    made_with = loaded.notes.get("sensor_model", _sensor_model(config))
+    if made_with != _sensor_model(config):
+        _log.warning(
+            "the map %s was made with the sensor model %s and goes on with %s",
+            path,
+            made_with,
+            _sensor_model(config),
+        )
+    return loaded
+
+
+def _sensor_model(config: MapperConfig) -> dict[str, float]:
+    names = ("probability_hit", "probability_miss", "clamp_min", "clamp_max")
+    return {name: getattr(config, name) for name in names}

@@ -7,7 +7,9 @@ writeData; the encoders' bytes equal those of OctoMap's writeBinary and write fo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,41 +23,54 @@ from cnn_perception.mapping.leaves import (
     morton_keys,
     prune,
 )
-from cnn_perception.types import Float32Array, IntArray
+from cnn_perception.types import Float32Array, IntArray, UInt8Array
 
 __all__ = [
+    "NODE",
     "OCCUPANCY_TREE",
     "MapFile",
     "check_walk",
     "decode_binary",
     "decode_file",
     "decode_full",
+    "decode_tree",
     "encode_binary",
     "encode_file",
     "encode_full",
     "file_header",
     "split_file",
     "warm_up",
+    "wrap",
 ]
 
 OCCUPANCY_TREE = "OcTree"
 """The tree's type in file headers and in octomap_msgs/Octomap.id."""
+NODE = np.dtype([("value", "<f4"), ("children", "u1")])
+"""A node in a .ot stream: log-odds, and a bit for each child that it has."""
 
 _BINARY_TITLE = b"# Octomap OcTree binary file"
 _FULL_TITLE = b"# Octomap OcTree file"
 _REMARK = b"# (feel free to add / change comments, but leave the first line as it is!)\n#\n"
 _HEADER_LIMIT = 1 << 16
-_NODE = np.dtype([("value", "<f4"), ("children", "u1")])
 _FREE, _OCCUPIED, _INNER = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapFile:
-    """What a map file holds: leaves, metres per finest cell, and whether only free or occupied."""
+    """What a map file holds: leaves, metres per finest cell, its kind, and what else it notes.
+
+    kind: .bt, .ot or .vox. notes: those of a .vox file (see voxel_file).
+    """
 
     leaves: Leaves
     resolution: float
-    binary: bool
+    kind: str
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def binary(self) -> bool:
+        """Whether cells are only free or occupied."""
+        return self.kind == ".bt"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,15 +115,24 @@ def decode_full(data: bytes) -> Leaves:
     """Read a .ot data section. Raises MapError."""
     if not data:
         return Leaves.empty()
-    if len(data) % _NODE.itemsize:
+    if len(data) % NODE.itemsize:
         raise MapError(f"full map data have {len(data)} bytes: expected five for each node")
-    nodes = np.frombuffer(data, _NODE)
-    values = nodes["value"].astype(np.float32)
-    masks = np.ascontiguousarray(nodes["children"])
-    count = int(np.count_nonzero(masks == 0))
+    nodes = np.frombuffer(data, NODE)
+    return decode_tree(nodes["value"].astype(np.float32), np.ascontiguousarray(nodes["children"]))
+
+
+def decode_tree(values: Float32Array, children: UInt8Array) -> Leaves:
+    """Read the nodes of a .ot stream as columns: log-odds, and a bit for each child.
+
+    Only the log-odds of leaves are looked at. Raises MapError.
+    """
+    if len(values) == 0:
+        return Leaves.empty()
+    count = int(np.count_nonzero(children == 0))
     codes, depths = np.empty(count, np.int64), np.empty(count, np.uint8)
     log_odds = np.empty(count, np.float32)
-    check_walk(*kernels.walk_full(values, masks, codes, depths, log_odds)[:2], len(nodes), 5)
+    status, read, _ = kernels.walk_full(values, children, codes, depths, log_odds)
+    check_walk(status, read, len(values), NODE.itemsize)
     if not np.isfinite(log_odds).all():
         raise MapError("full map data hold log-odds that are not finite: the stream is damaged")
     return Leaves(morton_keys(codes), depths, log_odds)
@@ -116,7 +140,11 @@ def decode_full(data: bytes) -> Leaves:
 
 def encode_file(leaves: Leaves, resolution: float, binary: bool) -> bytes:
     """Return the content of a .bt (binary) or .ot file."""
-    data = encode_binary(leaves) if binary else encode_full(leaves)
+    return wrap(encode_binary(leaves) if binary else encode_full(leaves), resolution, binary)
+
+
+def wrap(data: bytes, resolution: float, binary: bool) -> bytes:
+    """Return the content of a .bt (binary) or .ot file with these data."""
     return file_header(OCCUPANCY_TREE, _count_nodes(data, binary), resolution, binary) + data
 
 
@@ -137,7 +165,7 @@ def decode_file(content: bytes, free: float = -1.0, occupied: float = 1.0) -> Ma
     nodes = _count_nodes(data, binary)
     if nodes != size:
         raise MapError(f"the map file's header says size {size} but its data hold {nodes} nodes")
-    return MapFile(leaves, resolution, binary)
+    return MapFile(leaves, resolution, ".bt" if binary else ".ot")
 
 
 def split_file(content: bytes, kind: str, binary: bool) -> tuple[float, int, bytes]:
@@ -148,7 +176,7 @@ def split_file(content: bytes, kind: str, binary: bool) -> tuple[float, int, byt
     if not content.startswith(_BINARY_TITLE if binary else _FULL_TITLE):
         raise MapError(
             f"a map file starts with {_BINARY_TITLE.decode()!r} or {_FULL_TITLE.decode()!r}, not "
-            f"with {content[:24]!r}: give an OctoMap .bt or .ot file"
+            f"with {content[:24]!r}: give a .bt, .ot or .vox file"
         )
     resolution, size, start = _read_header(content, kind)
     return resolution, size, content[start:]
@@ -208,7 +236,7 @@ def _encode_binary(leaves: Leaves) -> bytes:
 
 def _encode_full(leaves: Leaves) -> bytes:
     inner = _inner_nodes(leaves)
-    nodes = np.zeros(len(inner.codes) + len(leaves), _NODE)
+    nodes = np.zeros(len(inner.codes) + len(leaves), NODE)
     nodes["value"] = np.concatenate([inner.values, leaves.log_odds])
     nodes["children"][: len(inner.codes)] = np.packbits(
         _child_states(inner.words) != 0, axis=1, bitorder="little"
@@ -226,7 +254,7 @@ def _child_states(words: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
 def _count_nodes(data: bytes, binary: bool) -> int:
     if not data or not binary:
-        return len(data) // _NODE.itemsize
+        return len(data) // NODE.itemsize
     return 1 + int(np.count_nonzero(_child_states(np.frombuffer(data, "<u2").astype(np.uint16))))
 
 

@@ -74,6 +74,11 @@ class OctomapEngine:
         # Not writeBinary, which turns the live tree into a maximum-likelihood one.
         return octomap_codec.decode_file(self._tree.write()).leaves
 
+    def encode(self, binary: bool) -> bytes:
+        """See MapEngine."""
+        leaves = self.leaves()
+        return octomap_codec.encode_binary(leaves) if binary else octomap_codec.encode_full(leaves)
+
     def restore(self, leaves: Leaves) -> None:
         """See MapEngine."""
         content = octomap_codec.encode_file(leaves, self._resolution, binary=False)

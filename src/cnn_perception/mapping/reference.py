@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from cnn_perception.config import MapperConfig
+from cnn_perception.mapping import octomap_codec
 from cnn_perception.mapping.engine import ScanReport, SensorModel, usable_points
 from cnn_perception.mapping.leaves import (
     KEY_ORIGIN,
@@ -100,6 +101,11 @@ class ReferenceEngine:
         values = np.array(list(self._cells.values()), np.float32)
         depths = np.full(len(keys), TREE_DEPTH, np.uint8)
         return prune(sort_leaves(Leaves(keys, depths, values)))
+
+    def encode(self, binary: bool) -> bytes:
+        """See MapEngine."""
+        leaves = self.leaves()
+        return octomap_codec.encode_binary(leaves) if binary else octomap_codec.encode_full(leaves)
 
     def restore(self, leaves: Leaves) -> None:
         """See MapEngine."""

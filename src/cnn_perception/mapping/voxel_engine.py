@@ -13,6 +13,7 @@ from cnn_perception.mapping.depth_kernels import read_cells, read_points
 from cnn_perception.mapping.engine import ScanReport, SensorModel, check_origin
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
 from cnn_perception.mapping.projection import check_size, pixel_rays
+from cnn_perception.mapping.store_codec import StoreCodec
 from cnn_perception.mapping.voxel_store import VoxelStore
 from cnn_perception.types import (
     CameraIntrinsics,
@@ -37,6 +38,7 @@ class VoxelEngine:
         self._resolution = config.resolution
         self._model = SensorModel.from_config(config)
         self.store = VoxelStore()
+        self._codec = StoreCodec(self.store)
         self.before_merge: Callable[[VoxelStore], None] | None = None
         self._seen = np.empty(1 << 14, np.int64)
         self._cells = np.empty(0, np.float64)
@@ -105,7 +107,11 @@ class VoxelEngine:
 
     def leaves(self) -> Leaves:
         """See MapEngine."""
-        return self.store.leaves()
+        return self._codec.leaves()
+
+    def encode(self, binary: bool) -> bytes:
+        """See MapEngine."""
+        return self._codec.binary() if binary else self._codec.full()
 
     def restore(self, leaves: Leaves) -> None:
         """See MapEngine."""
@@ -143,6 +149,8 @@ class VoxelEngine:
                 depth, camera, here, max_range=-1.0, discretize=discretize, min_range=1e-3
             )
             engine.integrate(np.ones((1, 3), np.float32), origin, 0.0, discretize)
+        for binary in (False, True):
+            engine.encode(binary)
         engine.restore(engine.leaves())
         box = np.full(3, KEY_ORIGIN)
         engine.fill_box(box, box, math.nan)

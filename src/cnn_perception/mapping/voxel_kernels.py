@@ -315,23 +315,28 @@ def put_cubes(
 
     Returns how many are set: fewer than there are when a pool is full.
     """
+    rows, cells, block, slot = store.rows, store.values, np.int64(-1), np.int64(-1)
     for i in range(start, keys.shape[0]):
         x, y, z = np.int64(keys[i, 0]), np.int64(keys[i, 1]), np.int64(keys[i, 2])
-        slot = slot_of(store, ((x >> 3) << 26) | ((y >> 3) << 13) | (z >> 3))
-        if slot < 0:
-            return i
-        store.versions[slot] = store.counts[VERSION]
+        code = ((x >> 3) << 26) | ((y >> 3) << 13) | (z >> 3)
+        if code != block:  # mostly the block is that of the cube before
+            slot = slot_of(store, code)
+            if slot < 0:
+                return i
+            store.versions[slot] = store.counts[VERSION]
+            block = code
         span = spans[i]
         if span == 8:
             store.constants[slot] = values[i]
             continue
-        row = own(store, slot)
-        if row < 0:
+        if rows[slot] < 0 and own(store, slot) < 0:
             return i
+        row = np.int64(rows[slot])
         for dz in range(z & 7, (z & 7) + span):
             for dy in range(y & 7, (y & 7) + span):
                 first = (dz << 6) | (dy << 3) | (x & 7)
-                store.values[row, first : first + span] = values[i]
+                for cell in range(first, first + span):
+                    cells[row, cell] = values[i]
     return keys.shape[0]
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cnn_perception.errors import MapError
 from cnn_perception.mapping import voxel_kernels as kernels
-from cnn_perception.mapping.leaves import TREE_DEPTH, Leaves, prune, sort_leaves
+from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.voxel_kernels import (
     BLOCK_BITS,
     BLOCKS,
@@ -22,7 +22,6 @@ from cnn_perception.types import BoolArray, Float32Array
 
 __all__ = ["VoxelStore", "block_codes", "block_keys"]
 
-BLOCK_DEPTH = TREE_DEPTH - BLOCK_BITS
 _FIRST_BLOCKS = 1 << 10
 _MOST_BLOCKS = 1 << 25
 
@@ -48,27 +47,13 @@ class VoxelStore:
 
     def __init__(self) -> None:
         self.generation = 0
-        self.clear()
+        self.arrays = _no_blocks(0)
 
     def clear(self) -> None:
         """Forget everything."""
-        blocks = _FIRST_BLOCKS
         self.generation += 1
-        self.arrays = kernels.Store(
-            directory_codes=np.full(2 * blocks, -1, np.int64),
-            directory_slots=np.zeros(2 * blocks, np.int32),
-            codes=np.empty(blocks, np.int64),
-            rows=np.empty(blocks, np.int32),
-            constants=np.empty(blocks, np.float32),
-            versions=np.empty(blocks, np.int64),
-            mark_rows=np.empty(blocks, np.int32),
-            values=np.empty((blocks, CELLS), np.float32),
-            free_rows=np.arange(blocks - 1, -1, -1, dtype=np.int32),
-            marks=np.zeros((blocks, CELLS), np.uint8),
-            whole=np.zeros(blocks, np.uint8),
-            touched=np.empty(blocks, np.int32),
-            counts=np.array([0, 0, blocks, 0], np.int64),
-        )
+        # Versions go on: a block that comes again is not that of an earlier checkpoint.
+        self.arrays = _no_blocks(int(self.arrays.counts[VERSION]))
 
     @property
     def blocks(self) -> int:
@@ -129,22 +114,6 @@ class VoxelStore:
         found = np.empty(len(keys), np.float32)
         kernels.lookup(self.arrays, np.ascontiguousarray(keys, np.int64), found)
         return found
-
-    def leaves(self) -> Leaves:
-        """Return all known cells, pruned."""
-        store, count = self.arrays, self.blocks
-        constant = store.rows[:count] < 0
-        known = constant & ~np.isnan(store.constants[:count])
-        corners = block_keys(store.codes[:count]) << BLOCK_BITS
-        values = store.values[store.rows[:count][~constant]]
-        block, cell = np.nonzero(~np.isnan(values))
-        inside = np.stack([cell & 7, (cell >> 3) & 7, cell >> 6], axis=1)
-        keys = np.concatenate([corners[~constant][block] + inside, corners[known]])
-        depths = np.full(len(keys), BLOCK_DEPTH, np.uint8)
-        depths[: len(cell)] = TREE_DEPTH
-        log_odds = np.concatenate([values[block, cell], store.constants[:count][known]])
-        leaves = Leaves(keys.astype(np.uint16), depths, log_odds)
-        return prune(sort_leaves(leaves))
 
     def restore(self, leaves: Leaves) -> None:
         """Replace everything by these cells. Raises MapError when they fill too many blocks."""
@@ -227,6 +196,26 @@ class VoxelStore:
         )
         table = store.directory_codes.nbytes + store.directory_slots.nbytes
         return rows * CELLS * 4 + self.blocks * by_slot + table
+
+
+def _no_blocks(version: int) -> kernels.Store:
+    """Return the arrays of a store without blocks, whose next changes have this version."""
+    blocks = _FIRST_BLOCKS
+    return kernels.Store(
+        directory_codes=np.full(2 * blocks, -1, np.int64),
+        directory_slots=np.zeros(2 * blocks, np.int32),
+        codes=np.empty(blocks, np.int64),
+        rows=np.empty(blocks, np.int32),
+        constants=np.empty(blocks, np.float32),
+        versions=np.empty(blocks, np.int64),
+        mark_rows=np.empty(blocks, np.int32),
+        values=np.empty((blocks, CELLS), np.float32),
+        free_rows=np.arange(blocks - 1, -1, -1, dtype=np.int32),
+        marks=np.zeros((blocks, CELLS), np.uint8),
+        whole=np.zeros(blocks, np.uint8),
+        touched=np.empty(blocks, np.int32),
+        counts=np.array([0, 0, blocks, version], np.int64),
+    )
 
 
 def _enlarged(array: NDArray[Any], length: int, fill: float | None = None) -> NDArray[Any]:

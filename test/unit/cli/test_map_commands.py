@@ -207,7 +207,7 @@ def test_a_bag_of_clouds_becomes_the_same_map(tmp_path: Path) -> None:
 
 
 def test_a_wrong_suffix_is_refused_before_any_work(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(MapError, match=r"must end in .bt or .ot"):
+    with pytest.raises(MapError, match=r"must end in .bt, .ot or .vox"):
         run("map", folder, "--out", tmp_path / "map.pcd")
 
 

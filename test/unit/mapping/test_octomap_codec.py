@@ -115,7 +115,7 @@ def header(**changes: str | None) -> bytes:
     ("content", "text"),
     [
         (b"", "a map file starts with"),
-        (b"PK\x03\x04", "give an OctoMap .bt or .ot file"),
+        (b"PK\x03\x04", "give a .bt, .ot or .vox file"),
         (b"# Octomap OcTree binary file\nid OcTree\n", "no line 'data'"),
         (header(id="ColorOcTree"), "type 'ColorOcTree': only OcTree"),
         (header(id=None), "type 'unknown'"),

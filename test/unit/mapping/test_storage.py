@@ -1,51 +1,68 @@
-"""Map files are written whole or not at all."""
+"""Map files are written whole or not at all, and read by what they hold."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cnn_perception.errors import MapError
+from cnn_perception.mapping import octomap_codec
 from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.storage import load_map, save_map
 
 LEAVES = Leaves(
     np.full((1, 3), 32768, np.uint16), np.full(1, 16, np.uint8), np.full(1, 0.25, np.float32)
 )
+SUFFIXES = [".bt", ".ot", ".vox"]
 
 
-@pytest.mark.parametrize("suffix", [".bt", ".ot"])
+def encode(binary: bool) -> bytes:
+    return (octomap_codec.encode_binary if binary else octomap_codec.encode_full)(LEAVES)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_map_survives_the_disk(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"map{suffix}"
-    save_map(LEAVES, 0.05, path)
+    save_map(encode, 0.05, path, {"robot": "tidy"})
     loaded = load_map(path, occupied=3.5)
     assert loaded.resolution == 0.05
+    assert loaded.kind == suffix
     assert loaded.binary is (suffix == ".bt")
     assert loaded.leaves.log_odds.tolist() == [3.5 if loaded.binary else 0.25]
+    assert loaded.notes == ({"robot": "tidy"} if suffix == ".vox" else {})
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_is_read_by_its_content(tmp_path: Path, suffix: str) -> None:
+    save_map(encode, 0.05, tmp_path / f"map{suffix}")
+    renamed = (tmp_path / f"map{suffix}").rename(tmp_path / "map.dat")
+    assert load_map(renamed).kind == suffix
 
 
 @pytest.mark.parametrize("name", ["map.pcd", "map", "map.BT"])
 def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(MapError, match=f"{name}: its name must end in .bt or .ot"):
-        save_map(LEAVES, 0.05, tmp_path / name)
+    with pytest.raises(MapError, match=rf"{name}: its name must end in \.bt, \.ot or \.vox"):
+        save_map(encode, 0.05, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     path = tmp_path / "none" / "map.bt"
     with pytest.raises(MapError, match=r"none/map.bt: No such file or directory"):
-        save_map(LEAVES, 0.05, path)
+        save_map(encode, 0.05, path)
 
 
 def test_a_failed_write_leaves_the_old_map_and_no_rubbish(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "map.bt"
-    save_map(LEAVES, 0.05, path)
+    save_map(encode, 0.05, path)
     before = path.read_bytes()
 
     def full_disk(_: int) -> None:
@@ -53,9 +70,45 @@ def test_a_failed_write_leaves_the_old_map_and_no_rubbish(
 
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(MapError, match="No space left on device"):
-        save_map(Leaves.empty(), 0.05, path)
+        save_map(lambda _: b"", 0.05, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+SAVE_FOR_EVER = """
+import sys
+from pathlib import Path
+import numpy as np
+from cnn_perception.mapping.octomap_codec import encode_full
+from cnn_perception.mapping.leaves import Leaves, sort_leaves
+from cnn_perception.mapping.storage import save_map
+
+def cells(value):
+    keys = np.stack(np.meshgrid(*[np.arange(32768, 32800)] * 3), axis=-1).reshape(-1, 3)
+    values = np.where(keys.sum(axis=1) % 2, value, -value)
+    return encode_full(sort_leaves(Leaves(
+        keys.astype(np.uint16), np.full(len(keys), 16, np.uint8), values.astype(np.float32))))
+
+maps = [cells(0.5), cells(1.5)]
+while True:
+    for data in maps:
+        save_map(lambda binary: data, 0.05, Path(sys.argv[1]))
+        print("saved", flush=True)
+"""
+
+
+@pytest.mark.parametrize("saves", [1, 4])
+def test_a_killed_program_leaves_one_whole_map(tmp_path: Path, saves: int) -> None:
+    """SIGKILL comes while the next map is being written."""
+    path = tmp_path / "map.ot"
+    command = [sys.executable, "-c", SAVE_FOR_EVER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for _ in range(saves):
+            assert process.stdout.readline() == b"saved\n"
+        process.kill()
+    values = np.unique(np.abs(load_map(path).leaves.log_odds)).tolist()
+    assert values in ([0.5], [1.5])
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
