@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TransformStamped
 from octomap_msgs.msg import Octomap
 from octomap_msgs.srv import BoundingBoxQuery
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 from std_srvs.srv import Empty
@@ -63,6 +64,11 @@ def halves(
     return encode.image(header(milliseconds), np.tile(row, (HEIGHT * scale, 1)))
 
 
+def camera_info() -> CameraInfo:
+    k = [FOCAL, 0.0, WIDTH / 2, 0.0, FOCAL, HEIGHT / 2, 0.0, 0.0, 1.0]
+    return CameraInfo(header=header(0), width=WIDTH, height=HEIGHT, k=k)
+
+
 class Robot:
     """A mapper and publishers of everything that it needs."""
 
@@ -90,14 +96,7 @@ class Robot:
         t.x, t.y, t.z = CAMERA
         r.x, r.y, r.z, r.w = OPTICAL
         self.tf_static.publish(TFMessage(transforms=[edge]))
-        self.info.publish(
-            CameraInfo(
-                header=header(0),
-                width=WIDTH,
-                height=HEIGHT,
-                k=[FOCAL, 0.0, WIDTH / 2, 0.0, FOCAL, HEIGHT / 2, 0.0, 0.0, 1.0],
-            )
-        )
+        self.info.publish(camera_info())
         if labels is not None:
             self.labels = stage.speak(LabelInfo, "label_info", LATCHED)
             self.labels.publish(encode.label_info(labels, 0.0))
@@ -338,6 +337,37 @@ def test_heights_that_are_not_published_have_no_classes(stage) -> None:
     points = points_of(stage.until(lambda: heard and heard[-1].width and heard[-1]))
     assert points["z"].max() < 0.5
     assert int(robot.semantics.describe()["classified_cells"]) > 1.5 * len(points)
+
+
+def test_each_camera_has_masks_of_its_own(stage) -> None:
+    robot = Robot(stage, cameras=["", "rear"])
+    heard = stage.hear(PointCloud2, "semantic_point_cloud", LATCHED)
+    depth, mask = stage.speak(Image, "rear/depth/image"), stage.speak(Image, "rear/mask")
+    stage.speak(CameraInfo, "rear/depth/camera_info").publish(camera_info())
+    robot.show(1000, halves(1000, left=1, right=1))
+    # Equal stamps, another wall: the masks must not be mixed up.
+    depth.publish(wall(1000, depth_m=1.04))
+    mask.publish(halves(1000, left=3, right=3))
+    stage.until(lambda: robot.account()["fused"] == "2")
+    points = points_of(
+        stage.until(lambda: heard and 3 in points_of(heard[-1])["label"] and heard[-1])
+    )
+    np.testing.assert_array_equal(points["label"], np.where(points["x"] > CAMERA[0] + 1.5, 1, 3))
+
+
+def test_the_least_confidence_changes_live(stage) -> None:
+    robot = Robot(stage)
+    heard = stage.hear(PointCloud2, "semantic_point_cloud", LATCHED)
+    robot.show(1000)
+    stage.until(lambda: heard and heard[-1].width)
+    (result,) = robot.node.set_parameters([Parameter("semantics.min_confidence", value=0.9)])
+    assert result.successful
+    stage.until(lambda: heard[-1].width == 0)
+
+
+def test_clouds_cannot_have_masks(stage) -> None:
+    node = stage.node(MapperNode, "mapper", **{"semantics.enabled": True, "source": "cloud"})
+    assert not node.start()
 
 
 def test_without_the_parameter_there_are_no_such_topics(stage) -> None:

@@ -16,7 +16,7 @@ from vision_msgs.msg import LabelInfo
 from visualization_msgs.msg import MarkerArray
 
 from cnn_perception.config import Config, SemanticsConfig, setting
-from cnn_perception.errors import MessageError
+from cnn_perception.errors import ConfigError, MessageError
 from cnn_perception.mapping.class_colors import class_colors, color_leaves
 from cnn_perception.mapping.color_codec import COLOR_TREE, encode_color
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
@@ -26,6 +26,7 @@ from cnn_perception.mapping.semantics import LabelledCells, SemanticLayer
 from cnn_perception.messages.decode import decode_header, decode_label_info
 from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
+from cnn_perception.ros.map_settings import MapperNodeConfig
 from cnn_perception.ros.qos import LATCHED
 from cnn_perception.ros.semantic_messages import labelled_cloud, labelled_markers
 from cnn_perception.ros.steady_timer import create_steady_timer
@@ -69,7 +70,7 @@ class SemanticInterface:
 
     As the map's own topics, these are encoded only when someone subscribes and something changed
     since they were last sent. rate: publications per second. cameras: prefixes of the inputs.
-    Raises ModelError for a bundle that cannot be read.
+    Raises ModelError for a bundle that cannot be read, ConfigError where clouds are mapped.
     """
 
     def __init__(
@@ -81,9 +82,14 @@ class SemanticInterface:
         cameras: tuple[str, ...] = ("",),
     ) -> None:
         settings = node.config(MaskConfig)
+        if node.config(MapperNodeConfig).source != "depth":
+            raise ConfigError(
+                "semantics.enabled needs depth images, which masks can be laid over: set source to "
+                "depth, or semantics.enabled to false"
+            )
         self._node = node
         self._mapper = mapper
-        self._cameras = cameras
+        self._cameras = [camera.strip("/") for camera in cameras]
         self._header = Header(frame_id=frame_id)
         self._version = 0
         self._palette = load_bundle(settings.palette).palette if settings.palette else None
