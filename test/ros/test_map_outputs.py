@@ -27,6 +27,7 @@ CUBE = [(2.05 + 0.1 * i, 0.05 + 0.1 * j, 0.05 + 0.1 * k) for i, j, k in np.ndind
 POST = [(1.55, 1.05, 0.15 + 0.1 * k) for k in range(4)]
 LONE = [(-1.05, 0.05, 1.55)]
 SCENE = CUBE + POST + LONE
+ALWAYS = ("occupied_cells_vis_array", "octomap_point_cloud_centers", "projected_map")
 
 
 class Outputs:
@@ -45,14 +46,15 @@ class Outputs:
         self.heard = {name: stage.hear(kind, name, LATCHED) for name, kind in kinds.items()}
         stage.linked(self.node, *self.heard)
         self.lidar.see(1.0, SCENE)
-        for name in ("occupied_cells_vis_array", "octomap_point_cloud_centers", "projected_map"):
+        for name in ALWAYS:
             stage.until(lambda name=name: self.heard[name])
 
     def after(self, topic: str, **values: Any) -> Any:
-        """Change parameters and return the next message of a topic."""
-        before = len(self.heard[topic])
+        """Change parameters and return the next message of a topic, when all topics have come."""
+        before = {name: len(messages) for name, messages in self.heard.items()}
+        names = {topic, *(ALWAYS if topic in ALWAYS else ())}
         change(self.node, **values)
-        self.stage.until(lambda: len(self.heard[topic]) > before)
+        self.stage.until(lambda: all(len(self.heard[name]) > before[name] for name in names))
         return self.heard[topic][-1]
 
     def last(self, topic: str) -> Any:
@@ -188,9 +190,12 @@ def test_only_a_latched_map_is_kept_for_late_readers(stage, latch: bool) -> None
 
 def test_an_output_that_cannot_be_made_does_not_cost_the_others(stage) -> None:
     outputs = Outputs(stage, resolution=0.001)
-    grids = len(outputs.heard["projected_map"])
-    outputs.after("occupied_cells_vis_array", min_x_size=1e5, min_y_size=1e5)
-    assert len(outputs.heard["projected_map"]) == grids
+    markers, grids = (len(outputs.heard[name]) for name in (ALWAYS[0], ALWAYS[2]))
+    change(outputs.node, min_x_size=1e5, min_y_size=1e5)
+    stage.until(lambda: len(outputs.heard[ALWAYS[0]]) > markers)
+    change(outputs.node, min_x_size=0.0, min_y_size=0.0)
+    stage.until(lambda: len(outputs.heard[ALWAYS[2]]) > grids)
+    assert len(outputs.heard[ALWAYS[2]]) == grids + 1
 
 
 def test_the_sensor_model_changes_while_it_runs(stage) -> None:
