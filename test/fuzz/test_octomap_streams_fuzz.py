@@ -1,10 +1,13 @@
-"""Random and damaged OctoMap streams: a map or a MapError, never anything else."""
+"""Random and damaged map files: a map or a MapError, never anything else."""
 
 from __future__ import annotations
 
 import contextlib
+import struct
+import zlib
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +16,7 @@ from cnn_perception.mapping import color_codec
 from cnn_perception.mapping import octomap_codec as codec
 from cnn_perception.mapping.color_codec import ColoredLeaves
 from cnn_perception.mapping.leaves import Leaves, morton_codes, prune, sort_leaves
+from cnn_perception.mapping.voxel_file import decode_voxel_file, encode_voxel_file
 
 
 def random_leaves(seed: int, count: int, spread: int) -> Leaves:
@@ -66,6 +70,17 @@ def test_encode_then_decode_keeps_colours(leaves: Leaves, seed: int) -> None:
     np.testing.assert_array_equal(decoded.colors, expected.colors)
 
 
+@given(leaves=LEAVES)
+@settings(max_examples=100, deadline=None)
+def test_a_voxel_file_keeps_the_map(leaves: Leaves) -> None:
+    content = encode_voxel_file(codec.encode_full(leaves), 0.05, {})
+    decoded = decode_voxel_file(content).leaves
+    np.testing.assert_array_equal(decoded.keys, leaves.keys)
+    np.testing.assert_array_equal(decoded.depths, leaves.depths)
+    np.testing.assert_array_equal(decoded.log_odds, leaves.log_odds)
+    assert encode_voxel_file(codec.encode_full(decoded), 0.05, {}) == content
+
+
 def assert_sound(leaves: Leaves) -> None:
     """Disjoint, in preorder, inside the key range."""
     first = morton_codes(leaves.keys)
@@ -111,6 +126,38 @@ def test_damaged_coloured_files_are_refused_or_read_soundly(
         assert_sound(color_codec.decode_color_file(damage(content, data))[0].leaves)
 
 
+@given(leaves=LEAVES, data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_damaged_voxel_files_are_refused(leaves: Leaves, data: st.DataObject) -> None:
+    content = encode_voxel_file(codec.encode_full(leaves), 0.05, {"frame_id": "map"})
+    damaged = damage(content, data)
+    if damaged != content:
+        with pytest.raises(MapError):
+            decode_voxel_file(damaged)
+
+
+@given(leaves=LEAVES, data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_forged_voxel_files_are_refused_or_read_soundly(
+    leaves: Leaves, data: st.DataObject
+) -> None:
+    """Damage to what the checksum guards: with lengths and checksum made to match again."""
+    content = encode_voxel_file(codec.encode_full(leaves), 0.05, {"frame_id": "map"})
+    (noted,) = struct.unpack_from("<I", content, 16)
+    notes, tree = content[28 : 28 + noted], zlib.decompress(content[28 + noted :])
+    if data.draw(st.booleans()):
+        notes = damage(notes, data)
+    else:
+        tree = damage(tree, data)
+    packed = zlib.compress(tree, 1)
+    body = struct.pack("<IIQ", 1, len(notes), len(packed)) + notes + packed
+    with contextlib.suppress(MapError):
+        loaded = decode_voxel_file(content[:8] + struct.pack("<I", zlib.crc32(body)) + body)
+        assert_sound(loaded.leaves)
+        assert 0 < loaded.resolution < float("inf")
+        assert np.isfinite(loaded.leaves.log_odds).all()
+
+
 @given(data=st.binary(max_size=400))
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_are_refused_or_read_soundly(data: bytes) -> None:
@@ -120,3 +167,6 @@ def test_any_bytes_are_refused_or_read_soundly(data: bytes) -> None:
             assert_sound(decoded if isinstance(decoded, Leaves) else decoded.leaves)
     with contextlib.suppress(MapError):
         assert_sound(color_codec.decode_color(data).leaves)
+    for content in (data, b"\x89VOX\r\n\x1a\n" + data):
+        with pytest.raises(MapError):
+            decode_voxel_file(content)

@@ -55,8 +55,10 @@ class MapperNodeConfig(Config):
     publish_free_space: bool = setting(
         False, "Publish free cells on free_cells_vis_array", live=True
     )
-    octomap_path: str = setting("", "Map file that is loaded at configure: .bt or .ot; empty: none")
-    save_path: str = setting("map.bt", "File that ~/save writes: .bt or .ot", live=True)
+    octomap_path: str = setting(
+        "", "Map file that is loaded at configure: .bt, .ot or .vox; empty: none"
+    )
+    save_path: str = setting("map.bt", "File that ~/save writes: .bt, .ot or .vox", live=True)
     load_path: str = setting("", "File that ~/load reads; empty: save_path", live=True)
     autosave_period: float = setting(
         0.0,
