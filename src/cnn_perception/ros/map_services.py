@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from octomap_msgs.srv import BoundingBoxQuery, GetOctomap
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.task import Future
 from std_srvs.srv import Empty, Trigger
 
 from cnn_perception.errors import MapError
@@ -18,6 +19,7 @@ from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.map_settings import MapperNodeConfig
 from cnn_perception.ros.map_topics import MapTopics
 from cnn_perception.ros.semantic_interface import SemanticInterface
+from cnn_perception.ros.slow_services import outcome, withdraw
 
 __all__ = ["MapServices", "load_path", "save_path"]
 
@@ -63,7 +65,7 @@ class MapServices:
     def close(self) -> None:
         """Withdraw the services."""
         for service in self._services:
-            self._node.destroy_service(service)
+            withdraw(self._node, service)
 
     def forget(self) -> None:
         """Make the map empty; on the worker thread."""
@@ -81,13 +83,9 @@ class MapServices:
         self._topics.changed()
 
     async def _on_worker(self, job: Callable[[], R]) -> R:
-        done: Future[Any] = Future(executor=self._node.executor)
-        # A done callback wakes the executor; awaiting alone does not, and a spin() would sleep on.
-        done.add_done_callback(lambda _: None)
-        self._node.worker.call(job).add_done_callback(done.set_result)
-        finished: Any = await done
-        result: R = finished.result()
-        return result
+        while True:
+            with contextlib.suppress(CancelledError):  # the worker was stopped: then here and now
+                return await outcome(self._node, self._node.worker.call(job))
 
     async def _get_binary(
         self, request: GetOctomap.Request, response: GetOctomap.Response
