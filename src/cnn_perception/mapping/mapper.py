@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 class Mapper:
     """One occupancy map with OctoMap's semantics, safe to use from several threads.
 
-    Exports cost one walk over the map after each change, however many of them are asked for.
+    The engine `voxel` makes of an export only what changed since the last one of its kind.
     """
 
     def __init__(self, config: MapperConfig, engine: MapEngine | None = None) -> None:

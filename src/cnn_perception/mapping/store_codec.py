@@ -28,8 +28,10 @@ _BLOCKS_AT_ONCE = 1 << 11
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Form:
-    """A kind of export: how long a block's part can be, whether streams hold the tree's inner
-    nodes and its leaves, and what works on arrays of this form.
+    """A kind of export, and what works on arrays of its form.
+
+    most: the longest part of a block. inner, leaves: whether inner nodes and leaves above the
+    blocks are in it.
     """
 
     most: int

@@ -240,7 +240,7 @@ def apply(engine: VoxelEngine, change: tuple[Any, ...]) -> None:
 
 
 @given(changes=st.lists(st.tuples(CHANGES, st.sets(st.sampled_from("bfl"))), max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_exports_follow_whatever_happens(
     changes: list[tuple[tuple[Any, ...], set[str]]],
 ) -> None:
