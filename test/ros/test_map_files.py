@@ -38,7 +38,7 @@ def mapped(stage: Any, **parameters: Any) -> tuple[Any, Lidar]:
     return node, lidar
 
 
-@pytest.mark.parametrize("suffix", ["bt", "ot"])
+@pytest.mark.parametrize("suffix", ["bt", "ot", "vox"])
 def test_a_map_is_the_same_after_save_reset_and_load(stage, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"room.{suffix}"
     mapped(stage, save_path=str(path))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,42 +71,6 @@ def test_a_failed_write_leaves_the_old_map_and_no_rubbish(
         save_map(lambda _: b"", 0.05, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-
-
-SAVE_FOR_EVER = """
-import sys
-from pathlib import Path
-import numpy as np
-from cnn_perception.mapping.octomap_codec import encode_full
-from cnn_perception.mapping.leaves import Leaves, sort_leaves
-from cnn_perception.mapping.storage import save_map
-
-def cells(value):
-    keys = np.stack(np.meshgrid(*[np.arange(32768, 32800)] * 3), axis=-1).reshape(-1, 3)
-    values = np.where(keys.sum(axis=1) % 2, value, -value)
-    return encode_full(sort_leaves(Leaves(
-        keys.astype(np.uint16), np.full(len(keys), 16, np.uint8), values.astype(np.float32))))
-
-maps = [cells(0.5), cells(1.5)]
-while True:
-    for data in maps:
-        save_map(lambda binary: data, 0.05, Path(sys.argv[1]))
-        print("saved", flush=True)
-"""
-
-
-@pytest.mark.parametrize("saves", [1, 4])
-def test_a_killed_program_leaves_one_whole_map(tmp_path: Path, saves: int) -> None:
-    """SIGKILL comes while the next map is being written."""
-    path = tmp_path / "map.ot"
-    command = [sys.executable, "-c", SAVE_FOR_EVER, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        for _ in range(saves):
-            assert process.stdout.readline() == b"saved\n"
-        process.kill()
-    values = np.unique(np.abs(load_map(path).leaves.log_odds)).tolist()
-    assert values in ([0.5], [1.5])
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
