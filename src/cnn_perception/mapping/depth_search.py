@@ -28,8 +28,8 @@ __all__ = ["Picture", "crossed"]
 _KEY_ORIGIN = 1 << 15
 _HUGE = np.float32(3e38)
 # Tiles that are tested together, and the levels between a tile and the tiles in it.
-_LANES = 8
-_STEP = 3
+_LANES = 16
+_STEP = 2
 _X, _Y = 1 << 32, 1 << 16
 
 
@@ -58,14 +58,98 @@ def _faces(low: float, size: float, margin: float) -> tuple[float, float, float,
 
 
 @inlined
-def _axis(
-    slopes: Float64Array, sign: float, low_u: int, low_v: int, span: int
-) -> tuple[float, float, float, float]:
-    """Return sign * direction at the centre of a tile, its steps to the next, and its spread."""
-    a, b = sign * slopes[0] * span, sign * slopes[1] * span
+def _set_faces(
+    planes: Float32Array,
+    axis: int,
+    slopes: Float64Array,
+    faces: tuple[float, float, float, float],
+    first_u: int,
+    first_v: int,
+    span: int,
+) -> None:
+    """Write one axis' faces, as nearness at a tile and its steps to the next column and row.
+
+    planes: (3, 3, 3): near, far and other face; axis; value and steps.
+    """
+    sign, near, far, other = faces
+    step_u, step_v = sign * slopes[0] * span, sign * slopes[1] * span
     shift = 0.5 * (span - 1)
-    middle = sign * (slopes[2] + (slopes[0] + slopes[1]) * shift) + a * low_u + b * low_v
-    return middle, a, b, (abs(slopes[0]) + abs(slopes[1])) * shift
+    middle = sign * (slopes[2] + (slopes[0] + slopes[1]) * shift)
+    middle += step_u * first_u + step_v * first_v
+    spread = (abs(slopes[0]) + abs(slopes[1])) * shift
+    planes[0, axis, 0] = (middle + spread) * near if near > 0 else _HUGE
+    planes[0, axis, 1], planes[0, axis, 2] = step_u * near, step_v * near
+    planes[1, axis, 0] = (middle - spread) * far
+    planes[1, axis, 1], planes[1, axis, 2] = step_u * far, step_v * far
+    planes[2, axis, 0] = (-middle - spread) * other
+    planes[2, axis, 1], planes[2, axis, 2] = -step_u * other, -step_v * other
+
+
+@kernel
+def _next_row(
+    least: Float32Array,
+    base: int,
+    pitch: int,
+    row: int,
+    rows: int,
+    planes: Float32Array,
+    straddles: bool | None,
+    slack: np.float32 | None,
+) -> tuple[int, int]:
+    """Return the first row, from `row` on, where a ray of some tile may pass the cell, and which.
+
+    Sixteen tiles are tested at once, and told by the bits of a number. A ray passes if it is within
+    the cell anywhere and does not end before; with slack, if it ends behind the cell. None for
+    straddles or slack leaves that part out when this is compiled.
+    """
+    enter_x, enter_y, enter_z = planes[0, 0, 0], planes[0, 1, 0], planes[0, 2, 0]
+    enter_xu, enter_yu, enter_zu = planes[0, 0, 1], planes[0, 1, 1], planes[0, 2, 1]
+    enter_xv, enter_yv, enter_zv = planes[0, 0, 2], planes[0, 1, 2], planes[0, 2, 2]
+    leave_x, leave_y, leave_z = planes[1, 0, 0], planes[1, 1, 0], planes[1, 2, 0]
+    leave_xu, leave_yu, leave_zu = planes[1, 0, 1], planes[1, 1, 1], planes[1, 2, 1]
+    leave_xv, leave_yv, leave_zv = planes[1, 0, 2], planes[1, 1, 2], planes[1, 2, 2]
+    other_x, other_y, other_z = planes[2, 0, 0], planes[2, 1, 0], planes[2, 2, 0]
+    other_xu, other_yu, other_zu = planes[2, 0, 1], planes[2, 1, 1], planes[2, 2, 1]
+    other_xv, other_yv, other_zv = planes[2, 0, 2], planes[2, 1, 2], planes[2, 2, 2]
+    while row < rows:
+        v = np.float32(row)
+        near_x, near_y, near_z = enter_x + v * enter_xv, enter_y + v * enter_yv, enter_z + v * enter_zv
+        far_x, far_y, far_z = leave_x + v * leave_xv, leave_y + v * leave_yv, leave_z + v * leave_zv
+        if straddles is not None:
+            back_x, back_y, back_z = (
+                other_x + v * other_xv,
+                other_y + v * other_yv,
+                other_z + v * other_zv,
+            )
+        tiles = least[base + row * pitch : base + row * pitch + _LANES]
+        found = np.int32(0)
+        for i in range(_LANES):
+            u = np.float32(i)
+            enter = near_x + u * enter_xu
+            face = near_y + u * enter_yu
+            enter = face if face < enter else enter
+            face = near_z + u * enter_zu
+            enter = face if face < enter else enter
+            leave = far_x + u * leave_xu
+            face = far_y + u * leave_yu
+            leave = face if face > leave else leave
+            face = far_z + u * leave_zu
+            leave = face if face > leave else leave
+            if straddles is not None:
+                face = back_x + u * other_xu
+                leave = face if face > leave else leave
+                face = back_y + u * other_yu
+                leave = face if face > leave else leave
+                face = back_z + u * other_zu
+                leave = face if face > leave else leave
+            passes = (leave < enter) & (tiles[i] < enter)
+            if slack is not None:
+                passes &= tiles[i] < leave * slack
+            found |= np.int32(1) << np.int32(i) if passes else np.int32(0)
+        if found != 0:
+            return row, np.int64(found)
+        row += 1
+    return rows, 0
 
 
 @inlined
@@ -78,97 +162,79 @@ def crossed(
     rect: Int64Array,
     exits: bool,
     stack: Int64Array,
+    planes: Float32Array,
 ) -> bool:
     """Return whether a ray of the image passes through a cell that is not the one where it ends.
 
     rect: first and last column and row of the pixels that may see the cell. exits: whether rays cut
     to max_range may end in it; it holds no hit.
     """
-    res, margin = view.resolution, view.margin
-    slopes = view.slopes
-    x = (key_x - _KEY_ORIGIN) * res - view.eye[0]
-    y = (key_y - _KEY_ORIGIN) * res - view.eye[1]
-    z = (key_z - _KEY_ORIGIN) * res - view.eye[2]
-    sign_x, near_x, far_x, other_x = _faces(x, res, margin)
-    sign_y, near_y, far_y, other_y = _faces(y, res, margin)
-    sign_z, near_z, far_z, other_z = _faces(z, res, margin)
+    res, margin, eye, slopes = view.resolution, view.margin, view.eye, view.slopes
+    faces_x = _faces((key_x - _KEY_ORIGIN) * res - eye[0], res, margin)
+    faces_y = _faces((key_y - _KEY_ORIGIN) * res - eye[1], res, margin)
+    faces_z = _faces((key_z - _KEY_ORIGIN) * res - eye[2], res, margin)
+    straddles = faces_x[3] + faces_y[3] + faces_z[3] > 0
     # A ray that ends in the cell enters it too; to leave it, it must pass the far faces, here moved
     # inwards again by the share `slack` of their distance.
-    slack = np.float32(1 + 4 * margin * max(max(far_x, far_y), far_z) + 1e-6)
-    exits = exits and other_x == 0 and other_y == 0 and other_z == 0
+    slack = _HUGE
+    if exits and not straddles:
+        slack = np.float32(1 + 4 * margin * max(max(faces_x[2], faces_y[2]), faces_z[2]) + 1e-6)
     pyramid = picture.pyramid
+    least = pyramid.least
     level = 0
-    while max(rect[1] - rect[0], rect[3] - rect[2]) >> level >= 2 * _LANES:
+    while max(rect[1] - rect[0], rect[3] - rect[2]) >> level >= _LANES:
         level += _STEP
-    top = 1
     stack[0], stack[1], stack[2], stack[3], stack[4] = level, rect[0], rect[1], rect[2], rect[3]
+    top = 1
     while top > 0:
         top -= 1
         level = stack[5 * top]
         first_u, last_u = stack[5 * top + 1] >> level, stack[5 * top + 2] >> level
         first_v, last_v = stack[5 * top + 3] >> level, stack[5 * top + 4] >> level
+        if last_u >= first_u + _LANES:
+            last_u = first_u + _LANES - 1
+            stack[5 * top + 1] = (last_u + 1) << level
+            top += 1
         span = 1 << level
-        strict = exits and level == 0
-        for u in range(first_u, last_u + 1, _LANES):
-            dx, ax, bx, mx = _axis(slopes[0], sign_x, u, first_v, span)
-            dy, ay, by, my = _axis(slopes[1], sign_y, u, first_v, span)
-            dz, az, bz, mz = _axis(slopes[2], sign_z, u, first_v, span)
-            enter_ax, enter_ay, enter_az = (
-                np.float32(ax * near_x),
-                np.float32(ay * near_y),
-                np.float32(az * near_z),
-            )
-            leave_ax, leave_ay, leave_az = (
-                np.float32(ax * far_x),
-                np.float32(ay * far_y),
-                np.float32(az * far_z),
-            )
-            for v in range(first_v, last_v + 1):
-                enter_x = np.float32((dx + mx) * near_x) if near_x > 0 else _HUGE
-                enter_y = np.float32((dy + my) * near_y) if near_y > 0 else _HUGE
-                enter_z = np.float32((dz + mz) * near_z) if near_z > 0 else _HUGE
-                leave_x = np.float32((dx - mx) * far_x)
-                leave_y = np.float32((dy - my) * far_y)
-                leave_z = np.float32((dz - mz) * far_z)
-                dx += bx
-                dy += by
-                dz += bz
-                base = pyramid.bases[level] + v * pyramid.pitches[level] + u
-                tiles = pyramid.least[base : base + _LANES]
-                found = np.int32(0)
+        _set_faces(planes, 0, slopes[0], faces_x, first_u, first_v, span)
+        _set_faces(planes, 1, slopes[1], faces_y, first_u, first_v, span)
+        _set_faces(planes, 2, slopes[2], faces_z, first_u, first_v, span)
+        pitch = pyramid.pitches[level]
+        base = pyramid.bases[level] + first_v * pitch + first_u
+        columns = (1 << (last_u - first_u + 1)) - 1
+        row, rows = 0, last_v - first_v + 1
+        while True:
+            if level == 0:
+                if straddles:
+                    row, found = _next_row(least, base, pitch, row, rows, planes, True, slack)
+                else:
+                    row, found = _next_row(least, base, pitch, row, rows, planes, None, slack)
+            elif straddles:
+                row, found = _next_row(least, base, pitch, row, rows, planes, True, None)
+            else:
+                row, found = _next_row(least, base, pitch, row, rows, planes, None, None)
+            if row == rows:
+                break
+            found &= columns
+            if level == 0:
                 for i in range(_LANES):
-                    lane = np.float32(i)
-                    enter = enter_x + lane * enter_ax
-                    other = enter_y + lane * enter_ay
-                    enter = other if other < enter else enter
-                    other = enter_z + lane * enter_az
-                    enter = other if other < enter else enter
-                    leave = leave_x + lane * leave_ax
-                    other = leave_y + lane * leave_ay
-                    leave = other if other > leave else leave
-                    other = leave_z + lane * leave_az
-                    leave = other if other > leave else leave
-                    bound = leave * slack
-                    bound = bound if strict & (bound < enter) else enter
-                    hit = (leave < enter) & (tiles[i] < bound)
-                    found |= (np.int32(1) << i) if hit else np.int32(0)
-                while found != 0:
-                    i = 0
-                    while (found >> i) & 1 == 0:
-                        i += 1
-                    found &= found - 1
-                    if u + i > last_u:
-                        break
-                    if level == 0:
-                        if _passes(view, picture, u + i, v, key_x, key_y, key_z):
-                            return True
-                    else:
-                        stack[5 * top] = level - _STEP
-                        stack[5 * top + 1] = max((u + i) << level, rect[0])
-                        stack[5 * top + 2] = min(((u + i + 1) << level) - 1, rect[1])
-                        stack[5 * top + 3] = max(v << level, rect[2])
-                        stack[5 * top + 4] = min(((v + 1) << level) - 1, rect[3])
-                        top += 1
+                    if (found >> i) & 1 and _passes(
+                        view, picture, first_u + i, first_v + row, key_x, key_y, key_z
+                    ):
+                        return True
+            elif found != 0:
+                left, right = 0, _LANES - 1
+                while (found >> left) & 1 == 0:
+                    left += 1
+                while (found >> right) & 1 == 0:
+                    right -= 1
+                stack[5 * top] = level - _STEP
+                stack[5 * top + 1] = max((first_u + left) << level, rect[0])
+                stack[5 * top + 2] = min(((first_u + right + 1) << level) - 1, rect[1])
+                stack[5 * top + 3] = max((first_v + row) << level, rect[2])
+                stack[5 * top + 4] = min(((first_v + row + 1) << level) - 1, rect[3])
+                top += 1
+            row += 1
     return False
 
 
@@ -198,7 +264,7 @@ def _passes(
         enter, leave, out = max(enter, first), min(leave, last_), min(out, past)
     if enter < leave and out < 1.0:
         return True
-    return _visits(rays.origin, dx, dy, dz, last, cell, view.resolution)
+    return _visits(ox, oy, oz, dx, dy, dz, last, cell, view.resolution)
 
 
 @inlined
@@ -215,9 +281,11 @@ def _clip(low: float, size: float, margin: float, direction: float) -> tuple[flo
     return (low + margin) / direction, (high - margin) / direction, (high + margin) / direction
 
 
-@kernel
+@inlined
 def _visits(
-    origin: Float32Array,
+    x: np.float32,
+    y: np.float32,
+    z: np.float32,
     dx: np.float32,
     dy: np.float32,
     dz: np.float32,
@@ -226,15 +294,13 @@ def _visits(
     resolution: float,
 ) -> bool:
     """Walk one ray as OctoMap does; return whether it visits a cell before its last."""
-    cell = cell_of(origin[0], origin[1], origin[2], 1.0 / resolution)
+    cell = cell_of(x, y, z, 1.0 / resolution)
     if cell == last:
         return False
     length = np.float32(norm(dx, dy, dz))
-    step_x, border_x, space_x = first_border(dx / length, origin[0], cell >> 32, resolution)
-    step_y, border_y, space_y = first_border(
-        dy / length, origin[1], (cell >> 16) & 0xFFFF, resolution
-    )
-    step_z, border_z, space_z = first_border(dz / length, origin[2], cell & 0xFFFF, resolution)
+    step_x, border_x, space_x = first_border(dx / length, x, cell >> 32, resolution)
+    step_y, border_y, space_y = first_border(dy / length, y, (cell >> 16) & 0xFFFF, resolution)
+    step_z, border_z, space_z = first_border(dz / length, z, cell & 0xFFFF, resolution)
     reach = np.float64(length)
     while cell != target:
         if border_x < border_y:

@@ -47,6 +47,7 @@ class DepthSweep:
         self._mixed = np.empty(1 << 10, np.int64)
         self._stack = np.empty(4 * 8 * 16, np.int64)
         self._scratch = np.empty(4 + 5 * 1024, np.int64)
+        self._planes = np.zeros((3, 3, 3), np.float32)
         self._states = np.empty(512, np.uint8)
         index = np.arange(512)
         inside = np.stack([index & 7, (index >> 3) & 7, index >> 6])
@@ -173,7 +174,7 @@ class DepthSweep:
         done = 0
         while True:
             done = sweep_kernels.mark_mixed(
-                store.arrays, view, picture, mixed, done, self._scratch, self._states, self.tally
+                store.arrays, view, picture, mixed, done, self._scratch, self._planes, self._states, self.tally
             )
             if done == len(mixed):
                 return

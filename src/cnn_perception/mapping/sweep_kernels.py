@@ -319,6 +319,7 @@ def mark_mixed(
     blocks: Int64Array,
     start: int,
     scratch: Int64Array,
+    planes: Float32Array,
     states: UInt8Array,
     tally: Int64Array,
 ) -> int:
@@ -402,6 +403,7 @@ def mark_mixed(
                     rect,
                     cut,
                     stack,
+                    planes,
                 )
                 tally[2] += states[cell]
             free += states[cell]
