@@ -1,9 +1,13 @@
 """The mapper alone: depth images or point clouds and transforms in, an OctoMap out.
 
     ros2 launch cnn_perception mapping.launch.py depth:=/camera/depth/image_rect_raw map_frame:=odom
+    ros2 launch cnn_perception mapping.launch.py depth:=/camera/depth max_range:=5.0 \
+        octomap_path:=$HOME/home.ot save_path:=$HOME/home.ot autosave_period:=60
     ros2 launch cnn_perception mapping.launch.py cloud:=/velodyne_points resolution:=0.1
+    ros2 launch cnn_perception mapping.launch.py cameras:=front,rear
 
-It takes every argument of perception.launch.py that concerns the mapper.
+It takes every argument of perception.launch.py that concerns the mapper; `--show-args` lists them.
+With `cameras` the topics are front/depth/image, front/depth/camera_info and so on.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -27,6 +27,41 @@ NODES = ("detector", "segmenter", "explainer", "mapper")
 BOOLEANS = ("true", "false")
 DEPTH = LaunchConfiguration("depth")
 
+Parameter = bool | float | str | list[str]
+
+
+def on_or_off(text: str) -> bool:
+    """Read true or false; raises ValueError for anything else."""
+    if text not in BOOLEANS:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
+def listed(text: str) -> list[str]:
+    """Read names with commas between them."""
+    return [name.strip() for name in text.split(",")]
+
+
+# The mapper's parameters that are arguments: parameter, how it is read, description.
+MAP_ARGUMENTS: dict[str, tuple[str, Callable[[str], Parameter], str]] = {
+    "map_frame": ("frame_id", str, "Fixed frame of the map"),
+    "resolution": ("resolution", float, "Smallest cell of the map, metres"),
+    "max_range": (
+        "sensor_model.max_range",
+        float,
+        "Range beyond which readings only clear space, metres; about 5.0 for depth cameras",
+    ),
+    "cameras": ("cameras", listed, "Prefixes of several cameras or lidars, such as front,rear"),
+    "octomap_path": ("octomap_path", str, "Map file that is continued"),
+    "save_path": ("save_path", str, "Map file that ~/save writes"),
+    "autosave_period": ("autosave_period", float, "Seconds between saves to save_path"),
+    "base_frame": ("base_frame_id", str, "Frame in which the ground is looked for"),
+    "ground_filter": ("filter_ground_plane", on_or_off, "Keep the ground out of the map"),
+    "decay_after": ("decay.after", float, "Seconds after which unseen obstacles fade"),
+    "local_window": ("local_window", float, "Edge of the cube that is kept, metres"),
+    "free_space": ("publish_free_space", on_or_off, "Publish free cells as markers"),
+    "height_colors": ("use_height_map", on_or_off, "Colour cells by height"),
+}
 ARGUMENTS = (
     DeclareLaunchArgument("image", default_value="image", description="Topic of colour images."),
     DeclareLaunchArgument(
@@ -85,13 +120,11 @@ ARGUMENTS = (
         choices=BOOLEANS,
         description="Give detections 3D boxes where there is depth.",
     ),
-    DeclareLaunchArgument(
-        "map_frame", default_value="", description="Fixed frame of the map; empty: as in params."
-    ),
-    DeclareLaunchArgument(
-        "resolution",
-        default_value="",
-        description="Smallest cell of the map, metres; empty: as in params.",
+    *(
+        DeclareLaunchArgument(
+            name, default_value="", description=f"{description}; empty: as in params."
+        )
+        for name, (_, _, description) in MAP_ARGUMENTS.items()
     ),
     DeclareLaunchArgument(
         "params_file",
@@ -144,12 +177,12 @@ def chosen_nodes(value: dict[str, str]) -> list[str]:
     return [name for name in NODES if name in names and (name != "mapper" or has_map_input)]
 
 
-def overrides(name: str, value: dict[str, str]) -> dict[str, bool | float | str]:
+def overrides(name: str, value: dict[str, str]) -> dict[str, Parameter]:
     """Return the parameters of a node that the arguments decide.
 
     A process with all nodes holds those that were not chosen too: they stay unconfigured.
     """
-    parameters: dict[str, bool | float | str] = {
+    parameters: dict[str, Parameter] = {
         "autostart": value["autostart"] == "true" and name in chosen_nodes(value),
         "image_transport": value["image_transport"],
         "use_sim_time": value["use_sim_time"] == "true",
@@ -161,10 +194,9 @@ def overrides(name: str, value: dict[str, str]) -> dict[str, bool | float | str]
         parameters["use_depth"] = bool(value["depth"]) and value["boxes_3d"] == "true"
     if name == "mapper":
         parameters["source"] = "cloud" if value["cloud"] else "depth"
-        if value["map_frame"]:
-            parameters["frame_id"] = value["map_frame"]
-        if value["resolution"]:
-            parameters["resolution"] = float(value["resolution"])
+        for argument, (parameter, read, _) in MAP_ARGUMENTS.items():
+            if value[argument]:
+                parameters[parameter] = read(value[argument])
     return parameters
 
 

@@ -234,6 +234,27 @@ def test_mapping_maps_clouds(stage: Any, launch: Any) -> None:
         assert stage.probe.count_subscribers("points") == 1
 
 
+def test_mapping_passes_on_what_the_mapper_can_do(stage: Any, launch: Any, tmp_path: Path) -> None:
+    arguments = {
+        "cameras": ("cameras", "front,rear", ["front", "rear"]),
+        "max_range": ("sensor_model.max_range", "5", 5.0),
+        "save_path": ("save_path", str(tmp_path / "map.ot"), str(tmp_path / "map.ot")),
+        "autosave_period": ("autosave_period", "60", 60.0),
+        "base_frame": ("base_frame_id", "base_link", "base_link"),
+        "ground_filter": ("filter_ground_plane", "true", True),
+        "decay_after": ("decay.after", "30", 30.0),
+        "local_window": ("local_window", "20", 20.0),
+        "free_space": ("publish_free_space", "true", True),
+        "height_colors": ("use_height_map", "true", True),
+    }
+    given = {name: text for name, (_, text, _) in arguments.items()}
+    with launch("mapping.launch.py", **given):
+        stage.until(lambda: state(stage, "mapper") == "active")
+        known = parameters(stage, "mapper", *(parameter for parameter, _, _ in arguments.values()))
+        assert known == [value for _, _, value in arguments.values()]
+        assert stage.probe.count_subscribers("rear/depth/image") == 1
+
+
 def test_unknown_node_is_refused(tmp_path: Path) -> None:
     launched = Launched("perception.launch.py", {"nodes": "detektor"}, tmp_path / "launch.log")
     assert launched._process.wait(timeout=60) == 1
