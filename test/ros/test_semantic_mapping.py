@@ -377,3 +377,23 @@ def test_without_the_parameter_there_are_no_such_topics(stage) -> None:
     }
     assert "octomap_binary" in robot_topics
     assert not robot_topics & set(TOPICS)
+
+
+def test_octomap_full_has_colours_if_that_is_asked_for(stage) -> None:
+    robot = Robot(stage)
+    robot.show(3000)
+    heard = stage.hear(Octomap, "octomap_full", LATCHED)
+    stage.until(lambda: heard)
+    assert heard[-1].id == "OcTree"
+    assert robot.node.set_parameters([Parameter("colored_map", value=True)])[0].successful
+    stage.until(lambda: heard[-1].id == "ColorOcTree")
+    colored = decode_color(bytes(np.array(heard[-1].data, np.int8)))
+    red, green, blue = class_colors(dict(enumerate(LABELS)))[2].tolist()
+    assert [red, green, blue] in colored.colors.tolist()
+
+
+def test_colours_without_classes_are_refused(stage) -> None:
+    node = stage.running(MapperNode, "mapper")
+    [result] = node.set_parameters([Parameter("colored_map", value=True)])
+    assert not result.successful
+    assert "colored_map needs semantics.enabled" in result.reason

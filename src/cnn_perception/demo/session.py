@@ -58,7 +58,13 @@ LATE_OUTPUTS = (
 
 # A quarter of the depth pixels and one ray per cell: a laptop keeps up with ten images a second
 # beside three networks.
-_MAPPING = {"depth_stride": "2", "discretize": "true"}
+_MAPPING = {
+    "depth_stride": "2",
+    "discretize": "true",
+    "sensor_model.max_range": "5.0",
+    "publish_free_space": "true",
+    "use_height_map": "true",
+}
 _TRANSFORMS = ("/tf", "/tf_static")
 _START_S = 30.0
 _DRAIN_S = 30.0

@@ -24,7 +24,7 @@ DROP_REASONS: dict[str, str] = {
     "size_mismatch": "an image and its camera_info, or its mask, differ in size",
     "stopped": "the node was deactivated before the message's turn came",
     "superseded": "a newer message came before this one's turn",
-    "time_went_back": "the message waited for a partner when time jumped back",
+    "time_went_back": "the message still waited when time jumped back",
     "truncated_data": "there are fewer bytes than the message's own fields say",
     "unknown_encoding": "the encoding or format cannot be used for this input",
     "unpaired": "no message with a matching stamp came on the other topic",

@@ -29,6 +29,9 @@ from cnn_perception.ros.transform_listener import TransformListener
 
 __all__ = ["MapperNode", "MapperNodeConfig", "main"]
 
+# Frames of the new time, of other cameras, may be a little ahead of the one that showed the jump.
+REWIND_SLACK_NS = 1_000_000_000
+
 
 class MapperNode(PerceptionNode):
     """Keeps an occupancy map under octomap_server's topic, service and parameter names."""
@@ -74,10 +77,13 @@ class MapperNode(PerceptionNode):
         if settings.octomap_path:
             self._map.changed()
         if self.config(MaskConfig).enabled:
+            cameras = tuple(sensor.prefix for sensor in self._sensors)
             self._semantics = SemanticInterface(
-                self, self._mapper, self._frame_id, settings.publish_rate, settings.cameras
+                self, self._mapper, self._frame_id, settings.publish_rate, cameras
             )
-            self._map.semantics = self._semantics
+            self._map.attach(self._semantics)
+        elif self.config(MapColors).colored_map:
+            self.get_logger().warning("colored_map does nothing without semantics.enabled")
         self._queries = serve_queries(
             self, self._mapper, self._transforms.buffer, self._frame_id, self._patience
         )
@@ -142,7 +148,10 @@ class MapperNode(PerceptionNode):
         return self.config(MapperNodeConfig).transform_timeout
 
     def vet(self, values: Mapping[str, Any]) -> None:
-        """Refuse what one engine cannot do."""
+        """Refuse what one engine cannot do, and colours where there are none."""
+        colored = values["colored_map"] and not self.config(MapColors).colored_map
+        if colored and not values["semantics.enabled"]:
+            raise ConfigError("colored_map needs semantics.enabled, which is read at configure")
         if values["decay.after"] > 0 and values["engine"] != "voxel":
             raise ConfigError(
                 f"decay.after = {values['decay.after']:g} needs engine = voxel, not "
@@ -160,8 +169,12 @@ class MapperNode(PerceptionNode):
             self._semantics.reconfigure()
 
     def rewind(self, stamp_ns: int) -> None:
-        """Forget transforms from the future, and the map too if time_jump says so."""
+        """Forget frames and transforms from the future, and the map too if time_jump says so."""
         self._transforms.buffer.rewind(stamp_ns)
+        self.worker.discard(
+            lambda reading: stamp_to_ns(reading.message.header.stamp) > stamp_ns + REWIND_SLACK_NS,
+            "time_went_back",
+        )
         # A jump is seen in the clock and in every input: what was mapped since stays.
         if self._newest_ns - stamp_ns > BACKWARD_JUMP_NS:
             self._newest_ns = 0
@@ -196,7 +209,8 @@ class MapperNode(PerceptionNode):
             pairs["refused_transforms"] = str(self._transforms.refused)
         if self._semantics is not None:
             pairs |= self._semantics.describe()
-        return pairs | self._map.describe()
+        size: dict[str, str] = self._map.describe()
+        return pairs | size
 
 
 def main() -> None:

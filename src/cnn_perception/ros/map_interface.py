@@ -41,14 +41,9 @@ class MapInterface:
                 create_steady_timer(node, settings.autosave_period, self._save_when_active)
             )
 
-    @property
-    def semantics(self) -> SemanticInterface | None:
-        """Whoever must hear when cells are cleared or forgotten."""
-        return self._services.semantics
-
-    @semantics.setter
-    def semantics(self, semantics: SemanticInterface) -> None:
-        self._services.semantics = semantics
+    def attach(self, semantics: SemanticInterface) -> None:
+        """Let the classes of cells be shown, and forgotten when cells are."""
+        self._services.semantics = self._topics.semantics = semantics
 
     def close(self) -> None:
         """Withdraw timers and services; the node withdraws the topics."""

@@ -98,6 +98,11 @@ class MapColors(Config):
         maximum=1.0,
         live=True,
     )
+    colored_map: bool = setting(
+        False,
+        "Make octomap_full a ColorOcTree in the colours of classes; needs semantics.enabled",
+        live=True,
+    )
     red: float = _channel("Red", 0.0, "occupied", "color.r")
     green: float = _channel("Green", 0.0, "occupied", "color.g")
     blue: float = _channel("Blue", 1.0, "occupied", "color.b")

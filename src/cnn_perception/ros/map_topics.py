@@ -22,6 +22,7 @@ from cnn_perception.ros.height_colors import height_palette, height_shades
 from cnn_perception.ros.map_settings import MapColors, MapperNodeConfig
 from cnn_perception.ros.marker_stream import cell_markers
 from cnn_perception.ros.qos import LATCHED, LATEST
+from cnn_perception.ros.semantic_interface import SemanticInterface
 
 __all__ = ["MapTopics"]
 
@@ -38,6 +39,7 @@ class MapTopics:
         self._node = node
         self._mapper = mapper
         self._view = view
+        self.semantics: SemanticInterface | None = None
         self._header = Header(frame_id=frame_id)
         self._version = 0
         qos = LATCHED if node.config(MapperNodeConfig).latch else LATEST
@@ -86,7 +88,9 @@ class MapTopics:
         return encode.octomap(self._header, payload, resolution, binary=True)
 
     def full(self) -> Octomap:
-        """Return the map with its log-odds."""
+        """Return the map with its log-odds, and in colours if colored_map says so."""
+        if self.semantics is not None and self._node.config(MapColors).colored_map:
+            return self.semantics.color_octomap()
         payload, resolution = self._mapper.full_payload(), self._mapper.config.resolution
         return encode.octomap(self._header, payload, resolution, binary=False)
 

@@ -174,6 +174,10 @@ class SemanticInterface:
             "classified_cells": str(len(self._layer)),
         }
 
+    def color_octomap(self) -> Octomap:
+        """Return the whole map as a ColorOcTree, occupied cells in the colours of their classes."""
+        return self._octomap(self._layer.labelled(self._mapper.leaves()))
+
     # --- inputs, on the worker
 
     def _post(self, take: Callable[..., None], *arguments: Any) -> None:

@@ -77,6 +77,15 @@ class Worker(Generic[T]):
         if superseded:
             self._account.drop("superseded")
 
+    def discard(self, unwanted: Callable[[T], bool], reason: str) -> None:
+        """Drop those waiting messages that are unwanted, under a reason."""
+        with self._condition:
+            keys = [key for key, (item, _) in self._slots.items() if unwanted(item)]
+            for key in keys:
+                del self._slots[key]
+        for _ in keys:
+            self._account.drop(reason)
+
     def call(self, job: Callable[[], R]) -> Future[R]:
         """Run a job between two messages: on the thread, or here and now when it is not running."""
         future: Future[R] = Future()

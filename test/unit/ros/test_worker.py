@@ -131,3 +131,20 @@ def test_no_key_starves_another() -> None:
     assert (snapshot.received, snapshot.processed) == (8, 5)
     assert snapshot.dropped == {"superseded": 3}
     assert snapshot.in_flight == 0
+
+
+def test_unwanted_messages_are_dropped_under_their_reason() -> None:
+    gate, account = Gate(), FrameAccount()
+    worker = Worker("w", gate.process, account, lambda *_: None)
+    worker.start()
+    worker.offer(0)
+    assert gate.busy.acquire(timeout=PATIENCE_S)
+    for item in (1, 2, 3):
+        worker.offer(item, f"camera {item}")
+    worker.discard(lambda item: item != 2, "time_went_back")
+    gate.go.release(2)
+    assert gate.busy.acquire(timeout=PATIENCE_S)
+    settle(worker)
+    worker.stop()
+    assert gate.seen == [0, 2]
+    assert account.snapshot().dropped == {"time_went_back": 2}
