@@ -1,0 +1,122 @@
+"""What enters the map: the short way of depth images must lead to the same map as the long one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnn_perception.config import MapperConfig
+from cnn_perception.mapping.crop import CropConfig
+from cnn_perception.mapping.ground import GroundConfig
+from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.projection import depth_to_points
+from cnn_perception.mapping.scan_filter import ScanFilter
+from cnn_perception.types import CameraIntrinsics, RigidTransform
+
+CAMERA = CameraIntrinsics(40, 30, 35.0, 36.0, 20.5, 14.0)
+# The camera looks along +x of the map, from 1 m above the floor.
+POSE = RigidTransform(
+    np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), np.array([0.0, 0.0, 1.0])
+)
+
+
+def depth(seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    image = rng.uniform(0.5, 6.0, (30, 40)).astype(np.float32)
+    image[rng.random(image.shape) < 0.2] = np.nan
+    image[0, 0], image[0, 1], image[0, 2] = np.inf, 0.0, -1.0
+    return image
+
+
+def mapped(crop: CropConfig, ground: GroundConfig | None = None, **values: Any) -> Mapper:
+    mapper = Mapper(MapperConfig(resolution=0.1, **values))
+    scans = ScanFilter(mapper, crop, ground or GroundConfig())
+    scans.integrate_depth(depth(), CAMERA, POSE, POSE)
+    return mapper
+
+
+def same(one: Mapper, other: Mapper) -> bool:
+    return one.full_payload() == other.full_payload()
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"depth_stride": 2}, {"min_range": 1.5}, {"max_range": 3.0}]
+)
+def test_images_that_no_crop_can_cut_go_the_short_way_to_the_same_map(
+    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    direct = Mapper(MapperConfig(resolution=0.1, **values))
+    direct.integrate_depth(depth(), CAMERA, POSE)
+    long_way = mapped(CropConfig(max_x=50.0, min_x=-0.1), **values)
+    assert same(long_way, direct)
+
+    def never(*_: Any) -> None:
+        raise AssertionError("the long way was taken")
+
+    monkeypatch.setattr(Mapper, "integrate_cloud", never)
+    assert same(mapped(CropConfig(), **values), direct)
+    assert same(mapped(CropConfig(max_x=50.0), **values), direct)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_crop_that_can_cut_does(axis: int) -> None:
+    limit = {f"max_{'xyz'[axis]}": 1.2}
+    cropped = mapped(CropConfig(**limit))
+    points = POSE.apply(depth_to_points(depth(), CAMERA))
+    kept = points[points[:, axis] <= np.float32(1.2)]
+    assert 0 < len(kept) < len(points)
+    expected = Mapper(MapperConfig(resolution=0.1))
+    expected.integrate_cloud(
+        kept - np.float32([0, 0, 1]), RigidTransform(np.eye(3), POSE.translation)
+    )
+    ends = cropped.occupied_cells().centers
+    assert ends[:, axis].max() < 1.3
+    assert len(ends) == len(expected.occupied_cells())
+
+
+def test_ground_points_clear_and_mark_nothing() -> None:
+    rng = np.random.default_rng(1)
+    floor = np.column_stack([rng.uniform(-2, 2, (500, 2)), np.full(500, -0.95)])
+    wall = np.column_stack(
+        [np.full(100, 1.95), rng.uniform(-1, 1, 100), rng.uniform(-0.7, 0.5, 100)]
+    )
+    points = np.concatenate([floor, wall]).astype(np.float32)
+    pose = RigidTransform(np.eye(3), np.array([0.0, 0.0, 1.0]))
+    base_from_sensor = RigidTransform(np.eye(3), np.array([0.0, 0.0, 0.95]))
+    mapper = Mapper(MapperConfig(resolution=0.1))
+    filtered = ScanFilter(mapper, CropConfig(), GroundConfig(filter_ground_plane=True))
+    assert filtered.needs_base
+    filtered.integrate_cloud(points, pose, base_from_sensor)
+    expected = Mapper(MapperConfig(resolution=0.1))
+    expected.integrate_cloud(points[500:], pose, clearing=points[:500])
+    assert same(mapper, expected)
+    assert mapper.occupied_cells().centers[:, 2].min() > 0.2
+    without = Mapper(MapperConfig(resolution=0.1))
+    ScanFilter(without, CropConfig(), GroundConfig()).integrate_cloud(points, pose)
+    assert without.occupied_cells().centers[:, 2].min() < 0.1
+
+
+def test_the_crop_is_of_the_base_frame_with_the_ground_filter() -> None:
+    points = np.float32([[1.05, 0.05, 0.05], [1.05, 0.05, 1.55]])
+    pose = RigidTransform(np.eye(3), np.array([0.0, 0.0, 5.0]))
+    base_from_sensor = RigidTransform.identity()
+    crop = CropConfig(max_z=1.0)
+    heights = {}
+    for filter_ground in (True, False):
+        mapper = Mapper(MapperConfig(resolution=0.1))
+        ground = GroundConfig(filter_ground_plane=filter_ground)
+        base = base_from_sensor if filter_ground else None
+        ScanFilter(mapper, crop, ground).integrate_cloud(points, pose, base)
+        heights[filter_ground] = mapper.occupied_cells().centers[:, 2].tolist()
+    assert heights == {True: pytest.approx([5.05]), False: []}
+
+
+def test_points_that_are_not_finite_are_outside() -> None:
+    points = np.float32([[np.inf, 0, 0], [np.nan, 0, 0], [3e38, 3e38, 3e38], [1.05, 0.05, 0.05]])
+    mapper = Mapper(MapperConfig(resolution=0.1))
+    ScanFilter(mapper, CropConfig(), GroundConfig()).integrate_cloud(
+        points, RigidTransform.identity()
+    )
+    assert len(mapper.occupied_cells()) == 1
