@@ -15,10 +15,10 @@ from cnn_perception.mapping.jit import inlined, kernel
 from cnn_perception.mapping.projection import PixelRays
 from cnn_perception.types import Float32Array, Float64Array, Int64Array
 
-__all__ = ["Pyramid", "View", "build_pyramid", "largest_reading", "make_pyramid", "read_depth"]
+__all__ = ["RING", "WINDOW", "Pyramid", "View", "build_pyramid", "largest_reading", "make_pyramid", "read_depth"]
 
-# Tiles around each level: the outermost never hold anything, dilation fills the others.
-_RING = 2
+# Tiles around each level that hold nothing, so that a window of tiles may start or end outside.
+RING = WINDOW = 4
 # Readers of eight tiles at a time may go past the end of a row.
 _OVERHANG = 16
 _PACKED_ORIGIN = 32768.0 * (2.0**32 + 2.0**16 + 1.0)
@@ -53,10 +53,10 @@ class Pyramid(NamedTuple):
     """
 
     least: Float32Array  # the smallest nearness of a tile: where its longest ray ends
-    around: Float32Array  # the least of a tile and its eight neighbours; from level 1
+    longest: Float32Array  # the least of the 4 x 4 tiles that start at a tile
     sure: Float32Array  # like least, of where rays are certain to pass each cell they come to
     tops: Float32Array  # the largest in a tile of `sure` of level 1; from level 2
-    most: Float32Array  # the largest of a tile of `tops` and its eight neighbours
+    shortest: Float32Array  # the largest of the 4 x 4 tiles of `tops` that start at a tile
     bases: Int64Array
     pitches: Int64Array
     widths: Int64Array
@@ -69,12 +69,12 @@ def make_pyramid(width: int, height: int) -> Pyramid:
     bases, pitches, widths, heights = [], [], [], []
     start = 0
     while True:
-        pitch = width + 2 * _RING + _OVERHANG
-        bases.append(start + _RING * pitch + _RING)
+        pitch = width + 2 * RING + _OVERHANG
+        bases.append(start + RING * pitch + RING)
         pitches.append(pitch)
         widths.append(width)
         heights.append(height)
-        start += pitch * (height + 2 * _RING) + _OVERHANG
+        start += pitch * (height + 2 * RING) + _OVERHANG
         if width == 1 and height == 1:
             break
         width, height = (width + 1) // 2, (height + 1) // 2
@@ -84,10 +84,10 @@ def make_pyramid(width: int, height: int) -> Pyramid:
 
     return Pyramid(
         least=empty(),
-        around=empty(),
+        longest=empty(),
         sure=empty(),
         tops=empty(),
-        most=empty(),
+        shortest=empty(),
         bases=np.array(bases, np.int64),
         pitches=np.array(pitches, np.int64),
         widths=np.array(widths, np.int64),
@@ -195,44 +195,46 @@ def _halve(
 
 
 @inlined
-def _dilate(
+def _slide(
     source: Float32Array, target: Float32Array, pyramid: Pyramid, level: int, largest: bool
 ) -> None:
-    """Set each tile of a level, and those of the ring around, from itself and its neighbours."""
-    width, pitch = pyramid.widths[level] + 2, pyramid.pitches[level]
+    """Set each tile of a level, and those around, from the 4 x 4 tiles that start there."""
+    width, pitch = pyramid.widths[level] + RING, pyramid.pitches[level]
     row = pyramid.row
-    for j in range(-1, pyramid.heights[level] + 1):
-        first = pyramid.bases[level] + j * pitch - 2
-        above = source[first - pitch : first - pitch + width + 2]
-        middle = source[first : first + width + 2]
-        below = source[first + pitch : first + pitch + width + 2]
-        for i in range(width + 2):
-            a, b, c = above[i], middle[i], below[i]
+    for j in range(-RING, pyramid.heights[level] + 1):
+        first = pyramid.bases[level] + j * pitch - RING
+        upper = source[first : first + width + WINDOW]
+        second = source[first + pitch : first + pitch + width + WINDOW]
+        third = source[first + 2 * pitch : first + 2 * pitch + width + WINDOW]
+        lower = source[first + 3 * pitch : first + 3 * pitch + width + WINDOW]
+        for i in range(width + WINDOW):
+            a, b, c, d = upper[i], second[i], third[i], lower[i]
             if largest:
-                a = a if a > b else b
+                a, c = a if a > b else b, c if c > d else d
                 row[i] = a if a > c else c
             else:
-                a = a if a < b else b
+                a, c = a if a < b else b, c if c < d else d
                 row[i] = a if a < c else c
-        out = target[first + 1 : first + 1 + width]
-        for i in range(width):
-            a, b, c = row[i], row[i + 1], row[i + 2]
+        out = target[first : first + width + 1]
+        for i in range(width + 1):
+            a, b, c, d = row[i], row[i + 1], row[i + 2], row[i + 3]
             if largest:
-                a = a if a > b else b
+                a, c = a if a > b else b, c if c > d else d
                 out[i] = a if a > c else c
             else:
-                a = a if a < b else b
+                a, c = a if a < b else b, c if c < d else d
                 out[i] = a if a < c else c
 
 
 @kernel
 def build_pyramid(pyramid: Pyramid) -> None:
     """Fill all levels from level 0 of `least`."""
+    _slide(pyramid.least, pyramid.longest, pyramid, 0, False)
     for level in range(1, pyramid.widths.size):
         _halve(pyramid.least, pyramid.least, pyramid, level, False)
-        _dilate(pyramid.least, pyramid.around, pyramid, level, False)
+        _slide(pyramid.least, pyramid.longest, pyramid, level, False)
         _halve(pyramid.sure, pyramid.sure, pyramid, level, False)
         if level >= 2:
             source = pyramid.tops if level > 2 else pyramid.sure
             _halve(source, pyramid.tops, pyramid, level, True)
-            _dilate(pyramid.tops, pyramid.most, pyramid, level, True)
+            _slide(pyramid.tops, pyramid.shortest, pyramid, level, True)

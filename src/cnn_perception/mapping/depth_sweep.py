@@ -48,6 +48,8 @@ class DepthSweep:
         self._stack = np.empty(4 * 8 * 16, np.int64)
         self._scratch = np.empty(4 + 5 * 1024, np.int64)
         self._planes = np.zeros((3, 3, 3), np.float32)
+        self._places = np.empty((3, 512), np.float32)
+        self._tiles = np.empty((2, 512), np.uint32)
         self._states = np.empty(512, np.uint8)
         index = np.arange(512)
         inside = np.stack([index & 7, (index >> 3) & 7, index >> 6])
@@ -174,7 +176,7 @@ class DepthSweep:
         done = 0
         while True:
             done = sweep_kernels.mark_mixed(
-                store.arrays, view, picture, mixed, done, self._scratch, self._planes, self._states, self.tally
+                store.arrays, view, picture, mixed, done, self._scratch, self._planes, self._places, self._tiles, self._states, self.tally
             )
             if done == len(mixed):
                 return

@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cnn_perception.mapping.depth_pyramid import Pyramid, View
+from cnn_perception.mapping.depth_pyramid import RING, WINDOW, Pyramid, View
 from cnn_perception.mapping.depth_search import Picture, crossed
 from cnn_perception.mapping.jit import inlined, kernel
 from cnn_perception.mapping.rays import block_of, index_in_block
@@ -83,13 +84,6 @@ def _spread(project: Float64Array, axis: int, ratio: float) -> float:
 
 
 @inlined
-def _tile(position: float, level: int, size: int) -> int:
-    """Return the tile of a row or column position; those far outside are the empty ring's."""
-    place = (position + 0.5) / (1 << level)
-    return np.int64(math.floor(min(max(place, -2.0), size + 1.0)))
-
-
-@inlined
 def _outside(
     project: Float64Array, u: float, v: float, depth: float, half: float, width: int, height: int
 ) -> bool:
@@ -104,12 +98,31 @@ def _outside(
 
 
 @inlined
-def _level_around(reach: float) -> int:
-    """Return the lowest level where a tile and its neighbours hold all within `reach` pixels."""
-    level = 1
-    while (1 << level) < reach:
-        level += 1
-    return level
+def _corners(
+    pyramid: Pyramid, level: int, first_u: int, last_u: int, first_v: int, last_v: int
+) -> tuple[int, int, int, int]:
+    """Return where the four windows of tiles are that together cover some pixels, and no more.
+
+    There may be twice as many tiles as a window has, at most.
+    """
+    left, top = first_u >> level, first_v >> level
+    right = max((last_u >> level) - (WINDOW - 1), left)
+    bottom = max((last_v >> level) - (WINDOW - 1), top)
+    base, pitch = pyramid.bases[level], pyramid.pitches[level]
+    top, bottom = base + top * pitch, base + bottom * pitch
+    return top + left, top + right, bottom + left, bottom + right
+
+
+@inlined
+def _least_of(windows: Float32Array, corners: tuple[int, int, int, int]) -> float:
+    a, b, c, d = corners
+    return np.float64(min(min(windows[a], windows[b]), min(windows[c], windows[d])))
+
+
+@inlined
+def _largest_of(windows: Float32Array, corners: tuple[int, int, int, int]) -> float:
+    a, b, c, d = corners
+    return np.float64(max(max(windows[a], windows[b]), max(windows[c], windows[d])))
 
 
 @inlined
@@ -126,24 +139,29 @@ def _classify(view: View, pyramid: Pyramid, x: float, y: float, z: float, half: 
     width, height = pyramid.widths[0], pyramid.heights[0]
     if _outside(project, u, v, depth, half, width, height):
         return _NOTHING
-    near = depth - extent
+    near, far = depth - extent, depth + extent
     if near <= 0.1 * half:
         return _MIXED
     u, v = u / depth, v / depth
-    reach = max(_spread(project, 0, u), _spread(project, 1, v)) * half / near + _BLUR
-    level = _level_around(reach)
-    if level >= pyramid.widths.size:
-        return _MIXED
-    place = (
-        pyramid.bases[level]
-        + _tile(v, level, pyramid.heights[level]) * pyramid.pitches[level]
-        + _tile(u, level, pyramid.widths[level])
-    )
-    if np.float64(pyramid.around[place]) * near > 1 + _ROUNDING:
+    wide = _spread(project, 0, u) * half / near + _BLUR
+    high = _spread(project, 1, v) * half / near + _BLUR
+    first_u, last_u = max(math.ceil(u - wide), 0), min(math.floor(u + wide), width - 1)
+    first_v, last_v = max(math.ceil(v - high), 0), min(math.floor(v + high), height - 1)
+    if first_u > last_u or first_v > last_v:
         return _NOTHING
-    far = depth + extent
-    sure = level >= 2 and far < view.limits[1]
-    if sure and np.float64(pyramid.most[place]) * far < 1 - _ROUNDING:
+    level = 0
+    while max((last_u >> level) - (first_u >> level), (last_v >> level) - (first_v >> level)) >= 8:
+        level += 1
+    corners = _corners(pyramid, level, first_u, last_u, first_v, last_v)
+    if _least_of(pyramid.longest, corners) * near > 1 + _ROUNDING:
+        return _NOTHING
+    inside = u >= wide and u + wide <= width - 1 and v >= high and v + high <= height - 1
+    if not inside or far >= view.limits[1] or pyramid.widths.size < 3:
+        return _MIXED
+    if level < 2:
+        level = 2
+        corners = _corners(pyramid, level, first_u, last_u, first_v, last_v)
+    if _largest_of(pyramid.shortest, corners) * far < 1 - _ROUNDING:
         return _WHOLE
     return _MIXED
 
@@ -238,77 +256,97 @@ def _mark_free(marks: UInt8Array) -> None:
 
 @inlined
 def _judge_cells(
+    view: View,
     pyramid: Pyramid,
-    offsets: Float32Array,
     u: np.float32,
     v: np.float32,
     depth: np.float32,
     sure_level: int,
-    lead: np.float32,
-    around_level: int,
-    extent: np.float32,
+    level: int,
+    wide: np.float32,
+    high: np.float32,
+    places: Float32Array,
+    tiles: NDArray[np.uint32],
     states: UInt8Array,
 ) -> None:
-    """Tell of each cell of a block in front of the camera: 0 not passed, 1 passed, 2 not known."""
-    one, two, half = np.float32(1), np.float32(2), np.float32(0.5)
-    bound = np.float32(1 + _ROUNDING)
-    least, around = pyramid.sure, pyramid.around
-    sure_pitch = np.int32(pyramid.pitches[sure_level])
-    sure_base = np.int32(pyramid.bases[sure_level] - 2 * pyramid.pitches[sure_level] - 2)
-    sure_scale = np.float32(1.0 / (1 << sure_level))
-    sure_right = np.float32(pyramid.widths[sure_level] + 3)
-    sure_bottom = np.float32(pyramid.heights[sure_level] + 3)
-    pitch = np.int32(pyramid.pitches[around_level])
-    base = np.int32(pyramid.bases[around_level] - 2 * pyramid.pitches[around_level] - 2)
-    scale = np.float32(1.0 / (1 << around_level))
-    right = np.float32(pyramid.widths[around_level] + 3)
-    bottom = np.float32(pyramid.heights[around_level] + 3)
-    zero = np.float32(0)
+    """Tell of each cell of a block in front of the camera: 0 not passed, 1 passed, 2 not known.
+
+    wide, high: upper bounds of how far cells reach in the image. places: (3, 512) receives columns,
+    rows and depths. In two loops, of which the first computes several cells at a time.
+    """
+    one, zero = np.float32(1), np.float32(0)
+    extent, bound = np.float32(view.extent), np.float32(1 + _ROUNDING)
+    sure, longest, offsets = pyramid.sure, pyramid.longest, view.offsets
+    sure_pitch, pitch = np.int32(pyramid.pitches[sure_level]), np.int32(pyramid.pitches[level])
+    sure_base = np.int32(pyramid.bases[sure_level] - RING * pyramid.pitches[sure_level] - RING)
+    base = np.int32(pyramid.bases[level] - RING * pyramid.pitches[level] - RING)
+    sure_scale, scale = np.float32(1.0 / (1 << sure_level)), np.float32(1.0 / (1 << level))
+    sure_right = np.float32(pyramid.widths[sure_level] + RING)
+    sure_bottom = np.float32(pyramid.heights[sure_level] + RING)
+    right = np.float32(pyramid.widths[level] + RING)
+    bottom = np.float32(pyramid.heights[level] + RING)
+    sure_shift = np.float32(0.5) * sure_scale + np.float32(RING)
+    left, top = np.float32(RING) - wide * scale, np.float32(RING) - high * scale
     for i in range(CELLS):
         z = depth + offsets[2, i]
         inverse = one / z
-        column = (u + offsets[0, i]) * inverse + half
-        row = (v + offsets[1, i]) * inverse + half
-        a = column * sure_scale + two
+        column = (u + offsets[0, i]) * inverse
+        row = (v + offsets[1, i]) * inverse
+        places[0, i], places[1, i], places[2, i] = column, row, z
+        a, b = column * sure_scale + sure_shift, row * sure_scale + sure_shift
         a = a if a > zero else zero
         a = a if a < sure_right else sure_right
-        b = row * sure_scale + two
         b = b if b > zero else zero
         b = b if b < sure_bottom else sure_bottom
-        sure = least[sure_base + np.int32(b) * sure_pitch + np.int32(a)]
-        a = column * scale + two
+        tiles[0, i] = sure_base + np.int32(b) * sure_pitch + np.int32(a)
+        a, b = column * scale + left, row * scale + top
         a = a if a > zero else zero
         a = a if a < right else right
-        b = row * scale + two
         b = b if b > zero else zero
         b = b if b < bottom else bottom
-        any_ = around[base + np.int32(b) * pitch + np.int32(a)]
-        passed = sure * (z + lead) < one
-        possible = any_ * (z - extent) <= bound
-        states[i] = np.uint8(1) if passed else (np.uint8(2) if possible else np.uint8(0))
+        tiles[1, i] = base + np.int32(b) * pitch + np.int32(a)
+    for i in range(CELLS):
+        z = places[2, i]
+        passed = sure[tiles[0, i]] * z < one
+        possible = longest[tiles[1, i]] * (z - extent) <= bound
+        states[i] = np.uint8(passed) | (np.uint8(possible & (not passed)) << np.uint8(1))
 
 
 @inlined
-def _rect(
+def _small_rect(
+    pyramid: Pyramid,
+    level: int,
+    u: float,
+    v: float,
+    near: float,
+    wide: float,
+    high: float,
+    rect: Int64Array,
+) -> bool:
+    """Find the pixels that may see a cell; return whether there are any whose rays come so far.
+
+    wide, high: how far the cell reaches in the image, times its nearest depth.
+    """
+    wide, high = wide / near + _BLUR, high / near + _BLUR
+    left, right = max(math.ceil(u - wide), 0), min(math.floor(u + wide), pyramid.widths[0] - 1)
+    top, bottom = max(math.ceil(v - high), 0), min(math.floor(v + high), pyramid.heights[0] - 1)
+    if left > right or top > bottom:
+        return False
+    rect[0], rect[1], rect[2], rect[3] = left, right, top, bottom
+    corners = _corners(pyramid, level, left, right, top, bottom)
+    return _least_of(pyramid.longest, corners) * near <= 1 + _ROUNDING
+
+
+@inlined
+def _large_rect(
     view: View, u: float, v: float, depth: float, width: int, height: int, rect: Int64Array
 ) -> bool:
-    """Find the pixels that may see a cell; return whether there are any."""
-    project = view.project
+    """Find the pixels that may see a cell beside the camera; return whether there are any."""
     half = 0.5 * view.resolution + view.margin
-    extent = half * _spread(project, 2, 0.0)
-    if depth + extent <= 0 or _outside(project, u, v, depth, half, width, height):
-        return False
     rect[0], rect[1], rect[2], rect[3] = 0, width - 1, 0, height - 1
-    near = depth - extent
-    if near > 0.1 * half:
-        u, v = u / depth, v / depth
-        reach = _spread(project, 0, u) * half / near + _BLUR
-        rect[0] = math.ceil(min(max(u - reach, 0.0), width + 0.0))
-        rect[1] = math.floor(max(min(u + reach, width - 1.0), -1.0))
-        reach = _spread(project, 1, v) * half / near + _BLUR
-        rect[2] = math.ceil(min(max(v - reach, 0.0), height + 0.0))
-        rect[3] = math.floor(max(min(v + reach, height - 1.0), -1.0))
-    return rect[0] <= rect[1] and rect[2] <= rect[3]
+    return depth + view.extent > 0 and not _outside(
+        view.project, u, v, depth, half, width, height
+    )
 
 
 @kernel
@@ -320,6 +358,8 @@ def mark_mixed(
     start: int,
     scratch: Int64Array,
     planes: Float32Array,
+    places: Float32Array,
+    tiles: NDArray[np.uint32],
     states: UInt8Array,
     tally: Int64Array,
 ) -> int:
@@ -327,11 +367,12 @@ def mark_mixed(
 
     Returns how many are done: fewer than there are when a pool is full.
     """
-    project, pyramid, eye = view.project, picture.pyramid, view.eye
+    project, pyramid, eye, offsets = view.project, picture.pyramid, view.eye, view.offsets
     width, height = pyramid.widths[0], pyramid.heights[0]
     size = 8 * view.resolution
     half_cell = 0.5 * view.resolution + view.margin
-    extent = half_cell * _spread(project, 2, 0.0)
+    flat = _spread(project, 2, 0.0)
+    extent = view.extent
     rect, stack = scratch[:4], scratch[4:]
     top_level = pyramid.widths.size - 1
     for i in range(start, blocks.size):
@@ -346,35 +387,45 @@ def mark_mixed(
         near, far = depth - 7 * extent, depth + 7 * extent  # of the cells' centres
         cut = math.sqrt(x * x + y * y + z * z) + 0.8661 * size + view.margin >= view.max_range
         level = top_level + 1
+        wide, high = 0.0, 0.0
         if near - extent > 0.1 * view.resolution:
+            # The spread changes with u / depth, which differs over the block by up to this.
             column, line = u / depth, v / depth
-            # Bounded over the block: the ratio u / depth of its cells differs from its centre's.
-            wide = _spread(project, 0, column) * 7 * half_cell / near
-            high = _spread(project, 1, line) * 7 * half_cell / near
-            flat = _spread(project, 2, 0.0)
-            reach = max(
-                _spread(project, 0, column) + wide * flat, _spread(project, 1, line) + high * flat
+            wide = half_cell * (
+                _spread(project, 0, column)
+                + flat * _spread(project, 0, column) * 7 * half_cell / near
             )
-            level = _level_around(reach * half_cell / (near - extent) + _BLUR)
-        if level <= top_level:
+            high = half_cell * (
+                _spread(project, 1, line) + flat * _spread(project, 1, line) * 7 * half_cell / near
+            )
+            level = 0
+            while 3 << level < 2 * (max(wide, high) / (near - extent) + _BLUR):
+                level += 1
+        close = level > top_level
+        if close:
+            states[:] = 2
+        else:
             sure_level = 0
             while sure_level < top_level and far <= view.limits[sure_level + 1]:
                 sure_level += 1
-            lead = 0.0 if far <= view.limits[0] else math.inf
             _judge_cells(
+                view,
                 pyramid,
-                view.offsets,
                 np.float32(u),
                 np.float32(v),
                 np.float32(depth),
                 sure_level,
-                np.float32(lead),
                 level,
-                np.float32(extent),
+                np.float32(wide / (near - extent) + _BLUR),
+                np.float32(high / (near - extent) + _BLUR),
+                places,
+                tiles,
                 states,
             )
-        else:
-            states[:] = 2
+            if far > view.limits[0]:
+                for cell in range(CELLS):
+                    states[cell] = 2 * (states[cell] != 0)
+        level = max(level - 1, 0)
         row = np.int64(-1)
         slot = find(store, code)
         if slot >= 0:
@@ -382,19 +433,36 @@ def mark_mixed(
         free = 0
         tally[0] += 1
         for cell in range(CELLS):
+            if states[cell] == 0:
+                continue
             if row >= 0 and store.marks[row, cell] == OCCUPIED:
                 states[cell] = 0
             if states[cell] == 2:
                 tally[1] += 1
-                states[cell] = _rect(
-                    view,
-                    u + view.offsets[0, cell],
-                    v + view.offsets[1, cell],
-                    depth + view.offsets[2, cell],
-                    width,
-                    height,
-                    rect,
-                ) and crossed(
+                cell_depth = depth + np.float64(offsets[2, cell])
+                if close:
+                    possible = _large_rect(
+                        view,
+                        u + offsets[0, cell],
+                        v + offsets[1, cell],
+                        cell_depth,
+                        width,
+                        height,
+                        rect,
+                    )
+                else:
+                    possible = _small_rect(
+                        pyramid,
+                        level,
+                        places[0, cell],
+                        places[1, cell],
+                        cell_depth - extent,
+                        wide,
+                        high,
+                        rect,
+                    )
+                tally[3] += possible
+                states[cell] = possible and crossed(
                     view,
                     picture,
                     (bx << 3) | (cell & 7),
