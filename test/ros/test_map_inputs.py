@@ -105,6 +105,18 @@ def test_several_clouds_make_one_map(stage) -> None:
     assert sorted(occupied(node)[:, 2]) == pytest.approx([0.05, 2.05])
 
 
+def test_a_camera_and_a_lidar_make_one_map(stage) -> None:
+    node = mapper(stage, source="both")
+    robot, lidar = Robot(stage, node), Lidar(stage, node, at=(0, 0, 5.0))
+    robot.stand()
+    robot.see(1.0)
+    lidar.see(0.5, [(1.05, 0.05, 0.05)])
+    robot.see(1.1)
+    heights = occupied(node)[:, 2]
+    assert np.count_nonzero(heights > 4.0) == 1
+    assert np.count_nonzero(heights < 4.0) > 50
+
+
 def test_a_camera_named_twice_is_refused(stage, capfd: pytest.CaptureFixture[str]) -> None:
     from cnn_perception.nodes.mapper import MapperNode
 

@@ -102,7 +102,7 @@ class MapInput(ABC):
 
     def _offer(self, message: Any) -> None:
         self._heard_s = time.monotonic()
-        self._node.offer(message, self.prefix, Reading(self, message))
+        self._node.offer(message, self._topic, Reading(self, message))
 
     def _publishers(self) -> str:
         """Say how many publish on the topic, and which of them offer what cannot be received."""
@@ -189,5 +189,9 @@ def map_inputs(node: PerceptionNode) -> list[MapInput]:
             f"cameras = {list(settings.cameras)}: give each input a prefix of its own, or [''] for "
             "the only one"
         )
-    kind: type[DepthCamera] | type[Lidar] = Lidar if settings.source == "cloud" else DepthCamera
-    return [kind(node, prefix) for prefix in prefixes]
+    kinds: dict[str, tuple[type[DepthCamera] | type[Lidar], ...]] = {
+        "depth": (DepthCamera,),
+        "cloud": (Lidar,),
+        "both": (DepthCamera, Lidar),
+    }
+    return [kind(node, prefix) for kind in kinds[settings.source] for prefix in prefixes]

@@ -20,8 +20,8 @@ class MapperNodeConfig(Config):
     base_frame_id: str = setting("base_footprint", "Frame in which the ground is looked for, z up")
     source: str = setting(
         "depth",
-        "What is mapped: depth/image with depth/camera_info, or cloud_in",
-        choices=("depth", "cloud"),
+        "What is mapped: depth/image with depth/camera_info, cloud_in, or both",
+        choices=("depth", "cloud", "both"),
     )
     cameras: tuple[str, ...] = setting(
         ("",),

@@ -76,7 +76,8 @@ class MapTopics:
                 message = make()
             except PerceptionError as error:
                 # One output that cannot be made must not cost the others.
-                self._node.log_rarely(publisher.topic, f"{publisher.topic} not sent: {error}")
+                name = publisher.topic_name
+                self._node.log_rarely(name, f"{name} not sent: {error}")
                 continue
             if message is not None:
                 publisher.publish(message)

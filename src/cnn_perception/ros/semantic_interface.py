@@ -82,7 +82,7 @@ class SemanticInterface:
         cameras: tuple[str, ...] = ("",),
     ) -> None:
         settings = node.config(MaskConfig)
-        if node.config(MapperNodeConfig).source != "depth":
+        if node.config(MapperNodeConfig).source == "cloud":
             raise ConfigError(
                 "semantics.enabled needs depth images, which masks can be laid over: set source to "
                 "depth, or semantics.enabled to false"
