@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from cnn_perception.config import MapperConfig
-from cnn_perception.mapping import rays, voxel_kernels
-from cnn_perception.mapping.depth_kernels import read_cells, read_points
+from cnn_perception.mapping import voxel_kernels
+from cnn_perception.mapping.depth_sweep import DepthSweep
 from cnn_perception.mapping.engine import ScanReport, SensorModel, check_origin
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
 from cnn_perception.mapping.projection import check_size, pixel_rays
+from cnn_perception.mapping.ray_caster import RayCaster
 from cnn_perception.mapping.store_codec import StoreCodec
 from cnn_perception.mapping.voxel_store import VoxelStore
 from cnn_perception.types import (
     CameraIntrinsics,
     Float32Array,
-    Float64Array,
     Int64Array,
     RigidTransform,
 )
@@ -29,8 +30,9 @@ __all__ = ["VoxelEngine"]
 class VoxelEngine:
     """A VoxelStore behind the MapEngine protocol.
 
-    A scan is taken in in three steps: its rays mark cells as free, its hits mark cells as occupied,
-    and each marked cell is updated once. The kernels run without Python's interpreter lock.
+    A scan marks the cells that its rays pass as free and those where they end as occupied; then
+    each marked cell is updated once. A cloud's rays are walked one by one. Of a depth image, most
+    cells are told without walking any. The kernels run without Python's interpreter lock.
     """
 
     def __init__(self, config: MapperConfig) -> None:
@@ -40,9 +42,7 @@ class VoxelEngine:
         self.store = VoxelStore()
         self._codec = StoreCodec(self.store)
         self.before_merge: Callable[[VoxelStore], None] | None = None
-        self._seen = np.empty(1 << 14, np.int64)
-        self._cells = np.empty(0, np.float64)
-        self._make_room(1)
+        self._caster, self._sweep = RayCaster(config.resolution), DepthSweep(config.resolution)
 
     def integrate(
         self,
@@ -54,25 +54,13 @@ class VoxelEngine:
     ) -> ScanReport:
         """See MapEngine."""
         check_origin(origin, self._resolution)
-        report = ScanReport(0, 0, 0)
-        for cloud in (clearing, points):
-            if cloud is None:
-                continue
-            cloud = np.ascontiguousarray(cloud, np.float32)
-            self._make_room(len(cloud))
-            if discretize:
-                cells = self._cells[: len(cloud)]
-                rays.cells_of_points(cloud, 1.0 / self._resolution, cells)
-                seen, count = self._cast_to_cells(cells, origin, max_range)
-                report += seen
-            else:
-                outcome, count = np.zeros(2, np.int64), len(cloud)
-                rays.cut_rays(cloud, origin, self._resolution, max_range, self._ends, outcome)
-                report += ScanReport(count, int(outcome[0]), int(outcome[1]))
-            self._walk(origin, count)
-        self._mark_hits(count)
-        self._merge()
-        return report
+        with self._scan():
+            report = ScanReport(0, 0, 0)
+            if clearing is not None:
+                report = self._caster.mark(
+                    self.store, clearing, origin, max_range, discretize, hits=False
+                )
+            return report + self._caster.mark(self.store, points, origin, max_range, discretize)
 
     def integrate_depth(
         self,
@@ -89,21 +77,23 @@ class VoxelEngine:
         check_size(depth, intrinsics)
         view = pixel_rays(intrinsics, map_from_camera, stride)
         check_origin(view.origin, self._resolution)
-        depth = np.ascontiguousarray(
-            depth[stride // 2 :: stride, stride // 2 :: stride], np.float32
-        )
-        self._make_room(depth.size)
-        if not discretize:
-            points = self._points[: read_points(depth, view, min_range, self._points)]
-            return self.integrate(points, view.origin, max_range, discretize)
-        cells = self._cells[: depth.size]
-        read_cells(depth, view, min_range, 1.0 / self._resolution, cells.reshape(depth.shape))
-        report, count = self._cast_to_cells(cells, view.origin, max_range)
-        self._walk(view.origin, count)
-        self._mark_hits(count)
-        self._merge()
-        # A pixel without a reading is no point.
-        return ScanReport(report.points - report.not_finite, 0, report.outside)
+        report = None
+        with self._scan():
+            if not discretize:
+                report = self._sweep.mark(
+                    self.store, depth, intrinsics, map_from_camera, max_range, min_range, stride
+                )
+            if report is None:
+                chosen = depth[stride // 2 :: stride, stride // 2 :: stride]
+                report = self._caster.mark_depth(
+                    self.store,
+                    np.ascontiguousarray(chosen, np.float32),
+                    view,
+                    max_range,
+                    discretize,
+                    min_range,
+                )
+        return report
 
     def leaves(self) -> Leaves:
         """See MapEngine."""
@@ -149,57 +139,24 @@ class VoxelEngine:
                 depth, camera, here, max_range=-1.0, discretize=discretize, min_range=1e-3
             )
             engine.integrate(np.ones((1, 3), np.float32), origin, 0.0, discretize)
+        self._sweep.warm_up()
         for binary in (False, True):
             engine.encode(binary)
         engine.restore(engine.leaves())
+        engine.store.forget_marks()
         box = np.full(3, KEY_ORIGIN)
         engine.fill_box(box, box, math.nan)
         engine.keep_box(box, box)
         engine.store.lookup(box[None, :])
 
-    def _make_room(self, points: int) -> None:
-        """Have scratch arrays for so many points."""
-        if len(self._cells) < points:
-            self._cells = np.empty(points, np.float64)
-            self._points = np.empty((points, 3), np.float32)
-            self._ends = rays.Ends(
-                np.empty((points, 3), np.float32),
-                np.empty(points, np.int64),
-                np.empty(points, np.uint8),
-            )
-
-    def _cast_to_cells(
-        self, cells: Float64Array, origin: Float32Array, max_range: float
-    ) -> tuple[ScanReport, int]:
-        """Find the ends of one ray for each cell that holds points, and how many they are."""
-        distinct = self._ends.cells
-        while True:
-            self._seen.fill(-1)
-            count = rays.distinct_cells(cells, self._seen, distinct)
-            if count >= 0:
-                break
-            self._seen = np.empty(2 * self._seen.size, np.int64)
-        rays.rays_to_centers(distinct[:count], origin, self._resolution, max_range, self._ends)
-        outcome = np.zeros(2, np.int64)
-        rays.count_unusable(cells, outcome)
-        return ScanReport(len(cells), int(outcome[0]), int(outcome[1])), count
-
-    def _walk(self, origin: Float32Array, count: int) -> None:
-        done = 0
-        while True:
-            done = rays.walk_rays(
-                self.store.arrays, origin, self._ends, count, self._resolution, done
-            )
-            if done == count:
-                return
-            self.store.grow()
-
-    def _mark_hits(self, count: int) -> None:
-        done = 0
-        while (done := rays.mark_hits(self.store.arrays, self._ends, count, done)) < count:
-            self.store.grow()
-
-    def _merge(self) -> None:
+    @contextmanager
+    def _scan(self) -> Iterator[None]:
+        """Update the cells that are marked inside, each once; none when that fails."""
+        try:
+            yield
+        except BaseException:
+            self.store.forget_marks()
+            raise
         if self.before_merge is not None:
             self.before_merge(self.store)
         model = self._model

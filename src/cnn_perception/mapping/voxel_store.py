@@ -180,6 +180,13 @@ class VoxelStore:
         self.generation += 1
         self._index()
 
+    def forget_marks(self) -> None:
+        """Undo what a scan has marked, if it cannot be finished."""
+        store, touched = self.arrays, int(self.arrays.counts[TOUCHED])
+        store.marks[:touched] = 0
+        store.mark_rows[store.touched[:touched]] = -1
+        store.counts[TOUCHED] = 0
+
     def memory_bytes(self) -> int:
         """Return the bytes that blocks and their hash table take."""
         store = self.arrays
