@@ -97,6 +97,21 @@ def test_a_fast_camera_does_not_starve_a_slow_one(stage) -> None:
     assert set(snapshot.dropped) <= {"superseded"}
 
 
+def test_a_camera_without_a_transform_is_not_waited_for_each_time(stage) -> None:
+    node = mapper(stage, cameras=["lost", "good"], transform_timeout=0.3)
+    lost, good = Robot(stage, node, "lost/", "lost"), Robot(stage, node, "good/", "good")
+    good.stand()
+    lost.info.publish(camera_info(frame_id="lost"))
+    lost.depth.publish(wall(1.0, frame_id="lost"))
+    stage.until(lambda: node.account.snapshot().dropped == {"no_transform": 1})
+    assert [sensor.patience() for sensor in node._sensors] == [0.0, 0.3]
+    lost.stand()
+    stage.until(lambda: "lost" in node._transforms.buffer.frames())
+    lost.depth.publish(wall(2.0, frame_id="lost"))
+    stage.settled(node, 2)
+    assert [sensor.patience() for sensor in node._sensors] == [0.3, 0.3]
+
+
 def test_several_clouds_make_one_map(stage) -> None:
     node = mapper(stage, source="cloud", cameras=["", "roof"])
     below, above = Lidar(stage, node), Lidar(stage, node, "roof/", at=(0, 0, 2.0))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,10 +14,10 @@ from cnn_perception.mapping.crop import CropConfig
 from cnn_perception.mapping.ground import GroundConfig
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.published import OutputConfig
-from cnn_perception.mapping.scan_filter import ScanFilter
 from cnn_perception.messages.stamps import stamp_to_ns
-from cnn_perception.ros.base_node import BACKWARD_JUMP_NS, PerceptionNode
-from cnn_perception.ros.map_inputs import DepthScan, MapInput, Reading, map_inputs
+from cnn_perception.ros.base_node import PerceptionNode
+from cnn_perception.ros.map_inputs import MapInput, Reading, map_inputs
+from cnn_perception.ros.map_integrator import MapIntegrator
 from cnn_perception.ros.map_interface import MapInterface
 from cnn_perception.ros.map_settings import MapColors, MapperNodeConfig
 from cnn_perception.ros.query_interface import serve_queries
@@ -65,14 +63,12 @@ class MapperNode(PerceptionNode):
         """Make a map, empty or that of octomap_path, and announce it."""
         settings, config = self.config(MapperNodeConfig), self.config(MapperConfig)
         self._frame_id = settings.frame_id.lstrip("/")
-        self._base_frame_id = settings.base_frame_id.lstrip("/")
         self._sensors = map_inputs(self)
         self._mapper = self._first_map(settings.octomap_path, config)
         self.get_logger().info(f"warming up the engine {config.engine}")
         self._mapper.warm_up()
-        self._filter = ScanFilter(self._mapper, self.config(CropConfig), self.config(GroundConfig))
         self._transforms.refused = 0
-        self._newest_ns = 0
+        self._integrator = MapIntegrator(self, self._mapper, self._transforms)
         self._map = MapInterface(self, self._mapper, self._frame_id)
         if settings.octomap_path:
             self._map.changed()
@@ -82,6 +78,7 @@ class MapperNode(PerceptionNode):
                 self, self._mapper, self._frame_id, settings.publish_rate, cameras
             )
             self._map.attach(self._semantics)
+            self._integrator.semantics = self._semantics
         elif self.config(MapColors).colored_map:
             self.get_logger().warning("colored_map does nothing without semantics.enabled")
         self._queries = serve_queries(
@@ -116,33 +113,13 @@ class MapperNode(PerceptionNode):
         """Put one depth image or cloud into the map."""
         header, sensor = message.message.header, message.source
         try:
-            compute_s = self._integrate(message)
+            compute_s = self._integrator.integrate(message)
         except PerceptionError as error:
             sensor.failed(error, header.frame_id)
             raise
         sensor.mapped()
         self._map.changed(header.stamp)
         return compute_s
-
-    def _integrate(self, reading: Reading) -> float:
-        header = reading.message.header
-        stamp_ns = stamp_to_ns(header.stamp)
-        scan = reading.source.decode(reading.message)
-        pose = self._transforms.pose(self._frame_id, header, self._patience())
-        base = None
-        if self._filter.needs_base:
-            base = self._transforms.pose(self._base_frame_id, header, self._patience())
-        start = time.monotonic()
-        if isinstance(scan, DepthScan):
-            self._filter.integrate_depth(scan.depth, scan.intrinsics, pose, base, stamp_ns)
-            if self._semantics is not None:
-                self._semantics.mapped(
-                    header, scan.depth, scan.intrinsics, pose, reading.source.prefix
-                )
-        else:
-            self._filter.integrate_cloud(scan, pose, base, stamp_ns)
-        self._newest_ns = max(self._newest_ns, stamp_ns)
-        return time.monotonic() - start
 
     def _patience(self) -> float:
         return self.config(MapperNodeConfig).transform_timeout
@@ -160,10 +137,7 @@ class MapperNode(PerceptionNode):
 
     def reconfigure(self) -> None:
         """Take over changed settings of the map, of what enters it and of how it is shown."""
-        resolution = self._mapper.config.resolution  # that of octomap_path, if there is one
-        config = dataclasses.replace(self.config(MapperConfig), resolution=resolution)
-        self._mapper.config = config
-        self._filter.crop, self._filter.ground = self.config(CropConfig), self.config(GroundConfig)
+        self._integrator.reconfigure()
         self._map.reconfigure()
         if self._semantics is not None:
             self._semantics.reconfigure()
@@ -175,11 +149,9 @@ class MapperNode(PerceptionNode):
             lambda reading: stamp_to_ns(reading.message.header.stamp) > stamp_ns + REWIND_SLACK_NS,
             "time_went_back",
         )
-        # A jump is seen in the clock and in every input: what was mapped since stays.
-        if self._newest_ns - stamp_ns > BACKWARD_JUMP_NS:
-            self._newest_ns = 0
-            if self.config(MapperNodeConfig).time_jump == "reset":
-                self._map.forget()
+        later = self._integrator.rewind(stamp_ns)
+        if later and self.config(MapperNodeConfig).time_jump == "reset":
+            self._map.forget()
 
     def cancel(self) -> None:
         """Stop to wait for a transform or a camera_info."""

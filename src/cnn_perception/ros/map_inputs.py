@@ -40,8 +40,10 @@ class DepthScan:
 class MapInput(ABC):
     """One sensor: its topics, and what became of its last messages.
 
-    It knows what to say when nothing of it reaches the map.
+    It knows what to say when nothing of it reaches the map. alone: no other sensor waits meanwhile.
     """
+
+    alone = True
 
     def __init__(self, node: PerceptionNode, prefix: str, topic: str) -> None:
         self.prefix = prefix
@@ -55,6 +57,7 @@ class MapInput(ABC):
     def reset(self) -> None:
         """Begin to listen anew."""
         self._heard_s = self._mapped_s = time.monotonic()
+        self._impatient_until_s = 0.0
         self._trouble = None
 
     @abstractmethod
@@ -72,14 +75,28 @@ class MapInput(ABC):
     def cancel(self) -> None:
         """Stop to wait for whatever `decode` waits for."""
 
+    def patience(self) -> float:
+        """Return for how many seconds to wait for this sensor's transform and camera_info.
+
+        Waiting keeps the other sensors waiting too. One for which it was in vain is not waited for
+        again until four times as long has gone by.
+        """
+        if not self.alone and time.monotonic() < self._impatient_until_s:
+            return 0.0
+        return self._node.config(MapperNodeConfig).transform_timeout
+
     def mapped(self) -> None:
         """Note that a message entered the map."""
         self._mapped_s = time.monotonic()
+        self._impatient_until_s = 0.0
         self._trouble = None
 
     def failed(self, error: PerceptionError, frame_id: str) -> None:
         """Note why a message of a frame did not enter the map."""
         self._trouble, self._trouble_frame = error, frame_id
+        in_vain = isinstance(error, TransformError) or getattr(error, "reason", "") == "no_match"
+        if in_vain and (waited := self.patience()):
+            self._impatient_until_s = time.monotonic() + 4.0 * waited
 
     def complaint(self, timeout_s: float, map_frame: str, frames: tuple[str, ...]) -> str:
         """Say what is missing if nothing entered the map for so long, else nothing."""
@@ -140,9 +157,8 @@ class DepthCamera(MapInput):
     def decode(self, message: Any) -> DepthScan:
         """See MapInput."""
         depth = decode_depth(message)
-        timeout_s = self._node.config(MapperNodeConfig).transform_timeout
         try:
-            info = self._infos.near(message.header, timeout_s)
+            info = self._infos.near(message.header, self.patience())
         except MessageError as error:
             name = self._node.resolve_topic_name(self._info_topic)
             count = self._node.count_publishers(name)
@@ -194,4 +210,9 @@ def map_inputs(node: PerceptionNode) -> list[MapInput]:
         "cloud": (Lidar,),
         "both": (DepthCamera, Lidar),
     }
-    return [kind(node, prefix) for kind in kinds[settings.source] for prefix in prefixes]
+    inputs: list[MapInput] = [
+        kind(node, prefix) for kind in kinds[settings.source] for prefix in prefixes
+    ]
+    for sensor in inputs:
+        sensor.alone = len(inputs) == 1
+    return inputs
