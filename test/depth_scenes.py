@@ -11,6 +11,7 @@ from cnn_perception.mapping.depth_sweep import DepthSweep
 from cnn_perception.mapping.engine import ScanReport, SensorModel
 from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.projection import depth_to_points
+from cnn_perception.mapping.store_codec import StoreCodec
 from cnn_perception.mapping.voxel_engine import VoxelEngine
 from cnn_perception.mapping.voxel_kernels import merge
 from cnn_perception.mapping.voxel_store import VoxelStore
@@ -121,7 +122,7 @@ def map_by_sweep(scene: Scene, sweep: DepthSweep | None = None) -> tuple[Leaves,
     model = SensorModel.from_config(MapperConfig())
     while not merge(store.arrays, model.hit, model.miss, model.lowest, model.highest):
         store.grow()
-    return store.leaves(), report
+    return StoreCodec(store).leaves(), report
 
 
 def differences(left: Leaves, right: Leaves) -> int:

@@ -15,7 +15,17 @@ from cnn_perception.mapping.jit import inlined, kernel
 from cnn_perception.mapping.projection import PixelRays
 from cnn_perception.types import Float32Array, Float64Array, Int64Array
 
-__all__ = ["RING", "WINDOW", "Pyramid", "View", "build_pyramid", "largest_reading", "make_pyramid", "read_depth"]
+__all__ = [
+    "RING",
+    "WINDOW",
+    "Pyramid",
+    "View",
+    "build_pyramid",
+    "largest_reading",
+    "make_pyramid",
+    "points_beyond",
+    "read_depth",
+]
 
 # Tiles around each level that hold nothing, so that a window of tiles may start or end outside.
 RING = WINDOW = 4
@@ -41,6 +51,7 @@ class View(NamedTuple):
     furthest: np.float32  # squared; longer rays are cut to max_range
     margin: float  # more than all roundings move a ray or a face
     extent: float  # of a cell along the depth, from its centre, grown by the margin
+    horizon: float  # cells wholly beyond this depth are not looked at
     offsets: Float32Array  # (3, 512): projections of the cells of a block less its centre's
     limits: Float64Array  # by level: within this depth a tile is smaller than half a cell
 
@@ -166,6 +177,24 @@ def read_depth(
             cell = (whole_a * 65536.0 + whole_b) * 65536.0 + whole_c + _PACKED_ORIGIN
             found[u] = np.int64(cell) if reading & (not cut) else -1
     return readings
+
+
+@kernel
+def points_beyond(
+    depth: Float32Array, rays: PixelRays, horizon: float, pyramid: Pyramid, points: Float32Array
+) -> int:
+    """Write the points, (N, 3) in the map, whose rays end beyond a depth; return how many."""
+    count = 0
+    bound = np.float32((1 + 1e-5) / horizon)
+    for v in range(depth.shape[0]):
+        base = pyramid.bases[0] + v * pyramid.pitches[0]
+        for u in range(depth.shape[1]):
+            if pyramid.least[base + u] < bound:
+                for axis in range(3):
+                    ray = rays.columns[axis, u] + rays.rows[axis, v]
+                    points[count, axis] = ray * depth[v, u] + rays.origin[axis]
+                count += 1
+    return count
 
 
 @inlined

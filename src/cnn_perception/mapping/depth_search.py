@@ -10,35 +10,41 @@ ray is lost to rounding; the few rays found are then followed exactly.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
-from cnn_perception.mapping.depth_pyramid import Pyramid, View
+from cnn_perception.mapping.depth_pyramid import View
+from cnn_perception.mapping.depth_ray import Picture, passes
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.projection import PixelRays
-from cnn_perception.mapping.rays import _axis as first_border
-from cnn_perception.mapping.rays import _length as norm
-from cnn_perception.mapping.rays import cell_of
 from cnn_perception.types import Float32Array, Float64Array, Int64Array
 
-__all__ = ["Picture", "crossed"]
+__all__ = ["SearchSpace", "crossed", "make_search_space"]
 
 _KEY_ORIGIN = 1 << 15
 _HUGE = np.float32(3e38)
 # Tiles that are tested together, and the levels between a tile and the tiles in it.
 _LANES = 16
 _STEP = 2
-_X, _Y = 1 << 32, 1 << 16
 
 
-class Picture(NamedTuple):
-    """The image of a scan."""
+class SearchSpace(NamedTuple):
+    """Scratch of a search.
 
-    depth: Float32Array
-    rays: PixelRays
-    pyramid: Pyramid
+    rect: (4,) first and last column and row of the pixels that may see the cell; stack: (n, 5)
+    level and rect of what is to be looked at; planes: (3, 3, 3) see `_set_faces`.
+    """
+
+    rect: Int64Array
+    stack: Int64Array
+    planes: Float32Array
+
+
+def make_search_space() -> SearchSpace:
+    """Return scratch for a search."""
+    return SearchSpace(
+        np.zeros(4, np.int64), np.zeros((256, 5), np.int64), np.zeros((3, 3, 3), np.float32)
+    )
 
 
 @inlined
@@ -113,7 +119,11 @@ def _next_row(
     other_xv, other_yv, other_zv = planes[2, 0, 2], planes[2, 1, 2], planes[2, 2, 2]
     while row < rows:
         v = np.float32(row)
-        near_x, near_y, near_z = enter_x + v * enter_xv, enter_y + v * enter_yv, enter_z + v * enter_zv
+        near_x, near_y, near_z = (
+            enter_x + v * enter_xv,
+            enter_y + v * enter_yv,
+            enter_z + v * enter_zv,
+        )
         far_x, far_y, far_z = leave_x + v * leave_xv, leave_y + v * leave_yv, leave_z + v * leave_zv
         if straddles is not None:
             back_x, back_y, back_z = (
@@ -121,10 +131,12 @@ def _next_row(
                 other_y + v * other_yv,
                 other_z + v * other_zv,
             )
-        tiles = least[base + row * pitch : base + row * pitch + _LANES]
+        # Not a slice, whose references would be counted in every row.
+        first = np.uint64(base + row * pitch)
         found = np.int32(0)
         for i in range(_LANES):
             u = np.float32(i)
+            tile = least[first + np.uint64(i)]
             enter = near_x + u * enter_xu
             face = near_y + u * enter_yu
             enter = face if face < enter else enter
@@ -142,9 +154,9 @@ def _next_row(
                 leave = face if face > leave else leave
                 face = back_z + u * other_zu
                 leave = face if face > leave else leave
-            passes = (leave < enter) & (tiles[i] < enter)
+            passes = (leave < enter) & (tile < enter)
             if slack is not None:
-                passes &= tiles[i] < leave * slack
+                passes &= tile < leave * slack
             found |= np.int32(1) << np.int32(i) if passes else np.int32(0)
         if found != 0:
             return row, np.int64(found)
@@ -159,16 +171,15 @@ def crossed(
     key_x: int,
     key_y: int,
     key_z: int,
-    rect: Int64Array,
     exits: bool,
-    stack: Int64Array,
-    planes: Float32Array,
+    space: SearchSpace,
 ) -> bool:
     """Return whether a ray of the image passes through a cell that is not the one where it ends.
 
-    rect: first and last column and row of the pixels that may see the cell. exits: whether rays cut
-    to max_range may end in it; it holds no hit.
+    The cell holds no hit, and is seen by the pixels of space.rect at most. exits: whether rays cut
+    to max_range may end in it.
     """
+    rect, stack, planes = space.rect, space.stack, space.planes
     res, margin, eye, slopes = view.resolution, view.margin, view.eye, view.slopes
     faces_x = _faces((key_x - _KEY_ORIGIN) * res - eye[0], res, margin)
     faces_y = _faces((key_y - _KEY_ORIGIN) * res - eye[1], res, margin)
@@ -184,16 +195,18 @@ def crossed(
     level = 0
     while max(rect[1] - rect[0], rect[3] - rect[2]) >> level >= _LANES:
         level += _STEP
-    stack[0], stack[1], stack[2], stack[3], stack[4] = level, rect[0], rect[1], rect[2], rect[3]
+    stack[0, 0] = level
+    for i in range(4):
+        stack[0, i + 1] = rect[i]
     top = 1
     while top > 0:
         top -= 1
-        level = stack[5 * top]
-        first_u, last_u = stack[5 * top + 1] >> level, stack[5 * top + 2] >> level
-        first_v, last_v = stack[5 * top + 3] >> level, stack[5 * top + 4] >> level
+        level = stack[top, 0]
+        first_u, last_u = stack[top, 1] >> level, stack[top, 2] >> level
+        first_v, last_v = stack[top, 3] >> level, stack[top, 4] >> level
         if last_u >= first_u + _LANES:
             last_u = first_u + _LANES - 1
-            stack[5 * top + 1] = (last_u + 1) << level
+            stack[top, 1] = (last_u + 1) << level
             top += 1
         span = 1 << level
         _set_faces(planes, 0, slopes[0], faces_x, first_u, first_v, span)
@@ -218,7 +231,7 @@ def crossed(
             found &= columns
             if level == 0:
                 for i in range(_LANES):
-                    if (found >> i) & 1 and _passes(
+                    if (found >> i) & 1 and passes(
                         view, picture, first_u + i, first_v + row, key_x, key_y, key_z
                     ):
                         return True
@@ -228,94 +241,11 @@ def crossed(
                     left += 1
                 while (found >> right) & 1 == 0:
                     right -= 1
-                stack[5 * top] = level - _STEP
-                stack[5 * top + 1] = max((first_u + left) << level, rect[0])
-                stack[5 * top + 2] = min(((first_u + right + 1) << level) - 1, rect[1])
-                stack[5 * top + 3] = max((first_v + row) << level, rect[2])
-                stack[5 * top + 4] = min(((first_v + row + 1) << level) - 1, rect[3])
+                stack[top, 0] = level - _STEP
+                stack[top, 1] = max((first_u + left) << level, rect[0])
+                stack[top, 2] = min(((first_u + right + 1) << level) - 1, rect[1])
+                stack[top, 3] = max((first_v + row) << level, rect[2])
+                stack[top, 4] = min(((first_v + row + 1) << level) - 1, rect[3])
                 top += 1
             row += 1
     return False
-
-
-@inlined
-def _passes(
-    view: View, picture: Picture, u: int, v: int, key_x: int, key_y: int, key_z: int
-) -> bool:
-    """Return whether the ray of a pixel, as OctoMap walks it, visits a cell before its last."""
-    rays, z = picture.rays, picture.depth[v, u]
-    ox, oy, oz = rays.origin[0], rays.origin[1], rays.origin[2]
-    ex = (rays.columns[0, u] + rays.rows[0, v]) * z + ox
-    ey = (rays.columns[1, u] + rays.rows[1, v]) * z + oy
-    ez = (rays.columns[2, u] + rays.rows[2, v]) * z + oz
-    dx, dy, dz = ex - ox, ey - oy, ez - oz
-    if dx * dx + dy * dy + dz * dz > view.furthest:
-        length, reach = np.float32(norm(dx, dy, dz)), np.float32(view.max_range)
-        ex, ey, ez = ox + dx / length * reach, oy + dy / length * reach, oz + dz / length * reach
-        dx, dy, dz = ex - ox, ey - oy, ez - oz
-    cell = (key_x << 32) | (key_y << 16) | key_z
-    last = cell_of(ex, ey, ez, view.per_metre)
-    if cell == last:
-        return False
-    enter, leave, out = 0.0, 1.0, 1.0
-    for axis, key, direction in ((0, key_x, dx), (1, key_y, dy), (2, key_z, dz)):
-        low = (key - _KEY_ORIGIN) * view.resolution - view.eye[axis]
-        first, last_, past = _clip(low, view.resolution, view.margin, np.float64(direction))
-        enter, leave, out = max(enter, first), min(leave, last_), min(out, past)
-    if enter < leave and out < 1.0:
-        return True
-    return _visits(ox, oy, oz, dx, dy, dz, last, cell, view.resolution)
-
-
-@inlined
-def _clip(low: float, size: float, margin: float, direction: float) -> tuple[float, float, float]:
-    """Return, in shares of a ray, where it enters and leaves a cell's extent along one axis.
-
-    Both for the extent less a margin; and where it leaves the extent plus the margin.
-    """
-    high = low + size
-    if direction == 0:
-        return (0.0, 1.0, math.inf) if low + margin < 0 < high - margin else (1.0, 0.0, math.inf)
-    if direction < 0:
-        low, high, direction = -high, -low, -direction
-    return (low + margin) / direction, (high - margin) / direction, (high + margin) / direction
-
-
-@inlined
-def _visits(
-    x: np.float32,
-    y: np.float32,
-    z: np.float32,
-    dx: np.float32,
-    dy: np.float32,
-    dz: np.float32,
-    last: int,
-    target: int,
-    resolution: float,
-) -> bool:
-    """Walk one ray as OctoMap does; return whether it visits a cell before its last."""
-    cell = cell_of(x, y, z, 1.0 / resolution)
-    if cell == last:
-        return False
-    length = np.float32(norm(dx, dy, dz))
-    step_x, border_x, space_x = first_border(dx / length, x, cell >> 32, resolution)
-    step_y, border_y, space_y = first_border(dy / length, y, (cell >> 16) & 0xFFFF, resolution)
-    step_z, border_z, space_z = first_border(dz / length, z, cell & 0xFFFF, resolution)
-    reach = np.float64(length)
-    while cell != target:
-        if border_x < border_y:
-            if border_x < border_z:
-                cell += step_x * _X
-                border_x += space_x
-            else:
-                cell += step_z
-                border_z += space_z
-        elif border_y < border_z:
-            cell += step_y * _Y
-            border_y += space_y
-        else:
-            cell += step_z
-            border_z += space_z
-        if cell == last or min(min(border_x, border_y), border_z) > reach:
-            return False
-    return True

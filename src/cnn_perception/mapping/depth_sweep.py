@@ -6,18 +6,22 @@ import math
 
 import numpy as np
 
-from cnn_perception.mapping import sweep_kernels
+from cnn_perception.mapping import depth_blocks, depth_cells
+from cnn_perception.mapping.depth_judgement import make_judgement
 from cnn_perception.mapping.depth_pyramid import (
     View,
     build_pyramid,
     largest_reading,
     make_pyramid,
+    points_beyond,
     read_depth,
 )
-from cnn_perception.mapping.depth_search import Picture
+from cnn_perception.mapping.depth_ray import Picture
+from cnn_perception.mapping.depth_search import make_search_space
 from cnn_perception.mapping.engine import ScanReport
 from cnn_perception.mapping.leaves import KEY_ORIGIN
-from cnn_perception.mapping.projection import check_size, pixel_rays
+from cnn_perception.mapping.projection import PixelRays, check_size, pixel_rays
+from cnn_perception.mapping.ray_caster import RayCaster
 from cnn_perception.mapping.voxel_store import VoxelStore
 from cnn_perception.types import (
     CameraIntrinsics,
@@ -40,21 +44,18 @@ class DepthSweep:
 
     def __init__(self, resolution: float) -> None:
         self._resolution = resolution
+        self._caster = RayCaster(resolution)
         self._pyramid = make_pyramid(1, 1)
         self._size = (1, 1)
         self._cells = np.empty(1, np.int64)
+        self._points = np.empty((0, 3), np.float32)
         self._whole = np.empty(1 << 10, np.int64)
         self._mixed = np.empty(1 << 10, np.int64)
         self._stack = np.empty(4 * 8 * 16, np.int64)
-        self._scratch = np.empty(4 + 5 * 1024, np.int64)
-        self._planes = np.zeros((3, 3, 3), np.float32)
-        self._places = np.empty((3, 512), np.float32)
-        self._tiles = np.empty((2, 512), np.uint32)
-        self._states = np.empty(512, np.uint8)
+        self._judgement, self._space = make_judgement(), make_search_space()
         index = np.arange(512)
         inside = np.stack([index & 7, (index >> 3) & 7, index >> 6])
         self._centers = (inside - 3.5) * resolution
-        self.tally = np.zeros(8, np.int64)
 
     def mark(
         self,
@@ -89,6 +90,8 @@ class DepthSweep:
         )
         if readings > 0:
             build_pyramid(self._pyramid)
+            if largest > view.horizon:
+                self._walk_beyond(store, view, depth, rays)
             self._mark(store, view, Picture(depth, rays, self._pyramid), *box)
         return ScanReport(readings, 0, 0)
 
@@ -125,6 +128,8 @@ class DepthSweep:
         # rounded to float32.
         margin = 2e-6 * reach + 4e-7 * (float(np.abs(eye).max()) + reach) + 1e-6 * self._resolution
         spans = 2.0 ** np.arange(self._pyramid.widths.size + 1) - 0.5 + 0.02
+        limits = (0.5 * self._resolution - 2 * margin) / np.hypot(spans / fx, spans / fy)
+        extent = float(np.abs(project[2]).sum()) * (0.5 * self._resolution + margin)
         return View(
             project=project,
             slopes=map_from_camera.rotation @ np.linalg.inv(pinhole),
@@ -134,9 +139,11 @@ class DepthSweep:
             max_range=max_range,
             furthest=_largest_square(max_range),
             margin=margin,
-            extent=float(np.abs(project[2]).sum()) * (0.5 * self._resolution + margin),
+            extent=extent,
+            # Of a block that is looked at, each cell is within the first limit.
+            horizon=max(float(limits[0]) - 16 * extent, 1e-3 * self._resolution),
             offsets=(project @ self._centers).astype(np.float32),
-            limits=(0.5 * self._resolution - 2 * margin) / np.hypot(spans / fx, spans / fy),
+            limits=limits,
         )
 
     def _box(
@@ -167,20 +174,32 @@ class DepthSweep:
         self, store: VoxelStore, view: View, picture: Picture, low: Int64Array, high: Int64Array
     ) -> None:
         done = 0
-        while (done := sweep_kernels.mark_ends(store.arrays, self._cells, done)) < len(self._cells):
+        while (done := depth_cells.mark_ends(store.arrays, self._cells, done)) < len(self._cells):
             store.grow()
         whole, mixed = self._collect(view, low, high)
         done = 0
-        while (done := sweep_kernels.mark_whole(store.arrays, whole, done)) < len(whole):
+        while (done := depth_cells.mark_whole(store.arrays, whole, done)) < len(whole):
             store.grow()
         done = 0
         while True:
-            done = sweep_kernels.mark_mixed(
-                store.arrays, view, picture, mixed, done, self._scratch, self._planes, self._places, self._tiles, self._states, self.tally
+            done = depth_cells.mark_mixed(
+                store.arrays, view, picture, mixed, done, self._judgement, self._space
             )
             if done == len(mixed):
                 return
             store.grow()
+
+    def _walk_beyond(
+        self, store: VoxelStore, view: View, depth: Float32Array, rays: PixelRays
+    ) -> None:
+        """Walk the rays that end where cells are smaller than pixels; there this is faster."""
+        if len(self._points) < depth.size:
+            self._points = np.empty((depth.size, 3), np.float32)
+        count = points_beyond(depth, rays, view.horizon, self._pyramid, self._points)
+        max_range = -1.0 if view.max_range == math.inf else view.max_range
+        self._caster.mark(
+            store, self._points[:count], rays.origin, max_range, discretize=False, hits=False
+        )
 
     def _collect(
         self, view: View, low: Int64Array, high: Int64Array
@@ -189,7 +208,7 @@ class DepthSweep:
         shift = int((high - low).max()).bit_length()
         counts = np.zeros(2, np.int64)
         while True:
-            sweep_kernels.collect_blocks(
+            depth_blocks.collect_blocks(
                 view, self._pyramid, low, high, shift, self._stack, self._whole, self._mixed, counts
             )
             whole, mixed = int(counts[0]), int(counts[1])
