@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["inlined", "kernel"]
+__all__ = ["inlined", "kernel", "sources_digest"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_HERE = Path(__file__).parent
+_NUMBA: Any = numba.config  # makes its attributes when it is imported
 
 
 def kernel(function: F) -> F:
@@ -18,7 +24,7 @@ def kernel(function: F) -> F:
     No fast-math: results equal OctoMap's bit for bit. Whoever owns a kernel calls it once while
     being configured, since the first compilation takes seconds.
     """
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    return _compiled(function)
 
 
 def inlined(function: F) -> F:
@@ -26,6 +32,39 @@ def inlined(function: F) -> F:
 
     A call that passes the arrays of a store would cost more than most of these functions do.
     """
-    return cast(
-        F, numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
-    )
+    return _compiled(function, forceinline=True)
+
+
+def sources_digest(folder: Path) -> str:
+    """Return a name for the present text of all modules in a folder that define kernels."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        text = path.read_bytes()
+        if b"mapping.jit import" in text:
+            digest.update(path.name.encode() + b"\0" + text)
+    return digest.hexdigest()[:16]
+
+
+def _compiled(function: F, **options: Any) -> F:
+    # Numba would go on using a cached kernel after another file changed whose functions it inlines.
+    # So the cache is a folder named by the text of them all.
+    before = _NUMBA.CACHE_DIR
+    _NUMBA.CACHE_DIR = _CACHE
+    try:
+        return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function))
+    finally:
+        _NUMBA.CACHE_DIR = before
+
+
+def _cache_folder() -> str:
+    """Return the folder of the cache: numba's if one is set, else beside us, else the user's."""
+    if _NUMBA.CACHE_DIR:
+        base = Path(_NUMBA.CACHE_DIR)
+    elif os.access(_HERE, os.W_OK):
+        base = _HERE / "__pycache__"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnn_perception"
+    return str(base / f"kernels-{sources_digest(_HERE)}")
+
+
+_CACHE = _cache_folder()
