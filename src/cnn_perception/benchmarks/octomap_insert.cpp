@@ -3,7 +3,7 @@
 // usage: octomap_insert RESOLUTION MAX_RANGE DISCRETIZE HIT MISS MIN MAX
 // Commands are one byte; numbers are little-endian, as the host has them:
 //   'i' uint64 N, float32 origin[3], float32 points[N][3]: insert a scan; answers int64 wall ns, CPU ns
-//   'm' answers uint64 memoryUsage(), uint64 bytes taken from the heap since the tree was empty
+//   'm' answers uint64 memoryUsage(), uint64 bytes that the nodes really take from the heap
 //   'w' answers uint64 length and the .ot file
 //   'c' forget the map; answers nothing
 #include <malloc.h>
@@ -46,10 +46,7 @@ int main(int argc, char** argv) {
   const double resolution = std::atof(argv[1]), max_range = std::atof(argv[2]);
   const bool discretize = std::atoi(argv[3]) != 0;
   std::unique_ptr<octomap::OcTree> tree;
-  std::uint64_t before = 0;
   const auto clear = [&] {
-    tree.reset();
-    before = heap();
     tree = std::make_unique<octomap::OcTree>(resolution);
     tree->setProbHit(std::atof(argv[4]));
     tree->setProbMiss(std::atof(argv[5]));
@@ -80,7 +77,13 @@ int main(int argc, char** argv) {
       const std::int64_t answer[2] = {wall, cpu};
       send(answer, sizeof answer);
     } else if (command == 'm') {
-      const std::uint64_t answer[2] = {tree->memoryUsage(), heap() - before};
+      // A copy tells the tree from what insertion left behind, an empty one its fixed part.
+      const std::uint64_t start = heap();
+      const auto copy = std::make_unique<octomap::OcTree>(*tree);
+      const std::uint64_t middle = heap();
+      const auto empty = std::make_unique<octomap::OcTree>(resolution);
+      const std::uint64_t nodes = (middle - start) - (heap() - middle);
+      const std::uint64_t answer[2] = {tree->memoryUsage(), nodes};
       send(answer, sizeof answer);
     } else if (command == 'w') {
       std::ostringstream file;

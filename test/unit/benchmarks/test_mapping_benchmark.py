@@ -112,8 +112,8 @@ def test_the_cpp_contender_makes_the_same_map(
                 contender.insert(frames[0])
             assert differences(ours.leaves(), theirs.leaves()) == 0
             assert ours.memory_bytes() == theirs.memory_bytes()
-            # Nodes are smaller than what malloc gives for them.
-            assert (ours.heap_bytes() or 0) > ours.memory_bytes()
+            # Nodes are smaller than what malloc gives for them, but not by much.
+            assert 1.2 < (ours.heap_bytes() or 0) / ours.memory_bytes() < 3
     finally:
         ours.close()
 
