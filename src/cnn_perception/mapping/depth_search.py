@@ -17,7 +17,7 @@ import numpy as np
 from cnn_perception.mapping.depth_pyramid import View
 from cnn_perception.mapping.depth_ray import Picture, passes
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.types import Float32Array, Float64Array, Int64Array
+from cnn_perception.types import Float32Array, Int64Array
 
 __all__ = ["SearchSpace", "crossed", "make_search_space"]
 
@@ -67,7 +67,7 @@ def _faces(low: float, size: float, margin: float) -> tuple[float, float, float,
 def _set_faces(
     planes: Float32Array,
     axis: int,
-    slopes: Float64Array,
+    view: View,
     faces: tuple[float, float, float, float],
     first_u: int,
     first_v: int,
@@ -78,11 +78,12 @@ def _set_faces(
     planes: (3, 3, 3): near, far and other face; axis; value and steps.
     """
     sign, near, far, other = faces
-    step_u, step_v = sign * slopes[0] * span, sign * slopes[1] * span
+    along_u, along_v = view.slopes[axis, 0], view.slopes[axis, 1]
+    step_u, step_v = sign * along_u * span, sign * along_v * span
     shift = 0.5 * (span - 1)
-    middle = sign * (slopes[2] + (slopes[0] + slopes[1]) * shift)
+    middle = sign * (view.slopes[axis, 2] + (along_u + along_v) * shift)
     middle += step_u * first_u + step_v * first_v
-    spread = (abs(slopes[0]) + abs(slopes[1])) * shift
+    spread = (abs(along_u) + abs(along_v)) * shift
     planes[0, axis, 0] = (middle + spread) * near if near > 0 else _HUGE
     planes[0, axis, 1], planes[0, axis, 2] = step_u * near, step_v * near
     planes[1, axis, 0] = (middle - spread) * far
@@ -180,7 +181,7 @@ def crossed(
     to max_range may end in it.
     """
     rect, stack, planes = space.rect, space.stack, space.planes
-    res, margin, eye, slopes = view.resolution, view.margin, view.eye, view.slopes
+    res, margin, eye = view.resolution, view.margin, view.eye
     faces_x = _faces((key_x - _KEY_ORIGIN) * res - eye[0], res, margin)
     faces_y = _faces((key_y - _KEY_ORIGIN) * res - eye[1], res, margin)
     faces_z = _faces((key_z - _KEY_ORIGIN) * res - eye[2], res, margin)
@@ -209,9 +210,9 @@ def crossed(
             stack[top, 1] = (last_u + 1) << level
             top += 1
         span = 1 << level
-        _set_faces(planes, 0, slopes[0], faces_x, first_u, first_v, span)
-        _set_faces(planes, 1, slopes[1], faces_y, first_u, first_v, span)
-        _set_faces(planes, 2, slopes[2], faces_z, first_u, first_v, span)
+        _set_faces(planes, 0, view, faces_x, first_u, first_v, span)
+        _set_faces(planes, 1, view, faces_y, first_u, first_v, span)
+        _set_faces(planes, 2, view, faces_z, first_u, first_v, span)
         pitch = pyramid.pitches[level]
         base = pyramid.bases[level] + first_v * pitch + first_u
         columns = (1 << (last_u - first_u + 1)) - 1
