@@ -170,6 +170,21 @@ def test_declines_where_it_could_not_be_exact(place: float, depth: float) -> Non
     assert sweep.mark(VoxelStore(), wavy(1.0), CAMERA, pose(0, 0, 0), -1.0) is not None
 
 
+def test_a_store_that_is_full_grows_and_the_sweep_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnn_perception.mapping.voxel_store._FIRST_BLOCKS", 4)
+    for resolution in (0.02, 0.05):
+        scene = Scene(wavy(1.5), CAMERA, pose(0.4, 1.0, -2.0), resolution, 1.6)
+        assert check(scene) > 1000
+
+
+def test_near_and_far_in_one_image() -> None:
+    """Cells are larger than pixels in one part of the room, smaller in the other."""
+    depth = wavy(0.8)
+    depth[:, 24:] = wavy(6.0)[:, 24:]
+    for max_range in (-1.0, 5.5):
+        assert check(Scene(depth, CAMERA, pose(0.4, 1.0, -2.0), 0.04, max_range)) > 5000
+
+
 def test_images_of_different_sizes_in_turn() -> None:
     sweep = DepthSweep(0.05)
     for size in (1, 40, 7, 40, 200):
