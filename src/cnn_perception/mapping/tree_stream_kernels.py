@@ -152,10 +152,13 @@ def assemble_binary(
             out[at] = words[first]
             at, first = at + 1, first + 1
         source, length = starts[block], lengths[block]
+        # Cell by cell: numba takes ten seconds to compile an assignment of slices.
         if source >= 0:
-            out[at : at + length] = old[source : source + length]
+            for i in range(length):
+                out[at + i] = old[source + i]
         else:
-            out[at : at + length] = new[~source : ~source + length]
+            for i in range(length):
+                out[at + i] = new[~source + i]
         starts[block] = at
         at += length
 
@@ -184,9 +187,11 @@ def assemble_full(
             at += 1
         source, length = starts[block], lengths[block]
         if source >= 0:
-            out[at : at + length] = old[source : source + length]
+            for i in range(length):
+                out[at + i] = old[source + i]
         else:
-            out[at : at + length] = new[~source : ~source + length]
+            for i in range(length):
+                out[at + i] = new[~source + i]
         starts[block] = at
         at += length
 
@@ -221,9 +226,11 @@ def assemble_leaves(
 
 @inlined
 def _copy_columns(source: Columns, start: int, out: Columns, at: int, length: int) -> None:
-    out.keys[at : at + length] = source.keys[start : start + length]
-    out.depths[at : at + length] = source.depths[start : start + length]
-    out.log_odds[at : at + length] = source.log_odds[start : start + length]
+    for i in range(length):
+        for axis in range(3):
+            out.keys[at + i, axis] = source.keys[start + i, axis]
+        out.depths[at + i] = source.depths[start + i]
+        out.log_odds[at + i] = source.log_odds[start + i]
 
 
 @inlined

@@ -26,7 +26,6 @@ __all__ = [
     "TOUCHED",
     "VERSION",
     "Store",
-    "expand",
     "find",
     "hashed",
     "index_blocks",
@@ -179,16 +178,6 @@ def own(store: Store, slot: int) -> int:
         store.rows[slot] = row
         store.values[row, :] = store.constants[slot]
     return row
-
-
-@kernel
-def expand(store: Store, slot: int, out: Float32Array) -> None:
-    """Copy the 512 log-odds of a block."""
-    row = store.rows[slot]
-    if row < 0:
-        out[:] = store.constants[slot]
-    else:
-        out[:] = store.values[row]
 
 
 @inlined
