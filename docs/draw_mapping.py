@@ -17,7 +17,7 @@ from cnn_perception.benchmarks.frames import read_frames
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping.leaves import KEY_ORIGIN
 from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.views import render_isometric, render_top
+from cnn_perception.mapping.pictures.views import render_isometric, render_top
 from cnn_perception.resources import demo_drive
 from cnn_perception.types import BoolArray as Flags
 from cnn_perception.types import CameraIntrinsics, RigidTransform, UInt8Array

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnn_perception.config import MapperConfig
-from cnn_perception.mapping.depth_sweep import DepthSweep
 from cnn_perception.mapping.engine import ScanReport, SensorModel
 from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.projection import depth_to_points
-from cnn_perception.mapping.store_codec import StoreCodec
-from cnn_perception.mapping.voxel_engine import VoxelEngine
-from cnn_perception.mapping.voxel_kernels import merge
-from cnn_perception.mapping.voxel_store import VoxelStore
+from cnn_perception.mapping.sweep.depth_sweep import DepthSweep
+from cnn_perception.mapping.voxels.store_codec import StoreCodec
+from cnn_perception.mapping.voxels.voxel_engine import VoxelEngine
+from cnn_perception.mapping.voxels.voxel_kernels import merge
+from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.types import CameraIntrinsics, Float32Array, Float64Array, RigidTransform
 
 

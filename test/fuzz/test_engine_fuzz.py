@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping.reference import ReferenceEngine
-from cnn_perception.mapping.voxel_engine import VoxelEngine
+from cnn_perception.mapping.voxels.voxel_engine import VoxelEngine
 from cnn_perception.types import Float32Array
 
 # Whole multiples of the resolution lie on the borders of cells; some numbers are no coordinates.

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_perception.errors import MapError
-from cnn_perception.mapping import color_codec
-from cnn_perception.mapping import octomap_codec as codec
-from cnn_perception.mapping.color_codec import ColoredLeaves
+from cnn_perception.mapping.files import color_codec
+from cnn_perception.mapping.files import octomap_codec as codec
+from cnn_perception.mapping.files.color_codec import ColoredLeaves
+from cnn_perception.mapping.files.voxel_file import decode_voxel_file, encode_voxel_file
 from cnn_perception.mapping.leaves import Leaves, morton_codes, prune, sort_leaves
-from cnn_perception.mapping.voxel_file import decode_voxel_file, encode_voxel_file
 
 
 def random_leaves(seed: int, count: int, spread: int) -> Leaves:

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_perception.errors import MapError
-from cnn_perception.mapping import octomap_codec
+from cnn_perception.mapping.files import octomap_codec
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves, prune, sort_leaves
-from cnn_perception.mapping.queries import MapQueries
-from cnn_perception.mapping.voxel_store import VoxelStore
+from cnn_perception.mapping.planning.queries import MapQueries
+from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 
 octomap = pytest.importorskip("octomap", reason="octomap-python is not installed")
 

@@ -15,8 +15,8 @@ from octomap_msgs.msg import Octomap
 from octomap_msgs.srv import BoundingBoxQuery, GetOctomap
 from std_srvs.srv import Empty, Trigger
 
-from cnn_perception.mapping.octomap_codec import decode_full
-from cnn_perception.mapping.storage import load_map
+from cnn_perception.mapping.files.octomap_codec import decode_full
+from cnn_perception.mapping.files.storage import load_map
 from cnn_perception.ros.qos import LATCHED
 from mapping_robot import Lidar, Robot, change, mapper
 

@@ -17,7 +17,7 @@ from rclpy.qos import DurabilityPolicy
 from sensor_msgs.msg import PointCloud2
 from visualization_msgs.msg import Marker, MarkerArray
 
-from cnn_perception.mapping.octomap_codec import decode_full
+from cnn_perception.mapping.files.octomap_codec import decode_full
 from cnn_perception.messages.decode import decode_point_cloud
 from cnn_perception.ros.qos import LATCHED
 from mapping_robot import RESOLUTION, Lidar, change, mapper

@@ -21,9 +21,9 @@ from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import LabelInfo
 from visualization_msgs.msg import Marker, MarkerArray
 
-from cnn_perception.mapping.class_colors import class_colors
-from cnn_perception.mapping.color_codec import decode_color
+from cnn_perception.mapping.files.color_codec import decode_color
 from cnn_perception.mapping.leaves import Leaves
+from cnn_perception.mapping.semantic.class_colors import class_colors
 from cnn_perception.nodes.mapper import MapperNode
 from cnn_perception.ros import encode
 from cnn_perception.ros.qos import LATCHED, TRANSFORM_STATIC

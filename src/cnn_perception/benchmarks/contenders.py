@@ -14,9 +14,9 @@ import numpy as np
 from cnn_perception.benchmarks.frames import BenchmarkFrame
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import PerceptionError
-from cnn_perception.mapping import octomap_codec
+from cnn_perception.mapping.files import octomap_codec
 from cnn_perception.mapping.leaves import Leaves
-from cnn_perception.mapping.voxel_engine import VoxelEngine
+from cnn_perception.mapping.voxels.voxel_engine import VoxelEngine
 
 __all__ = [
     "Contender",

@@ -84,8 +84,8 @@ def command(
     from rich.console import Console
 
     from cnn_perception.errors import MapError
+    from cnn_perception.mapping.files.storage import check_suffix
     from cnn_perception.mapping.mapper import Mapper
-    from cnn_perception.mapping.storage import check_suffix
     from cnn_perception.replay.bag import BagReader
     from cnn_perception.replay.bag_scans import BagScans
     from cnn_perception.replay.depth_scans import FolderScans
@@ -153,8 +153,8 @@ def _draw(mapper: Mapper, path: list[Any], out: Path, name: str, below: float | 
     import numpy as np
 
     from cnn_perception.image.codec import encode_png
-    from cnn_perception.mapping.cell_grid import ceiling
-    from cnn_perception.mapping.views import render_isometric, render_top
+    from cnn_perception.mapping.pictures.cell_grid import ceiling
+    from cnn_perception.mapping.pictures.views import render_isometric, render_top
 
     occupied, way = mapper.occupied_cells(), np.array(path, np.float32)
     if below is None:

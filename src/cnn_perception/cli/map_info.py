@@ -37,7 +37,7 @@ def command(
 
 def _content(file: Path) -> dict[str, Any]:
     """Read the file, with colours where it has them, and count and measure. Raises MapError."""
-    from cnn_perception.mapping.storage import load_map
+    from cnn_perception.mapping.files.storage import load_map
 
     if file.is_file() and _COLORED in file.read_bytes()[:_HEADER_BYTES]:
         return _colored_content(file)
@@ -54,7 +54,7 @@ def _colored_content(file: Path) -> dict[str, Any]:
     import numpy as np
 
     from cnn_perception.errors import MapError
-    from cnn_perception.mapping.color_codec import NO_COLOR, decode_color_file
+    from cnn_perception.mapping.files.color_codec import NO_COLOR, decode_color_file
 
     try:
         tree, resolution = decode_color_file(file.read_bytes())

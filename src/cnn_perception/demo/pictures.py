@@ -12,8 +12,8 @@ import numpy as np
 
 from cnn_perception.errors import PerceptionError
 from cnn_perception.image.codec import encode_jpeg, encode_png
-from cnn_perception.mapping.octomap_codec import decode_binary, decode_file
-from cnn_perception.mapping.views import render_isometric, render_top
+from cnn_perception.mapping.files.octomap_codec import decode_binary, decode_file
+from cnn_perception.mapping.pictures.views import render_isometric, render_top
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.replay.bag import BagReader

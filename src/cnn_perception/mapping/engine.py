@@ -168,7 +168,7 @@ def create_engine(config: MapperConfig) -> MapEngine:
         from cnn_perception.mapping.octomap_engine import OctomapEngine
 
         return OctomapEngine(config)
-    from cnn_perception.mapping.voxel_engine import VoxelEngine
+    from cnn_perception.mapping.voxels.voxel_engine import VoxelEngine
 
     return VoxelEngine(config)
 

@@ -38,10 +38,10 @@ def inlined(function: F) -> F:
 def sources_digest(folder: Path) -> str:
     """Return a name for the present text of all modules in a folder that define kernels."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
+    for path in sorted(folder.rglob("*.py")):
         text = path.read_bytes()
         if b"mapping.jit import" in text:
-            digest.update(path.name.encode() + b"\0" + text)
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + text)
     return digest.hexdigest()[:16]
 
 

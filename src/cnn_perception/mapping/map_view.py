@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cnn_perception.mapping.column_map import ColumnMap
 from cnn_perception.mapping.grid import project
 from cnn_perception.mapping.leaves import TREE_DEPTH, Leaves
 from cnn_perception.mapping.mapper import Mapper
@@ -13,7 +12,8 @@ from cnn_perception.mapping.published import (
     split,
     without_speckles,
 )
-from cnn_perception.mapping.voxel_store import VoxelStore
+from cnn_perception.mapping.voxels.column_map import ColumnMap
+from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.types import GridMap2D
 
 __all__ = ["MapView"]

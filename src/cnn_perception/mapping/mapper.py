@@ -14,13 +14,13 @@ import numpy as np
 from cnn_perception.config import MapperConfig, settings
 from cnn_perception.errors import ConfigError, MapError
 from cnn_perception.mapping.engine import MapEngine, ScanReport, create_engine, log_odds
+from cnn_perception.mapping.files.octomap_codec import MapFile
+from cnn_perception.mapping.files.storage import load_map, save_map
 from cnn_perception.mapping.grid import project
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
-from cnn_perception.mapping.octomap_codec import MapFile
-from cnn_perception.mapping.queries import MapQueries
-from cnn_perception.mapping.storage import load_map, save_map
+from cnn_perception.mapping.planning.queries import MapQueries
 from cnn_perception.mapping.upkeep import Upkeep
-from cnn_perception.mapping.voxel_store import VoxelStore
+from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.types import (
     BoolArray,
     CameraIntrinsics,

@@ -8,8 +8,8 @@ import numpy as np
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import MapError
-from cnn_perception.mapping import octomap_codec
 from cnn_perception.mapping.engine import ScanReport, usable_points
+from cnn_perception.mapping.files import octomap_codec
 from cnn_perception.mapping.leaves import Leaves, fill_box, keep_box
 from cnn_perception.mapping.projection import depth_to_points
 from cnn_perception.types import CameraIntrinsics, Float32Array, Int64Array, RigidTransform

@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from cnn_perception.config import MapperConfig
-from cnn_perception.mapping import octomap_codec
 from cnn_perception.mapping.engine import ScanReport, SensorModel, usable_points
+from cnn_perception.mapping.files import octomap_codec
 from cnn_perception.mapping.leaves import (
     KEY_ORIGIN,
     TREE_DEPTH,

@@ -6,11 +6,11 @@ import numpy as np
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import ConfigError
-from cnn_perception.mapping.decay import Decay
 from cnn_perception.mapping.engine import MapEngine
 from cnn_perception.mapping.leaves import KEY_ORIGIN
-from cnn_perception.mapping.voxel_engine import VoxelEngine
-from cnn_perception.mapping.voxel_store import VoxelStore
+from cnn_perception.mapping.voxels.decay import Decay
+from cnn_perception.mapping.voxels.voxel_engine import VoxelEngine
+from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.types import Float64Array
 
 __all__ = ["Upkeep"]

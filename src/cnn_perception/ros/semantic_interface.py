@@ -17,12 +17,12 @@ from visualization_msgs.msg import MarkerArray
 
 from cnn_perception.config import Config, SemanticsConfig, setting
 from cnn_perception.errors import ConfigError, MessageError
-from cnn_perception.mapping.class_colors import class_colors, color_leaves
-from cnn_perception.mapping.color_codec import COLOR_TREE, encode_color
+from cnn_perception.mapping.files.color_codec import COLOR_TREE, encode_color
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
 from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.mask_fusion import MaskFusion, MaskResult, PlacedDepth
-from cnn_perception.mapping.semantics import LabelledCells, SemanticLayer
+from cnn_perception.mapping.semantic.class_colors import class_colors, color_leaves
+from cnn_perception.mapping.semantic.mask_fusion import MaskFusion, MaskResult, PlacedDepth
+from cnn_perception.mapping.semantic.semantics import LabelledCells, SemanticLayer
 from cnn_perception.messages.decode import decode_header, decode_label_info
 from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode

@@ -10,7 +10,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from cnn_perception.mapping.semantics import LabelledCells
+from cnn_perception.mapping.semantic.semantics import LabelledCells
 from cnn_perception.ros.marker_stream import CubeList, marker_array
 from cnn_perception.types import UInt8Array
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cnn_perception.cli.main import app
 from cnn_perception.config import MapperConfig, settings
 from cnn_perception.errors import BagError, MapError
-from cnn_perception.mapping.color_codec import NO_COLOR, ColoredLeaves, encode_color_file
+from cnn_perception.mapping.files.color_codec import NO_COLOR, ColoredLeaves, encode_color_file
 from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, sort_leaves
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.projection import depth_to_points

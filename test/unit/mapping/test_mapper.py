@@ -11,8 +11,8 @@ import pytest
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import ConfigError, MapError
-from cnn_perception.mapping import octomap_codec
 from cnn_perception.mapping.engine import log_odds
+from cnn_perception.mapping.files import octomap_codec
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.reference import ReferenceEngine
 from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform

@@ -1,0 +1,1 @@
+"""Depth images into the voxel engine cell by cell."""

@@ -1,0 +1,1 @@
+"""The voxel engine: OctoMap's map in blocks of cells."""
