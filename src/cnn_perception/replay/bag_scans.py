@@ -88,7 +88,7 @@ class BagScans:
     def _arrived(self, item: BagMessage, cameras: dict[str, CameraIntrinsics]) -> _Waiting:
         info = self._info_of[item.topic]
         if info and info not in cameras:
-            raise MessageError("no_camera_info", f"no message on {info} before it")
+            raise MessageError("no_match", f"no camera_info on {info} before the image")
         header = decode_header(item.message.header)
         return _Waiting(header, item.message, cameras.get(info), item.stamp_ns)
 

@@ -163,7 +163,7 @@ def test_what_cannot_be_placed_is_counted_by_reason(tmp_path: Path) -> None:
         found = list(scans)
     assert len(found) == 1
     reasons = dict(scans.skipped)
-    assert reasons.pop("no_camera_info") == 1
+    assert reasons.pop("no_match") == 1
     assert reasons.pop("no_transform") == 3
     assert sum(reasons.values()) == 1  # the damaged image, under the decoder's own reason
     assert scans.skipped.total() + len(found) == len(scans) == 6
