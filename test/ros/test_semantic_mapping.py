@@ -14,13 +14,14 @@ from geometry_msgs.msg import TransformStamped
 from octomap_msgs.msg import Octomap
 from octomap_msgs.srv import BoundingBoxQuery
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 from std_srvs.srv import Empty
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import LabelInfo
 from visualization_msgs.msg import Marker, MarkerArray
 
+from cnn_perception.image.codec import encode_jpeg, encode_png
 from cnn_perception.mapping.files.color_codec import decode_color
 from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.semantic.class_colors import class_colors
@@ -87,7 +88,10 @@ class Robot:
             },
         )
         self.depth = stage.speak(Image, "depth/image")
-        self.mask = stage.speak(Image, "mask")
+        kind, topic = Image, "mask"
+        if settings.get("semantics.transport") == "compressed":
+            kind, topic = CompressedImage, "mask/compressed"
+        self.mask = stage.speak(kind, topic)
         self.info = stage.speak(CameraInfo, "depth/camera_info")
         self.tf_static = stage.speak(TFMessage, "tf_static", TRANSFORM_STATIC)
         self.diagnostics = stage.hear(DiagnosticArray, "/diagnostics")
@@ -114,7 +118,7 @@ class Robot:
             if k.startswith("masks_")
         }
 
-    def show(self, milliseconds: int, mask: Image | None = None) -> None:
+    def show(self, milliseconds: int, mask: Image | CompressedImage | None = None) -> None:
         """Publish a depth image and its mask, and wait until both are known."""
         before = self.semantics._fusion.received
         self.depth.publish(wall(milliseconds))
@@ -212,6 +216,17 @@ def test_masks_of_another_size_and_type(stage, scale, dtype) -> None:
     robot.show(1000, halves(1000, scale=scale, dtype=dtype))
     points = points_of(stage.until(lambda: heard and heard[-1].width and heard[-1]))
     np.testing.assert_array_equal(points["label"], np.where(points["y"] > CAMERA[1], 1, 2))
+
+
+def test_masks_may_be_compressed_without_loss(stage) -> None:
+    robot = Robot(stage, **{"semantics.transport": "compressed"})
+    heard = stage.hear(PointCloud2, "semantic_point_cloud", LATCHED)
+    labels = np.tile(np.where(np.arange(WIDTH) < WIDTH / 2, 1, 2).astype(np.uint8), (HEIGHT, 1))
+    robot.show(1000, CompressedImage(header=header(1000), format="png", data=encode_png(labels)))
+    points = points_of(stage.until(lambda: heard and heard[-1].width and heard[-1]))
+    np.testing.assert_array_equal(points["label"], np.where(points["y"] > CAMERA[1], 1, 2))
+    robot.show(1100, CompressedImage(header=header(1100), format="jpeg", data=encode_jpeg(labels)))
+    assert robot.account()["dropped.unknown_encoding"] == "1"
 
 
 def test_the_map_does_not_wait_for_masks(stage) -> None:

@@ -24,6 +24,7 @@ from cnn_perception.types import Float32Array, UInt8Array
 __all__ = [
     "decode_compressed",
     "decode_compressed_depth",
+    "decode_compressed_labels",
     "encode_compressed_depth",
     "encode_jpeg",
     "encode_png",
@@ -40,6 +41,7 @@ _MOST_PIXELS = 1 << 27
 # compressed_depth_image_transport's ConfigHeader: enum format, then two quantisation parameters.
 _DEPTH_HEADER = struct.Struct("<iff")
 _INVERSE_DEPTH = 1
+_PNG_BITS = 24  # offset of the bit depth in IHDR, the first chunk
 
 
 def encode_jpeg(rgb: UInt8Array, quality: int = 90) -> bytes:
@@ -122,6 +124,25 @@ def decode_compressed_depth(data: Any, image_format: str = "") -> Float32Array:
     if headed and source.strip() == "32FC1":
         return _from_inverse_depth(values, a, b)
     return millimetres_to_metres(values)
+
+
+def decode_compressed_labels(
+    data: Any, image_format: str = ""
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return a PNG of class indices as uint8 or uint16 (H, W).
+
+    Only grey PNGs of 8 or 16 bits are taken: JPEG blends neighbouring classes into others, and
+    decoders stretch fewer bits to 0..255. Raises MessageError as `decode_compressed`.
+    """
+    raw = as_bytes(data)
+    labels = _decode(raw, image_format)
+    if raw[:8].tobytes() != _PNG or labels.ndim != 2 or raw[_PNG_BITS] not in (8, 16):
+        raise MessageError(
+            "unknown_encoding",
+            f"a mask of format {image_format!r} is no grey PNG of 8 or 16 bits, which alone keeps "
+            "class indices: set the publisher's format to png",
+        )
+    return labels
 
 
 def _from_inverse_depth(values: NDArray[np.uint16], a: float, b: float) -> Float32Array:

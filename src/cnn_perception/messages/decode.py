@@ -13,7 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.errors import MessageError
-from cnn_perception.image.codec import decode_compressed, decode_compressed_depth
+from cnn_perception.image.codec import (
+    decode_compressed,
+    decode_compressed_depth,
+    decode_compressed_labels,
+)
 from cnn_perception.image.pixels import as_bytes, to_depth, to_labels, to_rgb
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.types import (
@@ -69,9 +73,12 @@ def decode_depth(msg: Any) -> Float32Array:
 def decode_mask(msg: Any) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return a label image as class indices, uint8 or uint16 (H, W), a copy of its own.
 
-    Raises MessageError as `image.pixels.to_labels`.
+    `msg` is a sensor_msgs/Image of mono8, 8UC1, mono16 or 16UC1, or a CompressedImage of a PNG.
+    Raises MessageError as `image.pixels.to_labels` and `image.codec.decode_compressed_labels`.
     """
-    return to_labels(*_image_fields(msg))
+    if hasattr(msg, "encoding"):
+        return to_labels(*_image_fields(msg))
+    return decode_compressed_labels(msg.data, str(msg.format))
 
 
 def decode_camera_info(msg: Any) -> CameraIntrinsics:

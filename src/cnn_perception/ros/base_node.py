@@ -187,13 +187,17 @@ class PerceptionNode(LifecycleNode):
         return subscription
 
     def listen_images(
-        self, topic: str, callback: Callable[[Any], None], compressed_suffix: str = "compressed"
+        self,
+        topic: str,
+        callback: Callable[[Any], None],
+        compressed_suffix: str = "compressed",
+        transport: str = "",
     ) -> Subscription[Any]:
-        """Subscribe to an image topic in the transport that the parameter asks for.
+        """Subscribe to an image topic in a transport; empty: what `image_transport` asks for.
 
         As image_transport does, a compressed topic is the remapped base name plus a suffix.
         """
-        if self.config(NodeConfig).image_transport == "raw":
+        if (transport or self.config(NodeConfig).image_transport) == "raw":
             return self.listen(Image, topic, callback)
         resolved = self.resolve_topic_name(topic)
         if not resolved.endswith(f"/{compressed_suffix}"):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from octomap_msgs.msg import Octomap
 from rclpy.lifecycle.publisher import LifecyclePublisher
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 from visualization_msgs.msg import MarkerArray
@@ -44,6 +44,13 @@ class MaskConfig(Config):
         False,
         "Give cells classes from the topics mask and label_info",
         parameter="semantics.enabled",
+    )
+    transport: str = setting(
+        "raw",
+        "Subscribe to raw masks, or to <mask>/compressed, which must be PNG; apart from "
+        "image_transport, since a segmenter beside the mapper publishes raw masks of any images",
+        choices=("raw", "compressed"),
+        parameter="semantics.transport",
     )
     slop: float = setting(
         0.01,
@@ -117,14 +124,15 @@ class SemanticInterface:
 
     def listen(self) -> None:
         """Subscribe to masks and, unless their names are a setting, to label_info."""
-        node = self._node
+        node, settings = self._node, self._node.config(MaskConfig)
         self._fusion.clear()
         for camera in self._cameras:
             topic = f"{camera}/mask" if camera else "mask"
-            node.listen(Image, topic, partial(self._post, self._take_mask, camera))
+            take = partial(self._post, self._take_mask, camera)
+            node.listen_images(topic, take, transport=settings.transport)
         if self._layer.labels:
             self._label_info.publish(encode.label_info(self._layer.labels, 0.0))
-        if not any(node.config(MaskConfig).labels):
+        if not any(settings.labels):
             node.listen(LabelInfo, "label_info", partial(self._post, self._take_labels), LATCHED)
 
     def mapped(
@@ -183,7 +191,7 @@ class SemanticInterface:
     def _post(self, take: Callable[..., None], *arguments: Any) -> None:
         self._node.post(lambda: take(*arguments))
 
-    def _take_mask(self, camera: str, message: Image) -> None:
+    def _take_mask(self, camera: str, message: Any) -> None:
         self._report(self._fusion.add_mask(message, camera))
 
     def _take_labels(self, message: LabelInfo) -> None:

@@ -14,6 +14,7 @@ from cnn_perception.errors import ConfigError, MessageError
 from cnn_perception.image.codec import (
     decode_compressed,
     decode_compressed_depth,
+    decode_compressed_labels,
     encode_compressed_depth,
     encode_jpeg,
     encode_png,
@@ -191,3 +192,24 @@ def test_depth_refusals_have_a_reason(data: bytes, image_format: str, reason: st
 def test_only_millimetres_are_encoded_as_depth() -> None:
     with pytest.raises(ConfigError, match="float32 \\(4, 4\\) cannot be sent"):
         encode_compressed_depth(np.ones((4, 4), np.float32))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("image_format", ["", "png", "mono8; png compressed mono8"])
+def test_class_indices_survive_png(dtype: type[np.generic], image_format: str) -> None:
+    labels = np.array([[0, 1, 2], [254, 255, 3]], dtype)
+    decoded = decode_compressed_labels(encode_png(labels), image_format)
+    assert decoded.dtype == dtype
+    np.testing.assert_array_equal(decoded, labels)
+
+
+def test_only_what_keeps_class_indices_is_taken_for_a_mask(rgb: UInt8Array) -> None:
+    grey = np.ascontiguousarray(rgb[:, :, 0])
+    _, two_colours = cv2.imencode(".png", grey % 2, [cv2.IMWRITE_PNG_BILEVEL, 1])
+    for data in (encode_png(rgb), encode_jpeg(grey), two_colours):
+        with pytest.raises(MessageError, match="is no grey PNG") as caught:
+            decode_compressed_labels(data, "jpeg")
+        assert caught.value.reason == "unknown_encoding"
+    with pytest.raises(MessageError) as caught:
+        decode_compressed_labels(encode_png(grey)[:-20])
+    assert caught.value.reason == "truncated_data"

@@ -151,6 +151,8 @@ def test_mask_of_many_classes() -> None:
     labels = np.array([[0, 300], [65535, 2]], np.uint16)
     decoded = decode_mask(_image(labels, "mono16"))
     np.testing.assert_array_equal(decoded, labels)
+    compressed = decode_mask(_compressed(encode_png(labels), "mono16; png compressed mono16"))
+    np.testing.assert_array_equal(compressed, labels)
     with pytest.raises(MessageError, match="'rgb8' is not a label image"):
         decode_mask(_image(np.zeros((2, 2, 3), np.uint8), "rgb8"))
 
