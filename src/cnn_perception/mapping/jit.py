@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["inlined", "kernel", "sources_digest"]
+__all__ = ["inlined", "is_cached", "kernel", "sources_digest"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,6 +33,11 @@ def inlined(function: F) -> F:
     A call that passes the arrays of a store would cost more than most of these functions do.
     """
     return _compiled(function, forceinline=True)
+
+
+def is_cached() -> bool:
+    """Return whether compiled kernels of the present sources are on disk; without, a minute."""
+    return any(Path(_CACHE).rglob("*.nbi"))
 
 
 def sources_digest(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from cnn_perception.config import Config, MapperConfig, SemanticsConfig
 from cnn_perception.errors import ConfigError, PerceptionError
 from cnn_perception.mapping.crop import CropConfig
 from cnn_perception.mapping.ground import GroundConfig
+from cnn_perception.mapping.jit import is_cached
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.published import OutputConfig
 from cnn_perception.messages.stamps import stamp_to_ns
@@ -29,6 +31,8 @@ __all__ = ["MapperNode", "MapperNodeConfig", "main"]
 
 # Frames of the new time, of other cameras, may be a little ahead of the one that showed the jump.
 REWIND_SLACK_NS = 1_000_000_000
+# A start that takes longer is worth a line in the log.
+SLOW_START_S = 2.0
 
 
 class MapperNode(PerceptionNode):
@@ -61,11 +65,15 @@ class MapperNode(PerceptionNode):
 
     def load(self) -> None:
         """Make a map, empty or that of octomap_path, and announce it."""
+        begin_s = time.monotonic()
+        if not is_cached():
+            self.get_logger().info(
+                "compiling the mapping kernels, once on this machine: up to a minute"
+            )
         settings, config = self.config(MapperNodeConfig), self.config(MapperConfig)
         self._frame_id = settings.frame_id.lstrip("/")
         self._sensors = map_inputs(self)
         self._mapper = self._first_map(settings.octomap_path, config)
-        self.get_logger().info(f"warming up the engine {config.engine}")
         self._mapper.warm_up()
         self._transforms.refused = 0
         self._integrator = MapIntegrator(self, self._mapper, self._transforms)
@@ -84,6 +92,9 @@ class MapperNode(PerceptionNode):
         self._queries = serve_queries(
             self, self._mapper, self._transforms.buffer, self._frame_id, self._patience
         )
+        seconds = time.monotonic() - begin_s
+        if seconds > SLOW_START_S:
+            self.get_logger().info(f"ready to map after {seconds:.0f} s")
 
     def _first_map(self, path: str, config: MapperConfig) -> Mapper:
         if not path:

@@ -71,7 +71,6 @@ class QueryInterface:
         self._transforms = transforms
         self._frame_id = frame_id
         self._timeout_s = timeout_s
-        node.get_logger().info("warming up the queries")
         with mapper.queries() as queries:
             queries.warm_up()
         self._threads = ThreadPoolExecutor(

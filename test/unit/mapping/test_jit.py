@@ -25,9 +25,11 @@ def test_the_digest_follows_the_modules_with_kernels(tmp_path: Path) -> None:
 
 def test_kernels_are_cached_where_numba_is_told_to(tmp_path: Path) -> None:
     script = (
-        "import numpy as np\n"
         "from cnn_perception.mapping.files.octomap_codec import warm_up\n"
+        "from cnn_perception.mapping.jit import is_cached\n"
+        "assert not is_cached()\n"
         "warm_up()\n"
+        "assert is_cached()\n"
         "import numba\n"
         "assert numba.config.CACHE_DIR == CACHE, numba.config.CACHE_DIR\n"
     )
