@@ -96,7 +96,7 @@ def _print(console: Console, outcome: DemoOutcome, out: Path) -> None:
         )
     console.print(table)
     for name, node in outcome.nodes.items():
-        console.print(f"{name} ran {node.model} on {node.engine}", highlight=False)
+        console.print(f"{name} ran {node.core}", highlight=False)
     summary = outcome.summary()["map"]
     console.print(
         f"map: {summary['occupied']} occupied and {summary['free']} free cells of "

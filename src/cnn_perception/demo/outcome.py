@@ -51,6 +51,12 @@ class NodeAccount:
             raise PerceptionError(f"diagnostics of {name} cannot be read: {error}") from error
 
     @property
+    def core(self) -> str:
+        """What did the work: a network and where it ran, or a mapping engine."""
+        is_map = "resolution" in self.values
+        return f"the mapping engine {self.engine}" if is_map else f"{self.model} on {self.engine}"
+
+    @property
     def balanced(self) -> bool:
         """True when every frame is accounted for."""
         return self.received == self.processed + sum(self.dropped.values())

@@ -12,6 +12,7 @@ from cnn_perception.demo.outcome import DemoOutcome, NodeAccount
 from cnn_perception.demo.pictures import header_stamp_ns
 from cnn_perception.demo.processes import NodeProcess, NodeSpec, node_processes
 from cnn_perception.errors import BagError, ConfigError, PerceptionError
+from cnn_perception.mapping.jit import is_cached
 from cnn_perception.nodes.player import BagPlayer, open_player
 from cnn_perception.nodes.recorder import RecordedTopic, Recorder, open_recorder
 from cnn_perception.replay.bag import BagReader, BagWriter
@@ -56,17 +57,14 @@ LATE_OUTPUTS = (
 )
 """The whole map again, megabytes each: recorded at the end, as a late RViz would ask for them."""
 
-# A quarter of the depth pixels and one ray per cell: a laptop keeps up with ten images a second
-# beside three networks.
 _MAPPING = {
-    "depth_stride": "2",
-    "discretize": "true",
     "sensor_model.max_range": "5.0",
     "publish_free_space": "true",
     "use_height_map": "true",
 }
 _TRANSFORMS = ("/tf", "/tf_static")
-_START_S = 30.0
+# The mapper of a fresh clone compiles its kernels first, beside three networks that start.
+_START_S = 180.0
 _DRAIN_S = 30.0
 _SAVE_S = 10.0
 
@@ -177,7 +175,8 @@ class _Session:
             self._streams.depth: 2,
             self._streams.camera_info: 2,
         }
-        self._progress("starting the nodes", 0, 1)
+        compiling = "" if is_cached() else ", compiling the mapping kernels once: up to a minute"
+        self._progress(f"starting the nodes{compiling}", 0, 1)
         if not self._recorder.wait_until(
             lambda: not player.lonely(expected), _START_S, self._check
         ):

@@ -72,7 +72,7 @@ of its own. cnn_perception {{ version }}, {{ made }}.</div>
 <th>processed</th><th>dropped</th>
 <th>p50 ms</th><th>p95 ms</th><th>p99 ms</th><th>core p50</th></tr>
 {% for name, node in outcome.nodes.items() %}
-<tr><td><b>{{ name }}</b></td><td class="text">{{ node.model }} on {{ node.engine }}</td>
+<tr><td><b>{{ name }}</b></td><td class="text">{{ node.core }}</td>
 <td>{{ outcome.sent_to(name) }}</td><td>{{ node.received }}</td><td>{{ node.processed }}</td>
 <td>{% for reason, count in node.dropped.items() if count %}{{ count }} {{ reason }}{{ ", "
 if not loop.last }}{% else %}0{% endfor %}</td>

@@ -69,5 +69,7 @@ def test_the_summary_is_json_with_the_promised_keys() -> None:
         "provider": "CPUExecutionProvider",
     }
     assert summary["nodes"]["mapper"]["provider"] == "octomap"
+    cores = [node.core for node in outcome.nodes.values()]
+    assert cores == ["rooms_ssdlite on CPUExecutionProvider", "the mapping engine octomap"]
     assert list(summary["topics"]) == ["/a", "/b"]
     assert summary["map"] == {"resolution": 0.05, "occupied": 10, "free": 20, "bytes": 3000}
