@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Processes inherit what is ignored; started in the background by a shell, Ctrl-C would be.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +28,29 @@ def shared_data() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real data at {folder}: point CNN_PERCEPTION_SHARED at data/ and models/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def compiled_kernels() -> None:
+    """The mapping kernels are on disk, so that mapper processes start in seconds.
+
+    After a change of their sources a mapper compiles them for up to a minute, longer than tests
+    wait for a process. What there is to compile, a node knows best.
+    """
+    pytest.importorskip("rclpy", reason="no rclpy: install ROS 2, or run 'make setup'")
+    import rclpy
+    from rclpy.context import Context
+    from rclpy.lifecycle import TransitionCallbackReturn
+    from rclpy.parameter import Parameter
+
+    from cnn_perception.nodes.mapper import MapperNode
+
+    context = Context()
+    rclpy.init(context=context)
+    parameters = [Parameter("semantics.enabled", value=True)]
+    node = MapperNode("mapper", context=context, parameter_overrides=parameters)
+    configured = node.trigger_configure()
+    node.stop()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    assert configured == TransitionCallbackReturn.SUCCESS

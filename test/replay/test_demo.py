@@ -20,6 +20,8 @@ from cnn_perception.demo.session import LATE_OUTPUTS, OUTPUTS
 from cnn_perception.replay.bag import BagReader
 from painted_drive import FRAMES
 
+pytestmark = pytest.mark.usefixtures("compiled_kernels")
+
 PATIENCE_S = 240.0
 NODES = ("detector", "segmenter", "explainer", "mapper")
 

@@ -37,6 +37,8 @@ from cnn_perception.replay.bag import BagWriter, typestore
 from cnn_perception.ros import encode
 from cnn_perception.ros.qos import LATCHED, TRANSFORM_STATIC
 
+pytestmark = pytest.mark.usefixtures("compiled_kernels")
+
 try:
     LAUNCH = Path(get_package_share_directory("cnn_perception"), "launch")
 except PackageNotFoundError:

@@ -180,6 +180,7 @@ def test_a_recording_that_loops_gives_the_same_counts(stage, model) -> None:
     assert (snapshot.processed, snapshot.dropped) == (12, {})
 
 
+@pytest.mark.usefixtures("compiled_kernels")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("which", ["detector", "mapper"])
 @pytest.mark.parametrize("when", ["starting", "listening"])

@@ -26,6 +26,8 @@ from vision_msgs.msg import Detection2DArray
 from cnn_perception.ros import encode
 from cnn_perception.ros.qos import LATCHED, TRANSFORM_STATIC
 
+pytestmark = pytest.mark.usefixtures("compiled_kernels")
+
 
 def test_one_process_sees_segments_explains_and_maps(stage, tmp_path: Path) -> None:
     detector = models.write_detector_bundle(tmp_path / "detector")
