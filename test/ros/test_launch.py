@@ -205,6 +205,25 @@ def test_every_node_gets_its_topics_and_models(stage: Any, launch: Any, bundles:
     assert maps[0].header.frame_id == "map"
 
 
+@pytest.mark.parametrize("single_process", ["false", "true"])
+def test_cells_get_the_classes_of_the_segmenter_on_request(
+    stage: Any, launch: Any, bundles: Any, single_process: str
+) -> None:
+    with launch(
+        "perception.launch.py",
+        nodes="segmenter,mapper",
+        depth="camera/depth/image",
+        semantics="true",
+        single_process=single_process,
+        **bundles,
+    ):
+        stage.until(lambda: stage.probe.count_subscribers("segmenter/mask"))
+        stage.until(lambda: stage.probe.count_subscribers("segmenter/label_info"))
+        stage.until(lambda: stage.probe.count_publishers("segmenter/mask"))
+        known = parameters(stage, "mapper", "semantics.enabled", "semantics.palette")
+        assert known == [True, bundles["segmenter_model"]]
+
+
 def test_one_process_leaves_the_others_unconfigured(
     stage: Any, launch: Any, bundles: Any, tmp_path: Path
 ) -> None:
@@ -248,6 +267,7 @@ def test_mapping_passes_on_what_the_mapper_can_do(stage: Any, launch: Any, tmp_p
         "local_window": ("local_window", "20", 20.0),
         "free_space": ("publish_free_space", "true", True),
         "height_colors": ("use_height_map", "true", True),
+        "semantics": ("semantics.enabled", "true", True),
     }
     given = {name: text for name, (_, text, _) in arguments.items()}
     with launch("mapping.launch.py", **given):
