@@ -65,8 +65,15 @@ MAP_ARGUMENTS: dict[str, tuple[str, Callable[[str], Parameter], str]] = {
         on_or_off,
         "Give occupied cells the classes of the segmenter's masks, for some 3 ms per image",
     ),
-    "height_colors": ("use_height_map", on_or_off, "Colour cells by height"),
+    "height_colors": (
+        "use_height_map",
+        on_or_off,
+        "Colour cells by height, true where params do not say",
+    ),
 }
+# Where these files differ from the nodes' own defaults: octomap_server's cells are plain blue, in
+# which RViz shows little of a room. A params_file beats them.
+LAUNCH_DEFAULTS: dict[str, dict[str, Parameter]] = {"mapper": {"use_height_map": True}}
 ARGUMENTS = (
     DeclareLaunchArgument("image", default_value="image", description="Topic of colour images."),
     DeclareLaunchArgument(
@@ -236,15 +243,21 @@ def parameter_files(names: Sequence[str], value: dict[str, str], namespace: str)
     """
     config = Path(get_package_share_directory(PACKAGE), "config")
     files = [str(config / f"{name}.yaml") for name in names]
+    defaults = {f"/**/{name}": LAUNCH_DEFAULTS[name] for name in names if name in LAUNCH_DEFAULTS}
+    if defaults:
+        files.append(written(defaults))
     if value["params_file"]:
         files.append(value["params_file"])
-    content = {
-        prefix_namespace(namespace, name): {"ros__parameters": overrides(name, value)}
-        for name in names
-    }
+    decided = {prefix_namespace(namespace, name): overrides(name, value) for name in names}
+    return [*files, written(decided)]
+
+
+def written(parameters: dict[str, dict[str, Parameter]]) -> str:
+    """Write the parameters of nodes to a file and return its path."""
+    content = {node: {"ros__parameters": values} for node, values in parameters.items()}
     with tempfile.NamedTemporaryFile("w", prefix="launch_params_", delete=False) as file:
         yaml.safe_dump(content, file)
-    return [*files, file.name]
+    return file.name
 
 
 def perception(context: LaunchContext) -> list[Node]:

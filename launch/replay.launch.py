@@ -43,7 +43,8 @@ ARGUMENTS = (
     ),
     DeclareLaunchArgument(
         "wait_for_subscribers",
-        default_value="30.0",
+        # The first mapper on a machine compiles its kernels, for up to a minute.
+        default_value="120.0",
         description="Most seconds to wait until each of these topics has a subscriber.",
     ),
     DeclareLaunchArgument(

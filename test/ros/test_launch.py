@@ -228,7 +228,10 @@ def test_one_process_leaves_the_others_unconfigured(
     stage: Any, launch: Any, bundles: Any, tmp_path: Path
 ) -> None:
     params = tmp_path / "mine.yaml"
-    params.write_text("/**/detector: {ros__parameters: {max_detections: 7, use_depth: true}}\n")
+    params.write_text(
+        "/**/detector: {ros__parameters: {max_detections: 7, use_depth: true}}\n"
+        "/**/mapper: {ros__parameters: {use_height_map: false}}\n"
+    )
     with launch(
         "perception.launch.py",
         single_process="true",
@@ -242,6 +245,7 @@ def test_one_process_leaves_the_others_unconfigured(
         # The user's file beats the package's; what the arguments say beats both.
         known = parameters(stage, "detector", "max_detections", "use_depth", "model")
         assert known == [7, False, bundles["detector_model"]]
+        assert parameters(stage, "mapper", "use_height_map") == [False]
 
 
 def test_mapping_maps_clouds(stage: Any, launch: Any) -> None:
@@ -252,6 +256,7 @@ def test_mapping_maps_clouds(stage: Any, launch: Any) -> None:
         assert len(launched.children()) == 1
         known = parameters(stage, "mapper", "source", "resolution", "frame_id", "use_sim_time")
         assert known == ["cloud", 0.1, "odom", False]
+        assert parameters(stage, "mapper", "use_height_map") == [True]
         assert stage.probe.count_subscribers("points") == 1
 
 
@@ -266,7 +271,7 @@ def test_mapping_passes_on_what_the_mapper_can_do(stage: Any, launch: Any, tmp_p
         "decay_after": ("decay.after", "30", 30.0),
         "local_window": ("local_window", "20", 20.0),
         "free_space": ("publish_free_space", "true", True),
-        "height_colors": ("use_height_map", "true", True),
+        "height_colors": ("use_height_map", "false", False),
         "semantics": ("semantics.enabled", "true", True),
     }
     given = {name: text for name, (_, text, _) in arguments.items()}
