@@ -132,8 +132,11 @@ def _integrate(
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from cnn_perception.mapping.jit import is_cached
     from cnn_perception.replay.prefetch import prefetch
 
+    if not is_cached():
+        console.print("compiling the mapping kernels, once on this machine: up to a minute")
     path = []
     points: Counter[str] = Counter()
     columns = (TextColumn("mapping"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
