@@ -16,6 +16,7 @@ from cnn_perception.mapping.sweep.depth_sweep import DepthSweep
 from cnn_perception.mapping.voxels import voxel_kernels
 from cnn_perception.mapping.voxels.ray_caster import RayCaster
 from cnn_perception.mapping.voxels.store_codec import StoreCodec
+from cnn_perception.mapping.voxels.voxel_kernels import FREE_ROWS
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.types import (
     CameraIntrinsics,
@@ -158,6 +159,9 @@ class VoxelEngine:
         here, store = RigidTransform.identity(), VoxelStore()
         self._sweep.mark(store, depth, camera, here, -1.0)
         self._caster.mark_depth(store, depth, pixel_rays(camera, here), -1.0, True, 0.0)
+        arrays = self.store.arrays
+        arrays.marks.fill(0)
+        arrays.values[arrays.free_rows[: arrays.counts[FREE_ROWS]]] = np.nan
 
     @contextmanager
     def _scan(self) -> Iterator[None]:
