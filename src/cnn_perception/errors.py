@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "BagError",
     "ConfigError",
+    "DatasetError",
     "MapError",
     "MessageError",
     "ModelError",
@@ -19,6 +20,10 @@ class PerceptionError(Exception):
 
 class ConfigError(PerceptionError, ValueError):
     """A setting has an unknown name, a wrong type or a value out of range."""
+
+
+class DatasetError(PerceptionError):
+    """A labelled image, or a list of them, cannot be used; the text names the file."""
 
 
 class ModelError(PerceptionError):

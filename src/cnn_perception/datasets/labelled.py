@@ -19,7 +19,10 @@ class LabelledImage:
 
     color: uint8 (H, W, 3) RGB; mask: uint8 (H, W), label per pixel, 255 unlabelled; boxes: float32
     (N, 4) corners in pixels; classes: int32 (N,); difficult: bool (N,), objects that count neither
-    for nor against a detector. Raises ConfigError for shapes that do not agree.
+    for nor against a detector. Where the source says so: truncated: bool (N,), objects that the
+    image's border or another object cuts; crowd: bool (N,), boxes around many objects of a class;
+    label: class of the whole image; name: what to call the image in a message. Raises ConfigError
+    for shapes that do not agree.
     """
 
     color: UInt8Array
@@ -27,6 +30,10 @@ class LabelledImage:
     boxes: Float32Array
     classes: NDArray[np.int32]
     difficult: BoolArray
+    truncated: BoolArray | None = None
+    crowd: BoolArray | None = None
+    label: int | None = None
+    name: str = ""
 
     def __post_init__(self) -> None:
         count = len(self.classes)
@@ -34,8 +41,11 @@ class LabelledImage:
             "color": (*self.mask.shape, 3),
             "boxes": (count, 4),
             "difficult": (count,),
+            "truncated": (count,),
+            "crowd": (count,),
         }
         for name, shape in expected.items():
-            actual = getattr(self, name).shape
+            value = getattr(self, name)
+            actual = shape if value is None else value.shape
             if actual != shape:
                 raise ConfigError(f"LabelledImage.{name} has shape {actual}: expected {shape}")
