@@ -82,7 +82,7 @@ def write_detector_bundle(
 
     `changes` replaces top-level keys of model.yaml.
     """
-    graph = _Builder()
+    graph = GraphBuilder()
     logits, deltas = [], []
     for level, (rows, _) in enumerate(GRIDS):
         feature = graph.pool("image", HEIGHT // rows, f"feature_{level}")
@@ -116,16 +116,16 @@ def write_detector_bundle(
         "thresholds": {"score": 0.5, "iou": 0.45},
     }
     extra = [_explain_level(level) for level in range(len(GRIDS))] if explain else []
-    return _write(folder, model, description, extra, changes)
+    return write_bundle(folder, model, description, extra, changes)
 
 
 def write_segmenter_bundle(
     folder: Path, *, form: str = "mask_index", changes: Mapping[str, Any] | None = None
 ) -> Path:
     """Write a ``mask_index`` or ``mask_logits`` bundle into a folder; returns the folder."""
-    graph = _Builder()
+    graph = GraphBuilder()
     feature = graph.pool("image", 8, "feature")
-    weights = np.vstack([np.zeros(3), _answers()])
+    weights = np.vstack([np.zeros(3), answer_weights()])
     graph.convolve(feature, weights, np.array([0.5, 0, 0, 0]), "scores")
     outputs: dict[str, tuple[int, ...]] = {"scores": (1, 4, 12, 16)}
     dtypes = {}
@@ -140,14 +140,14 @@ def write_segmenter_bundle(
         "labels": ["background", *LABELS],
         "palette": [[0, 0, 0], [200, 30, 30], [30, 200, 30], [30, 30, 200]],
     }
-    return _write(folder, model, description, [], changes)
+    return write_bundle(folder, model, description, [], changes)
 
 
 def write_classifier_bundle(folder: Path, *, changes: Mapping[str, Any] | None = None) -> Path:
     """Write a ``class_logits`` bundle with an explain graph into a folder; returns the folder."""
-    graph = _Builder()
+    graph = GraphBuilder()
     feature = graph.pool("image", 16, "feature")
-    graph.convolve(feature, 10 * _answers(), np.zeros(3), "cells")
+    graph.convolve(feature, 10 * answer_weights(), np.zeros(3), "cells")
     graph.add("GlobalAveragePool", ["cells"], "pooled")
     graph.add("Flatten", ["pooled"], "logits", axis=1)
     model = graph.model(
@@ -159,10 +159,10 @@ def write_classifier_bundle(folder: Path, *, changes: Mapping[str, Any] | None =
         "labels": list(LABELS),
         "thresholds": {"score": 0.5},
     }
-    return _write(folder, model, description, [(_explain_classes(), {"level": 0})], changes)
+    return write_bundle(folder, model, description, [(_explain_classes(), {"level": 0})], changes)
 
 
-class _Builder:
+class GraphBuilder:
     """Collects nodes and weights of one ONNX graph."""
 
     def __init__(self) -> None:
@@ -195,11 +195,11 @@ class _Builder:
 
     def model(
         self,
-        inputs: Mapping[str, tuple[int, ...]],
-        outputs: Mapping[str, tuple[int, ...]],
+        inputs: Mapping[str, tuple[int | str, ...]],
+        outputs: Mapping[str, tuple[int | str, ...]],
         dtypes: Mapping[str, int] | None = None,
     ) -> ModelProto:
-        def describe(tensors: Mapping[str, tuple[int, ...]]) -> list[ValueInfoProto]:
+        def describe(tensors: Mapping[str, tuple[int | str, ...]]) -> list[ValueInfoProto]:
             return [
                 helper.make_tensor_value_info(
                     name, (dtypes or {}).get(name, TensorProto.FLOAT), shape
@@ -215,7 +215,7 @@ class _Builder:
         return model
 
 
-def _answers() -> NDArray[np.float32]:
+def answer_weights() -> NDArray[np.float32]:
     """Weights (3, 3) of each colour's answer: its own channel minus the other two."""
     return (2 * np.eye(3) - np.ones((3, 3))).astype(np.float32)
 
@@ -225,14 +225,14 @@ def _class_head(seen: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.fl
     weights = np.zeros((BOXES_PER_CELL, 4, 3), np.float32)
     bias = np.full((BOXES_PER_CELL, 4), _SILENT, np.float32)
     bias[:, 0] = 0.0
-    for index, (label, answer) in enumerate(zip(LABELS, _answers(), strict=True), start=1):
+    for index, (label, answer) in enumerate(zip(LABELS, answer_weights(), strict=True), start=1):
         if label in seen:
             weights[CELL_BOX, index] = GAIN * answer
             bias[CELL_BOX, index] = -GAIN / 2
     return weights.reshape(-1, 3), bias.reshape(-1)
 
 
-def _class_map(graph: _Builder, rows: NDArray[np.float32]) -> str:
+def _class_map(graph: GraphBuilder, rows: NDArray[np.float32]) -> str:
     """Nodes for relu(sum over channels of weights[class] * feature): (1, h, w)."""
     weights = graph.constant(rows.reshape(len(rows), 3, 1, 1))
     graph.add("Gather", [weights, "class_index"], "chosen", axis=0)
@@ -243,8 +243,8 @@ def _class_map(graph: _Builder, rows: NDArray[np.float32]) -> str:
 
 def _explain_level(level: int) -> tuple[ModelProto, dict[str, Any]]:
     rows, columns = GRIDS[level]
-    graph = _Builder()
-    shown = _class_map(graph, np.vstack([np.zeros(3, np.float32), _answers()]))
+    graph = GraphBuilder()
+    shown = _class_map(graph, np.vstack([np.zeros(3, np.float32), answer_weights()]))
     per_cell = graph.constant([BOXES_PER_CELL], np.int64)
     graph.add("Div", ["anchor", per_cell], "cell")
     graph.add("Equal", [graph.constant(np.arange(rows * columns), np.int64), "cell"], "here")
@@ -262,13 +262,13 @@ def _explain_level(level: int) -> tuple[ModelProto, dict[str, Any]]:
 
 
 def _explain_classes() -> ModelProto:
-    graph = _Builder()
-    graph.add("Identity", [_class_map(graph, _answers())], "cam")
+    graph = GraphBuilder()
+    graph.add("Identity", [_class_map(graph, answer_weights())], "cam")
     inputs = {"feature_map": (1, 3, *GRIDS[0]), "class_index": (1,)}
     return graph.model(inputs, {"cam": (1, *GRIDS[0])}, {"class_index": TensorProto.INT64})
 
 
-def _write(
+def write_bundle(
     folder: Path,
     model: ModelProto,
     description: Mapping[str, Any],
