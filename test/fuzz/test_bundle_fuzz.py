@@ -18,6 +18,7 @@ from cnn_perception.errors import ModelError
 from cnn_perception.explain.explainer import Explainer
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
 from cnn_perception.segmentation.segmenter import Segmenter
+from detector_formats import FORMATS, write_format_bundle
 from models import (
     paint,
     write_classifier_bundle,
@@ -59,6 +60,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         write_segmenter_bundle(root / "areas"),
         write_segmenter_bundle(root / "logits", form="mask_logits"),
         write_classifier_bundle(root / "classes"),
+        *(write_format_bundle(root / form, form) for form in FORMATS),
     ]
 
 

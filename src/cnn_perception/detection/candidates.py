@@ -56,6 +56,10 @@ def decoder(bundle: ModelBundle) -> Decoder:
     if output.format in ("yolo_v5", "yolo_v8"):
         size = (bundle.input.width, bundle.input.height)
         return _YoloDecoder(size, has_objectness=output.format == "yolo_v5")
+    if output.format == "torchvision":
+        return _TorchvisionDecoder(bundle)
+    if output.format == "detr":
+        return _decode_detr
     raise ModelError(
         f"{bundle.file}: a bundle for {bundle.task} cannot detect: give one for detection"
     )
@@ -116,15 +120,68 @@ class _YoloDecoder:
     def __call__(self, tensors: Tensors, threshold: float) -> Candidates:
         predictions = tensors["predictions"]
         if self._has_objectness:
-            predictions = predictions.T
+            # Probabilities are at most 1: the product cannot reach what objectness does not. That
+            # rules out nearly all rows before their classes are touched.
+            hopeful = np.flatnonzero(predictions[:, 4] >= threshold)
+            predictions = predictions[hopeful].T
             class_scores = predictions[5:] * predictions[4]
         else:
+            hopeful = np.arange(predictions.shape[1])
             class_scores = predictions[4:]
         scores = class_scores.max(axis=0)
         keep = _best_above(scores, threshold)
         class_ids = class_scores[:, keep].argmax(axis=0).astype(np.int32)
         boxes = to_corners(predictions[:4, keep].T) / self._size
+        anchors = hopeful[keep].astype(np.int32)
+        return Candidates(boxes, np.clip(scores[keep], 0, 1), class_ids, anchors)
+
+
+class _TorchvisionDecoder:
+    """The answer of torchvision's detectors: corners in pixels of the input, labels, scores.
+
+    torchvision keeps label 0 for the background (``output.background: 0``); it never answers it,
+    and the labels above it move down to their class ids.
+    """
+
+    def __init__(self, bundle: ModelBundle) -> None:
+        background, count = bundle.output.background, len(bundle.labels)
+        self._size = np.array((bundle.input.width, bundle.input.height) * 2, np.float32)
+        self._class_ids = np.arange(count, dtype=np.int32)
+        if background is not None:
+            self._class_ids = np.insert(self._class_ids, min(background, count), -1)
+        self._file = bundle.file
+
+    def __call__(self, tensors: Tensors, threshold: float) -> Candidates:
+        scores = tensors["scores"]
+        keep = _best_above(scores, threshold)
+        labels = tensors["labels"][keep]
+        known = len(self._class_ids)
+        unknown = labels[(labels < 0) | (labels >= known)]
+        if len(unknown):
+            raise ModelError(
+                f"{self._file}: the network answered label {unknown[0]} but labels and "
+                f"output.background allow 0 to {known - 1}: correct them"
+            )
+        class_ids = self._class_ids[labels]
+        real = class_ids >= 0
+        keep, class_ids = keep[real], class_ids[real]
+        boxes = np.asarray(tensors["boxes"][keep] / self._size, np.float32)
         return Candidates(boxes, np.clip(scores[keep], 0, 1), class_ids, keep.astype(np.int32))
+
+
+def _decode_detr(tensors: Tensors, threshold: float) -> Candidates:
+    """One object per query, or none (Carion et al. 2020; ``PostProcess`` of facebookresearch/detr).
+
+    The score is the softmax of the best class among all, of which the last means "no object";
+    boxes are cx, cy, w, h as fractions of the input.
+    """
+    probabilities = softmax(tensors["logits"])[:, :-1]
+    scores = probabilities.max(axis=1)
+    keep = _best_above(scores, threshold)
+    class_ids = probabilities[keep].argmax(axis=1).astype(np.int32)
+    return Candidates(
+        to_corners(tensors["boxes"][keep]), scores[keep], class_ids, keep.astype(np.int32)
+    )
 
 
 def _decode_fastestdet(tensors: Tensors, threshold: float) -> Candidates:

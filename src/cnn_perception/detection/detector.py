@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from cnn_perception.config import DetectorConfig, SessionConfig
 from cnn_perception.detection.candidates import decoder
-from cnn_perception.detection.nms import batched_nms
+from cnn_perception.detection.nms import batched_nms, rank
 from cnn_perception.image.preprocess import Placement, Preprocessor
 from cnn_perception.runtime.bundle import ModelBundle
+from cnn_perception.runtime.outputs import OUTPUT_FORMATS
 from cnn_perception.runtime.session import Session
 from cnn_perception.types import Detections, UInt8Array
 
@@ -44,6 +45,7 @@ class Detector:
         self.bundle = bundle
         self.config = config or DetectorConfig()
         self._decode = decoder(bundle)
+        self._batched = OUTPUT_FORMATS[bundle.output.format].batched
         self._preprocess = Preprocessor(bundle.input)
         self.session = Session(bundle, session)
         self._size = np.array((bundle.input.width, bundle.input.height) * 2, np.float32)
@@ -94,13 +96,18 @@ class Detector:
     def select(self, raw: RawDetections) -> Detections:
         """Return what the thresholds leave of the network's answer."""
         tensors = self.bundle.output.tensors
-        by_role = {role: raw.tensors[name][0] for role, name in tensors.items()}
+        by_role = {role: raw.tensors[name] for role, name in tensors.items()}
+        if self._batched:
+            by_role = {role: tensor[0] for role, tensor in by_role.items()}
         score_threshold, iou_threshold, most = self._limits
         found = self._decode(by_role, score_threshold)
         boxes = raw.placement.boxes_to_source(found.boxes * self._size)
         # What lies in the bars around a letterboxed picture is nothing once clipped to it.
         inside = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
         boxes, scores, class_ids = boxes[inside], found.scores[inside], found.class_ids[inside]
-        kept = batched_nms(boxes, scores, class_ids, iou_threshold, most)
+        if iou_threshold < 1:
+            kept = batched_nms(boxes, scores, class_ids, iou_threshold, most)
+        else:  # no overlap is larger than 1
+            kept = rank(scores, most)
         anchors = None if found.anchors is None else found.anchors[inside][kept]
         return Detections(boxes[kept], scores[kept], class_ids[kept], anchors)

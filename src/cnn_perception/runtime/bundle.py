@@ -133,7 +133,7 @@ def load_bundle(name_or_path: str | Path) -> ModelBundle:
         output=output,
         labels=labels,
         palette=_palette(root, len(labels)),
-        thresholds=_thresholds(root, task),
+        thresholds=_thresholds(root, task, final=OUTPUT_FORMATS[output.format].final),
         quality=_quality(root),
         explain=_explain(root, output),
     )
@@ -243,13 +243,15 @@ def _palette(root: Section, count: int) -> UInt8Array | None:
     return colours.astype(np.uint8)
 
 
-def _thresholds(root: Section, task: str) -> Thresholds:
+def _thresholds(root: Section, task: str, *, final: bool) -> Thresholds:
     if task != "detection" and "thresholds" not in root:
         return Thresholds()
     section = root.section("thresholds", ("score", "iou") if task == "detection" else ("score",))
     score = section.number("score", 0.0, 1.0)
     if task != "detection":
         return Thresholds(score)
+    if final and "iou" not in section:
+        return Thresholds(score, 1.0)
     return Thresholds(score, section.number("iou", 0.0, 1.0))
 
 

@@ -35,6 +35,7 @@ def check_outputs(bundle: ModelBundle, outputs: Sequence[TensorInfo]) -> None:
 
     `outputs` are those declared by the graph, or those of a run, whose sizes are all known.
     """
+    _check_background(bundle)
     sizes: dict[str, int] = {}
     for role, (shape, dtypes) in _expected_outputs(bundle).items():
         tensor = _find(bundle, outputs, f"output.tensors.{role}", bundle.output.tensors[role])
@@ -81,11 +82,30 @@ def _expected_outputs(bundle: ModelBundle) -> dict[str, tuple[Shape, tuple[str, 
         "fastestdet": {"cells": ((1, count + 5, "h", "w"), floats)},
         "yolo_v5": {"predictions": ((1, "N", count + 5), floats)},
         "yolo_v8": {"predictions": ((1, count + 4, "N"), floats)},
+        "torchvision": {
+            "boxes": (("N", 4), floats),
+            "labels": (("N",), ("int64",)),
+            "scores": (("N",), floats),
+        },
+        "detr": {
+            "logits": ((1, "Q", count + 1), floats),
+            "boxes": ((1, "Q", 4), floats),
+        },
         "mask_logits": {"mask_logits": ((1, count, "h", "w"), floats)},
         "mask_index": {"mask_index": ((1, "h", "w"), ("uint8", "uint16", "int32", "int64"))},
         "class_logits": {"class_logits": ((1, count), floats)},
     }
     return known[output.format]
+
+
+def _check_background(bundle: ModelBundle) -> None:
+    """Raise ModelError for a background beyond the classes: it would be no class at all."""
+    background, count = bundle.output.background, len(bundle.labels)
+    if background is not None and background > count:
+        raise ModelError(
+            f"{bundle.file}: output.background = {background} but {count} labels and a background "
+            f"are numbered 0 to {count}: correct it, or complete labels"
+        )
 
 
 def _find(bundle: ModelBundle, tensors: Sequence[TensorInfo], key: str, name: str) -> TensorInfo:
@@ -109,6 +129,7 @@ def _compare(
     owner: str | None = None,
 ) -> None:
     """Raise ModelError unless a tensor has the expected type and sizes; letters are remembered."""
+    before = dict(sizes)
     fits = len(tensor.shape) == len(expected) and all(
         actual is None
         or actual == (sizes.setdefault(want, actual) if isinstance(want, str) else want)
@@ -118,7 +139,7 @@ def _compare(
         return
     shown = ", ".join("?" if side is None else str(side) for side in tensor.shape)
     wanted = ", ".join(
-        str(sizes.get(side, side)) if isinstance(side, str) else str(side) for side in expected
+        str(before.get(side, side)) if isinstance(side, str) else str(side) for side in expected
     )
     raise ModelError(
         f"{bundle.file}: tensor {tensor.name!r} of {owner or bundle.model.name} is "

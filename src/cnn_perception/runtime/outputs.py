@@ -13,11 +13,17 @@ __all__ = ["OUTPUT_FORMATS", "DefaultBoxSpec", "OutputFormat", "OutputSpec"]
 
 @dataclass(frozen=True, slots=True)
 class OutputFormat:
-    """One way to encode answers: for which task, in which tensors, with which further keys."""
+    """One way to encode answers: for which task, in which tensors, with which further keys.
+
+    batched: the tensors have a batch axis of 1. final: a detector's answers name each object once,
+    so that suppression is left out unless model.yaml or the configuration asks for it.
+    """
 
     task: str
     roles: tuple[str, ...]
     keys: tuple[str, ...] = ()
+    batched: bool = True
+    final: bool = False
 
 
 OUTPUT_FORMATS: Mapping[str, OutputFormat] = {
@@ -28,6 +34,10 @@ OUTPUT_FORMATS: Mapping[str, OutputFormat] = {
     "fastestdet": OutputFormat("detection", ("cells",)),
     "yolo_v5": OutputFormat("detection", ("predictions",)),
     "yolo_v8": OutputFormat("detection", ("predictions",)),
+    "torchvision": OutputFormat(
+        "detection", ("boxes", "labels", "scores"), ("background",), batched=False, final=True
+    ),
+    "detr": OutputFormat("detection", ("logits", "boxes"), final=True),
     "mask_logits": OutputFormat("segmentation", ("mask_logits",)),
     "mask_index": OutputFormat("segmentation", ("mask_index",)),
     "class_logits": OutputFormat("classification", ("class_logits",)),
@@ -124,7 +134,8 @@ class OutputSpec:
     """The output of a network, as model.yaml describes it; see docs/models.md for each format.
 
     tensors: the name of the tensor for each role of the format. default_boxes and variances: for
-    ssd_raw. background: for boxes_scores, the column of scores that means "no object", or None.
+    ssd_raw. background: for boxes_scores the column of scores, for torchvision the label, that
+    means "no object"; or None.
     """
 
     format: str

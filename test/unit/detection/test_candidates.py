@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from cnn_perception.detection import candidates
-from cnn_perception.detection.candidates import decoder, softmax
+from cnn_perception.detection.candidates import Candidates, decoder, softmax
 from cnn_perception.detection.decode import decode_boxes
 from cnn_perception.detection.default_boxes import default_boxes
+from cnn_perception.errors import ModelError
 from cnn_perception.runtime.bundle import ModelBundle, OutputSpec, load_bundle
 
 
@@ -106,6 +107,94 @@ def test_yolo_row_by_row(bundle: ModelBundle, form: str) -> None:
     assert found.anchors is not None
     actual = np.column_stack([found.boxes, found.scores, found.class_ids, found.anchors])
     np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def _rows(found: Candidates) -> list[tuple[float, ...]]:
+    assert found.anchors is not None
+    table = np.column_stack([found.boxes, found.scores, found.class_ids, found.anchors])
+    return [tuple(row) for row in table.round(5).tolist()]
+
+
+def test_yolo_v5_by_hand(bundle: ModelBundle) -> None:
+    rows = [
+        [64, 48, 32, 24, 0.5, 0.2, 0.8, 0.1],  # 0.5 * 0.8
+        [32, 24, 64, 48, 0.9, 1.0, 0.0, 0.0],
+        [32, 24, 64, 48, 0.3, 0.9, 0.9, 0.9],  # 0.27 only
+    ]
+    decode = decoder(_with_output(bundle, OutputSpec("yolo_v5", {})))
+    assert _rows(decode({"predictions": np.array(rows, np.float32)}, 0.35)) == [
+        (0.375, 0.375, 0.625, 0.625, 0.4, 1, 0),
+        (0.0, 0.0, 0.5, 0.5, 0.9, 0, 1),
+    ]
+
+
+def test_yolo_v8_by_hand(bundle: ModelBundle) -> None:
+    rows = [[64, 48, 32, 24, 0.2, 0.8, 0.1], [0, 96, 64, 48, 0.1, 0.3, 0.36]]
+    decode = decoder(_with_output(bundle, OutputSpec("yolo_v8", {})))
+    predictions = np.array(rows, np.float32).T
+    assert _rows(decode({"predictions": predictions}, 0.35)) == [
+        (0.375, 0.375, 0.625, 0.625, 0.8, 1, 0),
+        (-0.25, 0.75, 0.25, 1.25, 0.36, 2, 1),
+    ]
+
+
+@pytest.mark.parametrize("background", [None, 0, 2, 3])
+def test_torchvision_by_hand(bundle: ModelBundle, background: int | None) -> None:
+    """Labels above the background move down by one; the background itself is no object."""
+    tensors = {
+        "boxes": np.array([[0, 0, 64, 48], [32, 24, 96, 96], [1, 2, 3, 4]], np.float32),
+        "labels": np.array([1, 2, 2]),
+        "scores": np.array([0.9, 0.6, 0.2], np.float32),
+    }
+    output = OutputSpec("torchvision", {}, background=background)
+    first, second = (0.0, 0.0, 0.5, 0.5, 0.9), (0.25, 0.25, 0.75, 1.0, 0.6)
+    assert (
+        _rows(decoder(_with_output(bundle, output))(tensors, 0.3))
+        == {
+            None: [(*first, 1, 0), (*second, 2, 1)],
+            0: [(*first, 0, 0), (*second, 1, 1)],
+            2: [(*first, 1, 0)],
+            3: [(*first, 1, 0), (*second, 2, 1)],
+        }[background]
+    )
+
+
+@pytest.mark.parametrize("label", [-1, 4])
+def test_torchvision_labels_without_a_name(bundle: ModelBundle, label: int) -> None:
+    tensors = {
+        "boxes": np.zeros((2, 4), np.float32),
+        "labels": np.array([1, label]),
+        "scores": np.array([0.9, 0.5], np.float32),
+    }
+    decode = decoder(_with_output(bundle, OutputSpec("torchvision", {}, background=0)))
+    assert len(decode(tensors, 0.7).scores) == 1
+    with pytest.raises(ModelError, match=rf"answered label {label} but .* allow 0 to 3"):
+        decode(tensors, 0.4)
+
+
+def test_detr_by_hand(bundle: ModelBundle) -> None:
+    shares = [
+        [0.10, 0.60, 0.05, 0.25],
+        [0.30, 0.05, 0.05, 0.60],  # most likely no object; 0.3 is enough for this threshold
+        [0.05, 0.05, 0.10, 0.80],
+    ]
+    boxes = np.array([[0.5, 0.5, 0.2, 0.4], [0.25, 0.5, 0.5, 1.0], [0, 0, 1, 1]], np.float32)
+    logits = np.log(np.array(shares, np.float32)) + np.array([[3], [0], [-7]], np.float32)
+    decode = decoder(_with_output(bundle, OutputSpec("detr", {})))
+    assert _rows(decode({"logits": logits, "boxes": boxes}, 0.28)) == [
+        (0.4, 0.3, 0.6, 0.7, 0.6, 1, 0),
+        (0.0, 0.0, 0.5, 1.0, 0.3, 0, 1),
+    ]
+
+
+@pytest.mark.parametrize("form", ["yolo_v5", "yolo_v8", "torchvision", "detr"])
+def test_other_formats_take_not_a_number_for_nothing(bundle: ModelBundle, form: str) -> None:
+    nothing = np.full((8, 8), np.nan, np.float32)
+    tensors = {"predictions": nothing, "logits": nothing[:, :4], "boxes": nothing[:, :4]}
+    tensors |= {"scores": nothing[0], "labels": np.zeros(8, np.int64)}
+    with np.errstate(invalid="ignore"):
+        found = decoder(_with_output(bundle, OutputSpec(form, {})))(tensors, 0.0)
+    assert len(found.scores) == 0
 
 
 def test_fastestdet_cell_by_cell(bundle: ModelBundle) -> None:

@@ -15,6 +15,7 @@ from cnn_perception.errors import ModelError
 from cnn_perception.runtime.bundle import file_digest, load_bundle
 from cnn_perception.runtime.locate import list_bundles
 from cnn_perception.runtime.outputs import OUTPUT_FORMATS
+from detector_formats import FORMATS, write_format_bundle
 from models import LABELS, write_classifier_bundle, write_detector_bundle, write_segmenter_bundle
 
 Change = Callable[[dict[str, Any]], None]
@@ -87,15 +88,34 @@ def test_descriptions_may_span_lines(tmp_path: Path) -> None:
         load_bundle(folder)
 
 
-def test_the_documented_example_loads(repository: Path, tmp_path: Path) -> None:
+def test_the_documented_examples_load(repository: Path, tmp_path: Path) -> None:
     text = (repository / "docs" / "models.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "model.yaml").write_text(example, encoding="utf-8")
-    with pytest.raises(ModelError, match=r"model\.onnx' does not exist"):
-        load_bundle(tmp_path)
-    (tmp_path / "model.yaml").write_text(re.sub("  sha256.*\n", "", example), encoding="utf-8")
-    (tmp_path / "model.onnx").touch()
-    assert load_bundle(tmp_path).labels == ("face",)
+    examples = re.findall(r"```yaml\n(name: .*?)```", text, re.DOTALL)
+    bundles = {}
+    for index, example in enumerate(examples):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        (folder / "model.yaml").write_text(example, encoding="utf-8")
+        with pytest.raises(ModelError, match=r"model\.onnx' does not exist"):
+            load_bundle(folder)
+        (folder / "model.yaml").write_text(re.sub("  sha256.*\n", "", example), encoding="utf-8")
+        (folder / "model.onnx").touch()
+        bundle = load_bundle(folder)
+        bundles[bundle.output.format] = bundle
+    assert bundles["boxes_scores"].labels == ("face",)
+    assert bundles["yolo_v8"].input.resize == "letterbox"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_suppression_needs_a_threshold_only_where_it_is_needed(tmp_path: Path, form: str) -> None:
+    folder = write_format_bundle(tmp_path / form, form, changes={"thresholds": {"score": 0.5}})
+    if OUTPUT_FORMATS[form].final:
+        assert load_bundle(folder).thresholds.iou == 1.0
+        _edit(folder, _set("thresholds/iou", 0.6))
+        assert load_bundle(folder).thresholds.iou == 0.6
+    else:
+        with pytest.raises(ModelError, match=r"thresholds\.iou is missing"):
+            load_bundle(folder)
 
 
 def test_every_format_is_documented(repository: Path) -> None:
