@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 __all__ = ["folded"]
 
@@ -16,8 +17,8 @@ Network = TypeVar("Network", bound=nn.Module)
 def folded(network: Network) -> Network:
     """Return a copy, in evaluation mode, whose convolutions do their normalisation's work.
 
-    A normalisation is folded where it directly follows a convolution in an ``nn.Sequential``. No
-    layer of the copy works in place and none is trainable.
+    A normalisation is folded where it directly follows a convolution in an ``nn.Sequential``, and
+    in torchvision's residual blocks. No layer of the copy works in place and none is trainable.
     """
     result = copy.deepcopy(network).eval().requires_grad_(False)
     for module in result.modules():
@@ -29,4 +30,16 @@ def folded(network: Network) -> Network:
                 if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
                     module[index] = fuse_conv_bn_eval(first, second)
                     module[index + 1] = nn.Identity()
+        elif isinstance(module, BasicBlock | Bottleneck):
+            _fold_block(module)
     return result
+
+
+def _fold_block(block: nn.Module) -> None:
+    """Fold bn1 into conv1 and so on, which is the order that a residual block calls them in."""
+    for name, layer in list(block.named_children()):
+        if isinstance(layer, nn.BatchNorm2d):
+            number = name.removeprefix("bn")
+            fused = fuse_conv_bn_eval(getattr(block, f"conv{number}"), layer)
+            setattr(block, f"conv{number}", fused)
+            setattr(block, name, nn.Identity())
