@@ -10,14 +10,14 @@ from cnn_perception.config import MapperConfig
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.engine import ScanReport, usable_points
 from cnn_perception.mapping.files import octomap_codec
-from cnn_perception.mapping.leaves import Leaves, fill_box, keep_box
-from cnn_perception.mapping.projection import depth_to_points
-from cnn_perception.types import CameraIntrinsics, Float32Array, Int64Array, RigidTransform
+from cnn_perception.mapping.leaves import Leaves
+from cnn_perception.mapping.plain_engine import PlainEngine
+from cnn_perception.types import Float32Array
 
 __all__ = ["OctomapEngine"]
 
 
-class OctomapEngine:
+class OctomapEngine(PlainEngine):
     """OctoMap's OcTree behind the MapEngine protocol.
 
     It holds Python's interpreter lock while it takes in a scan, so other threads of a node wait.
@@ -51,33 +51,10 @@ class OctomapEngine:
         )
         return report
 
-    def integrate_depth(
-        self,
-        depth: Float32Array,
-        intrinsics: CameraIntrinsics,
-        map_from_camera: RigidTransform,
-        *,
-        max_range: float,
-        discretize: bool,
-        min_range: float = 0.0,
-        stride: int = 1,
-    ) -> ScanReport:
-        """See MapEngine."""
-        points = depth_to_points(
-            depth, intrinsics, min_range, stride=stride, target_from_camera=map_from_camera
-        )
-        origin = map_from_camera.translation.astype(np.float32)
-        return self.integrate(points, origin, max_range, discretize)
-
     def leaves(self) -> Leaves:
         """See MapEngine."""
         # Not writeBinary, which turns the live tree into a maximum-likelihood one.
         return octomap_codec.decode_file(self._tree.write()).leaves
-
-    def encode(self, binary: bool) -> bytes:
-        """See MapEngine."""
-        leaves = self.leaves()
-        return octomap_codec.encode_binary(leaves) if binary else octomap_codec.encode_full(leaves)
 
     def restore(self, leaves: Leaves) -> None:
         """See MapEngine."""
@@ -87,14 +64,6 @@ class OctomapEngine:
     def clear(self) -> None:
         """See MapEngine."""
         self._tree = self._configured(_octomap().OcTree(self._resolution))
-
-    def fill_box(self, low: Int64Array, high: Int64Array, log_odds: float) -> None:
-        """See MapEngine."""
-        self.restore(fill_box(self.leaves(), low, high, log_odds))
-
-    def keep_box(self, low: Int64Array, high: Int64Array) -> None:
-        """See MapEngine."""
-        self.restore(keep_box(self.leaves(), low, high))
 
     def retune(self, config: MapperConfig) -> None:
         """See MapEngine."""

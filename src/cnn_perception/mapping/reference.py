@@ -13,25 +13,22 @@ import numpy as np
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping.engine import ScanReport, SensorModel, usable_points
-from cnn_perception.mapping.files import octomap_codec
 from cnn_perception.mapping.leaves import (
     KEY_ORIGIN,
     TREE_DEPTH,
     Leaves,
-    fill_box,
-    keep_box,
     prune,
     sort_leaves,
 )
-from cnn_perception.mapping.projection import depth_to_points
-from cnn_perception.types import CameraIntrinsics, Float32Array, Int64Array, RigidTransform
+from cnn_perception.mapping.plain_engine import PlainEngine
+from cnn_perception.types import Float32Array
 
 __all__ = ["Key", "ReferenceEngine"]
 
 Key = tuple[int, int, int]
 
 
-class ReferenceEngine:
+class ReferenceEngine(PlainEngine):
     """A dictionary from keys to log-odds behind the MapEngine protocol."""
 
     def __init__(self, config: MapperConfig) -> None:
@@ -57,24 +54,6 @@ class ReferenceEngine:
         for key in occupied:
             self._update(key, self._model.hit)
         return report
-
-    def integrate_depth(
-        self,
-        depth: Float32Array,
-        intrinsics: CameraIntrinsics,
-        map_from_camera: RigidTransform,
-        *,
-        max_range: float,
-        discretize: bool,
-        min_range: float = 0.0,
-        stride: int = 1,
-    ) -> ScanReport:
-        """See MapEngine."""
-        points = depth_to_points(
-            depth, intrinsics, min_range, stride=stride, target_from_camera=map_from_camera
-        )
-        origin = map_from_camera.translation.astype(np.float32)
-        return self.integrate(points, origin, max_range, discretize)
 
     def _cast(
         self, points: Float32Array, origin: Float32Array, max_range: float, discretize: bool
@@ -102,11 +81,6 @@ class ReferenceEngine:
         depths = np.full(len(keys), TREE_DEPTH, np.uint8)
         return prune(sort_leaves(Leaves(keys, depths, values)))
 
-    def encode(self, binary: bool) -> bytes:
-        """See MapEngine."""
-        leaves = self.leaves()
-        return octomap_codec.encode_binary(leaves) if binary else octomap_codec.encode_full(leaves)
-
     def restore(self, leaves: Leaves) -> None:
         """See MapEngine."""
         finest = leaves.finest()
@@ -118,14 +92,6 @@ class ReferenceEngine:
     def clear(self) -> None:
         """See MapEngine."""
         self._cells = {}
-
-    def fill_box(self, low: Int64Array, high: Int64Array, log_odds: float) -> None:
-        """See MapEngine."""
-        self.restore(fill_box(self.leaves(), low, high, log_odds))
-
-    def keep_box(self, low: Int64Array, high: Int64Array) -> None:
-        """See MapEngine."""
-        self.restore(keep_box(self.leaves(), low, high))
 
     def retune(self, config: MapperConfig) -> None:
         """See MapEngine."""
