@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,18 @@ from cnn_perception.types import UInt8Array
 __all__ = ["CocoDataset"]
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep Python from looking for garbage among millions of new lists: a third of the time."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
 class CocoDataset(Dataset):
     """Images of an ``instances_*.json``; the file is read at once, pictures when asked for.
 
@@ -35,6 +50,7 @@ class CocoDataset(Dataset):
     Source: Lin et al., Microsoft COCO: Common Objects in Context; https://cocodataset.org/#format-data
     """
 
+    @_collector_paused()
     def __init__(
         self,
         annotations: Path,
