@@ -176,12 +176,20 @@ def _entries(
     entries = content.get(key)
     if not isinstance(entries, list):
         raise DatasetError(f'{path} has no list "{key}": give a COCO instances file')
+    seen = set()
     for place, entry in enumerate(entries):
         missing = [name for name in needed if not isinstance(entry, dict) or name not in entry]
         if missing:
             raise DatasetError(f'{path}: "{key}"[{place}] lacks {", ".join(missing)}: add it')
-        if not isinstance(entry.get("id", 0), int):
-            raise DatasetError(f'{path}: "{key}"[{place}] has the id {entry["id"]!r}: use a number')
+        # The first needed key says which entry, or which image, is meant.
+        number = entry[needed[0]]
+        if not isinstance(number, int):
+            raise DatasetError(
+                f'{path}: "{key}"[{place}] has the {needed[0]} {number!r}: use a whole number'
+            )
+        if needed[0] == "id" and number in seen:
+            raise DatasetError(f'{path}: "{key}"[{place}] has the id {number} of another: renumber')
+        seen.add(number)
     return entries
 
 

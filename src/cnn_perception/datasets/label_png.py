@@ -17,6 +17,7 @@ __all__ = ["read_label_png", "voc_palette"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3
+_MOST_PIXELS = 1 << 27
 
 
 def voc_palette() -> UInt8Array:
@@ -44,7 +45,9 @@ def read_label_png(path: Path) -> UInt8Array:
     data = read_bytes(path)
     chunks = _chunks(data, path)
     header = chunks[0][1]
-    depth, color_type = header[8], header[9]
+    width, height, depth, color_type = struct.unpack(">IIBB", header[:10])
+    if width * height > _MOST_PIXELS:
+        raise DatasetError(f"{path} claims {width}x{height} pixels: copy it again or take it off")
     if color_type in (_GREY, _PALETTE) and depth <= 8:
         return _decode(_with_identity_palette(chunks, depth), path)[:, :, 0]
     if color_type == _GREY or depth != 8:

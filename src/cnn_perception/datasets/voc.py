@@ -187,8 +187,12 @@ def _labels(folder: Path) -> tuple[str, ...]:
     path = folder / "labels.txt"
     if not path.is_file():
         return VOC_LABELS
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return tuple(line.strip() for line in lines if line.strip())
+    lines = read_bytes(path).decode("utf-8", "replace").splitlines()
+    labels = tuple(line.strip() for line in lines if line.strip())
+    for label in labels:
+        if labels.count(label) > 1:
+            raise DatasetError(f"{path} names the class {label!r} twice: delete one of them")
+    return labels
 
 
 def _picture(folder: Path, name: str) -> Path:
@@ -201,7 +205,7 @@ def _objects(path: Path, size: tuple[int, int]) -> list[_Object]:
     """Return the objects of an annotation file, boxes as corners that count from 0."""
     try:
         root = ET.fromstring(read_bytes(path))
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError, ValueError) as error:  # the last two: its encoding
         raise DatasetError(f"{path} is no XML ({error}): write it again") from error
     said = tuple(_number(root, f"size/{side}", path, 0.0) for side in ("width", "height"))
     # Some tools leave zeros.

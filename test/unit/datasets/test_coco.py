@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,7 +190,16 @@ def test_annotation_of_an_image_that_is_not_listed(tmp_path: Path) -> None:
         ('{"images": 3}', 'has no list "images"'),
         ('{"images": [{"id": 1}]}', r'"images"\[0\] lacks file_name'),
         ('{"images": [7]}', r'"images"\[0\] lacks id, file_name'),
-        ('{"images": [{"id": [], "file_name": "a"}]}', r"has the id \[\]: use a number"),
+        ('{"images": [{"id": [], "file_name": "a"}]}', r"has the id \[\]: use a whole number"),
+        (
+            '{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]}',
+            "id 1 of another",
+        ),
+        (
+            '{"images": [], "categories": [],'
+            '"annotations": [{"image_id": {}, "category_id": 1, "bbox": []}]}',
+            r"\[0\] has the image_id {}",
+        ),
         ('{"images": [], "categories": []}', 'has no list "annotations"'),
     ],
 )
@@ -198,6 +208,11 @@ def test_files_that_hold_no_instances(tmp_path: Path, text: str, reason: str) ->
     path.write_text(text)
     with pytest.raises(DatasetError, match=rf"instances\.json.*{reason}"):
         CocoDataset(path, tmp_path)
+
+
+def test_worker_processes_can_have_a_copy(tmp_path: Path) -> None:
+    data = pickle.loads(pickle.dumps(opened(write_coco(tmp_path), masks=True)))
+    assert len(list(data)) == 3
 
 
 def test_listing_opens_no_picture(tmp_path: Path) -> None:

@@ -80,6 +80,9 @@ def test_folder_of_a_year_is_found(tree: Path) -> None:
 def test_own_classes(tree: Path) -> None:
     (tree / "labels.txt").write_text("person\nsofa\n\ndog\n")
     assert [image.classes.tolist() for image in VocDataset(tree)] == [[2, 1], [], [0]]
+    (tree / "labels.txt").write_text("person\nsofa\nperson\n")
+    with pytest.raises(DatasetError, match="'person' twice"):
+        VocDataset(tree)
     given = VocDataset(tree, labels=["sofa", "dog", "person"])
     assert given[0].classes.tolist() == [1, 0]
     with pytest.raises(IndexError):
@@ -141,6 +144,12 @@ BREAK = {
     "bad xml": (
         lambda tree: (tree / f"Annotations/{FIRST}.xml").write_text("<annotation><object>"),
         r"000001\.xml is no XML",
+    ),
+    "encoding": (
+        lambda tree: (tree / f"Annotations/{FIRST}.xml").write_text(
+            '<?xml version="1.0" encoding="gbk"?><annotation/>'
+        ),
+        r"000001\.xml is no XML \(multi-byte encodings",
     ),
     "other size": (
         lambda tree: (tree / f"Annotations/{FIRST}.xml").write_text(voc_xml([], (30, 40))),
