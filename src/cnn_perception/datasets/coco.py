@@ -196,7 +196,7 @@ def _entries(
 def _corners(item: dict[str, Any], path: Path) -> tuple[float, float, float, float]:
     try:
         x, y, width, height = (float(value) for value in item["bbox"])
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{path}: annotation {item.get('id')} has the bbox {item['bbox']!r}: write "
             "[x, y, width, height]"

@@ -30,7 +30,9 @@ def decode_segmentation(segmentation: Any, size: tuple[int, int]) -> BoolArray:
                 f"the run-length mask is for [height, width] {said}, the image has {list(size)}"
             )
         counts = segmentation.get("counts")
-        runs = decode_counts(counts) if isinstance(counts, str) else _numbers(counts, "counts")
+        if isinstance(counts, str):
+            return run_length_mask(decode_counts(counts), size)
+        runs = np.clip(_numbers(counts, "counts"), -1, size[0] * size[1] + 1)
         return run_length_mask(runs.astype(np.int64), size)
     if not isinstance(segmentation, list) or not segmentation:
         raise DatasetError("the segmentation is missing: label it, or do without masks")
@@ -41,7 +43,11 @@ def decode_segmentation(segmentation: Any, size: tuple[int, int]) -> BoolArray:
             raise DatasetError(
                 f"a polygon has {points.size} numbers: 3 points or more have x and y"
             )
-        mask |= polygon_mask(points.reshape(-1, 2), size)
+        sides = np.array([size[1], size[0]], np.float64)
+        corners = points.reshape(-1, 2)
+        if (corners < -sides).any() or (corners > 2 * sides).any():
+            raise DatasetError("a polygon leaves the image by more than the image's size")
+        mask |= polygon_mask(corners, size)
     return mask
 
 
@@ -126,7 +132,7 @@ def _outline(corners: Int64Array) -> tuple[Int64Array, Int64Array]:
 def _numbers(values: Any, what: str) -> Float64Array:
     try:
         numbers = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise DatasetError(f"{what} holds something other than numbers") from error
     if not isinstance(values, Sequence) or numbers.ndim != 1 or not np.isfinite(numbers).all():
         raise DatasetError(f"{what} is no list of finite numbers")

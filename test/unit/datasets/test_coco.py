@@ -113,6 +113,8 @@ def test_run_lengths_are_decoded_as_pycocotools_decodes_them(seed: int) -> None:
         ([[1, 2, 3, 4, 5, 6, 7]], "polygon has 7 numbers"),
         ([[1, 2, 3, 4, 5, "six"]], "other than numbers"),
         ([[1, 2, 3, 4, 5, float("nan")]], "no list of finite numbers"),
+        ([[0, 0, 1e9, 0, 0, 1e9]], "leaves the image by more than"),
+        ([[0, 0, 10**400, 0, 0, 1]], "other than numbers"),
         ([1, 2, 3, 4, 5, 6], "no list of finite numbers"),
         ({"size": [3, 4], "counts": [6]}, r"for \[height, width\] \[3, 4\], .* \[2, 3\]"),
         ({"size": [2, 3], "counts": [5]}, "cover 5 pixels, the image has 6"),
