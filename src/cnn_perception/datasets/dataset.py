@@ -122,9 +122,10 @@ def read_bytes(path: Path) -> bytes:
     """Return a file's bytes; raises DatasetError when it is missing, unreadable or empty."""
     try:
         data = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
         raise DatasetError(
-            f"{path} cannot be read ({error.strerror}): restore it or take it off the list"
+            f"{path} cannot be read ({reason}): restore it or take it off the list"
         ) from error
     if not data:
         raise DatasetError(f"{path} is empty: copy it again or take it off the list")
@@ -162,7 +163,8 @@ def checked_boxes(
     limit = np.array([*size, *size], np.float64)
     clipped = np.clip(corners, 0, limit)
     inside = (np.abs(corners - clipped) <= _TOLERANCE).all(1)
-    solid = (clipped[:, 2:] > clipped[:, :2]).all(1)
+    rounded = clipped.astype(np.float32)
+    solid = (rounded[:, 2:] > rounded[:, :2]).all(1)
     for good, reason in (
         (np.isfinite(corners).all(1), "is not finite"),
         (inside, f"leaves the image of {size[0]}x{size[1]} pixels"),
@@ -174,4 +176,4 @@ def checked_boxes(
                 f"{path}: the box of {what[index]} from corner to corner ({shown}) {reason}: "
                 "correct or delete it"
             )
-    return clipped.astype(np.float32)
+    return rounded
