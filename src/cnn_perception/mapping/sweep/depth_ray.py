@@ -47,28 +47,46 @@ def passes(
     last = cell_of(ex, ey, ez, view.per_metre)
     if cell == last:
         return False
+    # OctoMap's walk goes along the float32 direction, which is right to 2e-7, and its faces are
+    # rounded to 1e-8 of a cell: unless that decides, the ray need not be walked.
+    doubt = 1e-6 * norm(dx, dy, dz) + 1e-7 * view.resolution
     enter, leave, out = 0.0, 1.0, 1.0
+    first_enter, last_leave = 0.0, 1.0
     for axis, key, direction in ((0, key_x, dx), (1, key_y, dy), (2, key_z, dz)):
         low = (key - _KEY_ORIGIN) * view.resolution - view.eye[axis]
-        first, last_, past = _clip(low, view.resolution, view.margin, np.float64(direction))
+        before, first, last_, past = _clip(low, view.resolution, doubt, np.float64(direction))
         enter, leave, out = max(enter, first), min(leave, last_), min(out, past)
+        first_enter, last_leave = max(first_enter, before), min(last_leave, past)
     if enter < leave and out < 1.0:
         return True
+    if first_enter > last_leave:
+        return False
     return _visits(ox, oy, oz, dx, dy, dz, last, cell, view.resolution)
 
 
 @inlined
-def _clip(low: float, size: float, margin: float, direction: float) -> tuple[float, float, float]:
+def _clip(
+    low: float, size: float, doubt: float, direction: float
+) -> tuple[float, float, float, float]:
     """Return, in shares of a ray, where it enters and leaves a cell's extent along one axis.
 
-    Both for the extent less a margin; and where it leaves the extent plus the margin.
+    Enters the extent plus the doubt, and less it; leaves the extent less the doubt, and plus it.
     """
     high = low + size
     if direction == 0:
-        return (0.0, 1.0, math.inf) if low + margin < 0 < high - margin else (1.0, 0.0, math.inf)
+        if low + doubt < 0 < high - doubt:
+            return 0.0, 0.0, 1.0, math.inf
+        if low - doubt < 0 < high + doubt:
+            return 0.0, 1.0, 0.0, math.inf
+        return 2.0, 1.0, 0.0, math.inf
     if direction < 0:
         low, high, direction = -high, -low, -direction
-    return (low + margin) / direction, (high - margin) / direction, (high + margin) / direction
+    return (
+        (low - doubt) / direction,
+        (low + doubt) / direction,
+        (high - doubt) / direction,
+        (high + doubt) / direction,
+    )
 
 
 @inlined
@@ -92,20 +110,30 @@ def _visits(
     step_y, border_y, space_y = first_border(dy / length, y, (cell >> 16) & 0xFFFF, resolution)
     step_z, border_z, space_z = first_border(dz / length, z, cell & 0xFFFF, resolution)
     reach = np.float64(length)
+    # Steps are all in one direction: beyond the target there is no way back to it.
+    left_x = ((target >> 32) - (cell >> 32)) * step_x
+    left_y = (((target >> 16) & 0xFFFF) - ((cell >> 16) & 0xFFFF)) * step_y
+    left_z = ((target & 0xFFFF) - (cell & 0xFFFF)) * step_z
     while cell != target:
         if border_x < border_y:
             if border_x < border_z:
                 cell += step_x * _X
                 border_x += space_x
+                left_x -= 1
             else:
                 cell += step_z
                 border_z += space_z
+                left_z -= 1
         elif border_y < border_z:
             cell += step_y * _Y
             border_y += space_y
+            left_y -= 1
         else:
             cell += step_z
             border_z += space_z
+            left_z -= 1
+        if left_x < 0 or left_y < 0 or left_z < 0:
+            return False
         if cell == last or min(min(border_x, border_y), border_z) > reach:
             return False
     return True
