@@ -120,11 +120,14 @@ class Robot:
 
     def show(self, milliseconds: int, mask: Image | CompressedImage | None = None) -> None:
         """Publish a depth image and its mask, and wait until both are known."""
-        before = self.semantics._fusion.received
+        before = int(self.account()["received"])
         self.depth.publish(wall(milliseconds))
         self.mask.publish(mask if mask is not None else halves(milliseconds))
-        self.stage.until(lambda: self.semantics._fusion.received > before)
-        self.stage.until(lambda: self.account()["waiting"] == "0")
+        self.stage.until(lambda: self._settled(self.account(), before))
+
+    @staticmethod
+    def _settled(account: dict[str, str], before: int) -> bool:
+        return int(account["received"]) > before and account["waiting"] == "0"
 
 
 def points_of(cloud: PointCloud2) -> np.ndarray[Any, Any]:

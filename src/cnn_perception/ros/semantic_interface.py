@@ -173,12 +173,13 @@ class SemanticInterface:
 
     def describe(self) -> Mapping[str, str]:
         """Return the account of masks: received = fused + waiting + dropped."""
-        fusion = self._fusion
+        # Masks may be in work meanwhile: the sum is taken of the numbers that are told.
+        fused, waiting, dropped = self._fusion.fused, self._fusion.waiting, self._fusion.dropped
         return {
-            "masks_received": str(fusion.received),
-            "masks_fused": str(fusion.fused),
-            "masks_waiting": str(fusion.waiting),
-            **{f"masks_dropped.{reason}": str(n) for reason, n in fusion.dropped.items()},
+            "masks_received": str(fused + waiting + sum(dropped.values())),
+            "masks_fused": str(fused),
+            "masks_waiting": str(waiting),
+            **{f"masks_dropped.{reason}": str(n) for reason, n in dropped.items()},
             "classified_cells": str(len(self._layer)),
         }
 

@@ -48,7 +48,7 @@ class MaskFusion:
     def __init__(self, layer: SemanticLayer, config: MapperConfig, slop_s: float = 0.0) -> None:
         self.layer = layer
         self.config = config
-        self.received = self.fused = 0
+        self.fused = 0
         self._slop_ns = round(slop_s * 1e9)
         self._cameras: dict[str, StampedSynchroniser] = {}
         self._refused: Counter[str] = Counter()
@@ -62,6 +62,11 @@ class MaskFusion:
         return dict(sorted(total.items()))
 
     @property
+    def received(self) -> int:
+        """How many masks came of which it is known what became of them, or that they wait."""
+        return self.fused + self.waiting + sum(self.dropped.values())
+
+    @property
     def waiting(self) -> int:
         """How many masks wait for their depth image."""
         return sum(pairs.pending("mask") for pairs in self._cameras.values())
@@ -73,7 +78,6 @@ class MaskFusion:
 
     def add_mask(self, message: Any, camera: str = "") -> MaskResult | None:
         """Take a mask, a sensor_msgs/Image of class ids; returns what it did, None if it waits."""
-        self.received += 1
         pair = self._pairs(camera).add("mask", decode_header(message.header).stamp_ns, message)
         return None if pair is None else self._vote(*pair)
 

@@ -48,8 +48,9 @@ def mask(
     )
 
 
-def assert_accounted(masks: MaskFusion) -> None:
-    assert masks.received == masks.fused + masks.waiting + sum(masks.dropped.values())
+def assert_accounted(masks: MaskFusion, added: int) -> None:
+    assert masks.received == added
+    assert masks.fused + masks.waiting + sum(masks.dropped.values()) == added
 
 
 @pytest.mark.parametrize("mask_first", [False, True])
@@ -91,13 +92,13 @@ def test_depth_without_masks_and_masks_without_depth_are_let_go() -> None:
     for k in range(100):
         masks.add_depth(depth((2 * k) * MS))
         masks.add_mask(mask((2 * k + 1) * MS))
-        assert_accounted(masks)
+        assert_accounted(masks, added=k + 1)
     assert masks.fused == 0
     assert masks.waiting <= 30
     assert masks.dropped["unpaired"] == 100 - masks.waiting
     masks.clear()
     assert masks.waiting == 0
-    assert_accounted(masks)
+    assert_accounted(masks, added=100)
 
 
 def test_loops_of_a_recording_give_equal_counts() -> None:
@@ -109,7 +110,7 @@ def test_loops_of_a_recording_give_equal_counts() -> None:
             if k % 2 == 0:  # a segmenter that is half as fast, and one image behind
                 masks.add_mask(mask(max(k - 2, 0) * 100 * MS, class_id=1 + loop % 2))
         counts.append(masks.fused)
-        assert_accounted(masks)
+        assert_accounted(masks, added=5 * (loop + 1))
     assert counts[1] - counts[0] == counts[2] - counts[1] == 4
     assert len(masks.layer.labelled(MAP)) > 0
 
@@ -145,7 +146,7 @@ def test_masks_that_cannot_vote_are_counted_by_reason() -> None:
         "unknown_encoding": 1,
     }
     assert len(masks.layer) == masks.fused == 0
-    assert_accounted(masks)
+    assert_accounted(masks, added=4)
 
 
 def test_a_mask_votes_within_the_ranges_of_the_map() -> None:
