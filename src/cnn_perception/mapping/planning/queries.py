@@ -198,6 +198,9 @@ class MapQueries:
             counts[0], counts[1] = found.occupied[0], found.free[0]
             counts[2] = found.unknown[0] + counts[:2].sum()
             return
+        # A cell's centre relative to the box's is rounded as their coordinates are: what touches
+        # must not be lost to that.
+        half = half + 16 * np.finfo(np.float64).eps * (np.abs(center).max() + self._resolution)
         with np.errstate(over="ignore"):
             reach = np.abs(rotation) @ half
             around = np.stack([center - reach, center + reach])
