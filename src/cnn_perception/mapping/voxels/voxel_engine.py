@@ -76,8 +76,7 @@ class VoxelEngine:
     ) -> ScanReport:
         """See MapEngine."""
         check_size(depth, intrinsics)
-        view = pixel_rays(intrinsics, map_from_camera, stride)
-        check_origin(view.origin, self._resolution)
+        check_origin(map_from_camera.translation.astype(np.float32), self._resolution)
         report = None
         with self._scan():
             if not discretize:
@@ -89,7 +88,7 @@ class VoxelEngine:
                 report = self._caster.mark_depth(
                     self.store,
                     np.ascontiguousarray(chosen, np.float32),
-                    view,
+                    pixel_rays(intrinsics, map_from_camera, stride),
                     max_range,
                     discretize,
                     min_range,
@@ -145,7 +144,6 @@ class VoxelEngine:
         for binary in (False, True):
             engine.encode(binary)
         engine.restore(engine.leaves())
-        engine.store.forget_marks()
         box = np.full(3, KEY_ORIGIN)
         engine.fill_box(box, box, math.nan)
         engine.keep_box(box, box)
