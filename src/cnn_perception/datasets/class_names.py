@@ -69,6 +69,7 @@ def relabelled(
             difficult=image.difficult[known],
             truncated=None if image.truncated is None else image.truncated[known],
             crowd=None if image.crowd is None else image.crowd[known],
+            areas=None if image.areas is None else image.areas[known],
         )
     if mask is not None:
         table = np.full(256, UNLABELLED, np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,6 +130,7 @@ class CocoDataset(Dataset):
             classes,
             crowd,
             crowd=crowd,
+            areas=np.array([_area(item, path) for item in objects], np.float64),
             name=self.names[index],
         )
 
@@ -202,3 +204,13 @@ def _corners(item: dict[str, Any], path: Path) -> tuple[float, float, float, flo
             "[x, y, width, height]"
         ) from error
     return x, y, x + width, y + height
+
+
+def _area(item: dict[str, Any], path: Path) -> float:
+    """Return the area of an object's outline, or of its box where the file does not say it."""
+    area = item.get("area", math.prod(float(side) for side in item["bbox"][2:]))
+    if not isinstance(area, int | float) or not 0 <= area < math.inf:
+        raise DatasetError(
+            f"{path}: annotation {item.get('id')} has the area {area!r}: write square pixels"
+        )
+    return float(area)

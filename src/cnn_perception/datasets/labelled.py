@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.errors import ConfigError
-from cnn_perception.types import BoolArray, Float32Array, UInt8Array
+from cnn_perception.types import BoolArray, Float32Array, Float64Array, UInt8Array
 
 __all__ = ["LabelledImage"]
 
@@ -21,8 +21,9 @@ class LabelledImage:
     (N, 4) corners in pixels; classes: int32 (N,); difficult: bool (N,), objects that count neither
     for nor against a detector. Where the source says so: truncated: bool (N,), objects that the
     image's border or another object cuts; crowd: bool (N,), boxes around many objects of a class;
-    label: class of the whole image; name: what to call the image in a message. Raises ConfigError
-    for shapes that do not agree.
+    areas: float64 (N,), square pixels of each object's outline; label:
+    class of the whole image; name: what to call the image in a message. Raises ConfigError for
+    shapes that do not agree.
     """
 
     color: UInt8Array
@@ -32,6 +33,7 @@ class LabelledImage:
     difficult: BoolArray
     truncated: BoolArray | None = None
     crowd: BoolArray | None = None
+    areas: Float64Array | None = None
     label: int | None = None
     name: str = ""
 
@@ -43,6 +45,7 @@ class LabelledImage:
             "difficult": (count,),
             "truncated": (count,),
             "crowd": (count,),
+            "areas": (count,),
         }
         for name, shape in expected.items():
             value = getattr(self, name)

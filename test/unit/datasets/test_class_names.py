@@ -47,6 +47,7 @@ def test_relabelled_parts() -> None:
         np.array([0, 1, 1], np.int32),
         flags,
         truncated=~flags,
+        areas=np.array([4.0, 5.0, 6.0]),
         name="one",
     )
     objects = match_classes(["cat", "dog"], ["bird", "dog"])
@@ -55,6 +56,7 @@ def test_relabelled_parts() -> None:
     assert result.classes.tolist() == [1, 1] and result.boxes[0].tolist() == [4, 5, 6, 7]
     assert result.difficult.tolist() == [False, True]
     assert result.truncated is not None and result.truncated.tolist() == [True, False]
+    assert result.areas is not None and result.areas.tolist() == [5.0, 6.0]
     assert result.mask.tolist() == [[1, 255, 0, 255]]
     assert result.crowd is None and result.name == "one"
     untouched = relabelled(image, None, None)

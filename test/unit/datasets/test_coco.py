@@ -37,9 +37,19 @@ def test_boxes_classes_and_crowds(tmp_path: Path) -> None:
     np.testing.assert_allclose(second.boxes, [[2, 3, 30, 14.5], [20, 0, 22, 30]])
     assert second.crowd is not None
     assert second.crowd.tolist() == second.difficult.tolist() == [False, True]
+    assert second.areas is not None and second.areas.tolist() == [28 * 11.5, 60]
     # Annotators' boxes leave the image by fractions of a pixel.
     np.testing.assert_allclose(first.boxes, [[30.5, 20, WIDTH, HEIGHT]])
     assert len(third.classes) == 0 and (third.mask == 255).all()
+
+
+def test_areas_are_the_outlines_where_known(tmp_path: Path) -> None:
+    content = coco_content()
+    content["annotations"][0]["area"] = 12.5
+    del content["annotations"][1]["area"]
+    data = opened(write_coco(tmp_path, content))
+    areas = data[1].areas
+    assert areas is not None and areas.tolist() == [12.5, 60]
 
 
 def test_masks_say_classes_and_leave_disputed_pixels_out(tmp_path: Path) -> None:
@@ -140,6 +150,7 @@ def _annotation(**values: Any) -> Change:
         (_annotation(bbox=[35, 3, 10, 4]), r"01\.png: the box of annotation 1 .* leaves the image"),
         (_annotation(bbox=[5, 3, 0, 4]), "annotation 1 .* has no area"),
         (_annotation(bbox=[5, 3, 4]), r"annotation 1 has the bbox \[5, 3, 4\]"),
+        (_annotation(area="big"), "annotation 1 has the area .big.: write square pixels"),
         (_annotation(category_id=12), "annotation 1 has the unknown category 12"),
         (_annotation(segmentation=[[1, 2]]), r"01\.png: annotation 1: a polygon has 2 numbers"),
         (
