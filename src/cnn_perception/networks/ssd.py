@@ -21,6 +21,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from cnn_perception.detection.default_boxes import DefaultBoxSpec, linear_scales
 from cnn_perception.errors import ConfigError
+from cnn_perception.networks.normalisation import CAFFE, CENTRED, IMAGENET, Normalisation
 from cnn_perception.networks.ssd_trunks import (
     ResNetSsdTrunk,
     mobilenet_v2_trunk,
@@ -41,8 +42,6 @@ __all__ = [
     "ssdlite320_mobilenet_v3_large",
 ]
 
-Triple = tuple[float, float, float]
-
 SSD300_BOXES = DefaultBoxSpec(
     feature_maps=((38, 38), (19, 19), (10, 10), (5, 5), (3, 3), (1, 1)),
     scales=(0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05),
@@ -60,11 +59,6 @@ SSDLITE320_BOXES = DefaultBoxSpec(
 )
 """The 3234 default boxes of torchvision's ssdlite320."""
 
-_IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-_CAFFE = ((123.0, 117.0, 104.0), (1.0, 1.0, 1.0))
-_CENTRED = ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
-"""Mean and standard deviation that networks were trained with, on the scale 0 to 255."""
-
 
 class Ssd(nn.Module):
     """Maps of a backbone and predictors on each: normalised images -> `SsdOutputs`.
@@ -80,7 +74,7 @@ class Ssd(nn.Module):
         backbone: nn.Module,
         head: nn.Module,
         default_boxes: DefaultBoxSpec,
-        normalisation: tuple[Triple, Triple] = _IMAGENET,
+        normalisation: Normalisation = IMAGENET,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -125,7 +119,7 @@ def from_torchvision(model: SSD) -> Ssd:
         tuple(round(255.0 * value, 4) for value in values)
         for values in (model.transform.image_mean, model.transform.image_std)
     )
-    return Ssd(model.backbone, model.head, spec, (mean, std))
+    return Ssd(model.backbone, model.head, spec, Normalisation(mean, std))
 
 
 def ssd300_vgg16(classes: int, trunk: VGG | None = None) -> Ssd:
@@ -137,7 +131,7 @@ def ssd300_vgg16(classes: int, trunk: VGG | None = None) -> Ssd:
     features = _vgg16_features() if trunk is None else trunk.features
     channels = [512, 1024, 512, 256, 256, 256]
     head = SSDHead(channels, list(SSD300_BOXES.boxes_per_cell), classes + 1)
-    return Ssd(SSDFeatureExtractorVGG(features, False), head, SSD300_BOXES, _CAFFE)
+    return Ssd(SSDFeatureExtractorVGG(features, False), head, SSD300_BOXES, CAFFE)
 
 
 def ssd300_resnet50(classes: int, trunk: ResNet | None = None) -> Ssd:
@@ -178,7 +172,7 @@ def _ssdlite320(classes: int, backbone: SSDLiteFeatureExtractorMobileNet) -> Ssd
     channels += [block[-1].out_channels for block in backbone.extra]
     cells = list(SSDLITE320_BOXES.boxes_per_cell)
     head = SSDLiteHead(channels, cells, classes + 1, ssdlite_norm)
-    return Ssd(backbone, head, SSDLITE320_BOXES, _CENTRED)
+    return Ssd(backbone, head, SSDLITE320_BOXES, CENTRED)
 
 
 def _vgg16_features() -> nn.Sequential:
