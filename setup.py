@@ -87,7 +87,7 @@ setup(
         "gpu": ["onnxruntime-gpu[cuda,cudnn]>=1.21"],
         "ros": ROS_WHEELS,
         "sim": ["mujoco>=3.3.7"],
-        "train": ["torch", "torchvision", "onnx", "onnxscript", "pycocotools"],
+        "train": ["torch", "torchvision", "onnx", "onnxscript", "pycocotools", "torchmetrics"],
         "test": ["pytest", "hypothesis", "catkin_pkg", "mujoco>=3.3.7", "onnx", "pycocotools"],
         "dev": ["ruff", "mypy", "types-PyYAML"],
     },

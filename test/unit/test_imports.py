@@ -21,7 +21,7 @@ LAYERS = (
     ("image",),
     ("messages", "runtime"),
     ("detection", "mapping", "segmentation"),
-    ("explain", "networks"),
+    ("classification", "explain", "networks"),
     ("replay", "ros"),
     ("nodes", "simulation"),
     ("datasets",),
@@ -160,7 +160,7 @@ def test_the_core_loads_without_ros_and_torch() -> None:
         module
         for module in MODULES
         if part(module) in {"", "types", "config", "image", "runtime", "messages"}
-        or part(module) in {"detection", "segmentation", "mapping", "replay"}
+        or part(module) in {"classification", "detection", "segmentation", "mapping", "replay"}
         or module == f"{PACKAGE}.explain.explainer"
     ]
     assert not loaded_by(core) & (ROS_PACKAGES | TORCH_PACKAGES)

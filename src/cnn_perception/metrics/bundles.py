@@ -2,25 +2,128 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from cnn_perception.classification.classifier import Classifier
 from cnn_perception.config import DetectorConfig, SessionConfig
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.detection.detector import Detector
-from cnn_perception.errors import ModelError
+from cnn_perception.errors import DatasetError
+from cnn_perception.metrics.classification import ClassificationMetric
 from cnn_perception.metrics.detection import DetectionMetric
+from cnn_perception.metrics.figures import by_name, rounded
 from cnn_perception.metrics.segmentation import SegmentationMetric
 from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.segmentation.segmenter import Segmenter
+from cnn_perception.types import Detections, Float32Array, IntArray
 
-__all__ = ["measure_bundle"]
+__all__ = ["ClassifierRun", "DetectorRun", "Run", "SegmenterRun", "measure_bundle", "start_run"]
 
 _SCORE_THRESHOLD = 0.01
 """Average precision looks at all detections: a higher threshold would cut its curve short."""
+
+
+class Run(Protocol):
+    """A bundle at work on labelled images, and the metric of its answers."""
+
+    def update(self, image: LabelledImage) -> Any:
+        """Measure one image, and return the answer to it."""
+
+    def quality(self) -> dict[str, Any]:
+        """Return images, the headline figures, and one figure by class, rounded."""
+
+
+class DetectorRun:
+    """A detector at work; answers are all Detections with a score of 0.01 or more."""
+
+    def __init__(self, bundle: ModelBundle, session: SessionConfig | None = None) -> None:
+        self.bundle = bundle
+        self.images = 0
+        self.metric = DetectionMetric(len(bundle.labels))
+        self._detector = Detector(bundle, DetectorConfig(score_threshold=_SCORE_THRESHOLD), session)
+
+    def update(self, image: LabelledImage) -> Detections:
+        """Measure one image."""
+        found = self._detector.detect(image.color)
+        self.metric.update(
+            found, image.boxes, image.classes, image.difficult, image.crowd, image.areas
+        )
+        self.images += 1
+        return found
+
+    def quality(self) -> dict[str, Any]:
+        """Return images, objects, the metric's figures, and ap_50 by class."""
+        return {
+            "images": self.images,
+            "objects": int(self.metric.objects().sum()),
+            **rounded(self.metric.figures()),
+            "ap_50": by_name(self.bundle.labels, self.metric.voc_ap()),
+        }
+
+
+class SegmenterRun:
+    """A segmenter at work; answers are masks, integers (H, W)."""
+
+    def __init__(self, bundle: ModelBundle, session: SessionConfig | None = None) -> None:
+        self.bundle = bundle
+        self.images = 0
+        self.metric = SegmentationMetric(len(bundle.labels))
+        self._segmenter = Segmenter(bundle, session=session)
+
+    def update(self, image: LabelledImage) -> IntArray:
+        """Measure one image."""
+        mask = self._segmenter.segment(image.color)
+        self.metric.update(mask, image.mask)
+        self.images += 1
+        return mask
+
+    def quality(self) -> dict[str, Any]:
+        """Return images, the metric's figures, and iou by label."""
+        return {
+            "images": self.images,
+            **rounded(self.metric.figures()),
+            "iou": by_name(self.bundle.labels, self.metric.iou()),
+        }
+
+
+class ClassifierRun:
+    """A classifier at work; answers are float32 (C,) probabilities."""
+
+    def __init__(self, bundle: ModelBundle, session: SessionConfig | None = None) -> None:
+        self.bundle = bundle
+        self.images = 0
+        self.metric = ClassificationMetric(len(bundle.labels))
+        self._classifier = Classifier(bundle, session)
+
+    def update(self, image: LabelledImage) -> Float32Array:
+        """Measure one image; raises DatasetError when its class is not known."""
+        if image.label is None:
+            raise DatasetError(f"{image.name or 'an image'} has no class: give one folder a class")
+        scores = self._classifier.classify(image.color)
+        self.metric.update(scores[None], np.array([image.label]))
+        self.images += 1
+        return scores
+
+    def quality(self) -> dict[str, Any]:
+        """Return images, the metric's figures, and accuracy by class."""
+        return {
+            "images": self.images,
+            **rounded(self.metric.figures()),
+            "accuracy": by_name(self.bundle.labels, self.metric.accuracy()),
+        }
+
+
+def start_run(bundle: ModelBundle, session: SessionConfig | None = None) -> Run:
+    """Return a bundle at work, by its task."""
+    runs: dict[str, type[DetectorRun | SegmenterRun | ClassifierRun]] = {
+        "detection": DetectorRun,
+        "segmentation": SegmenterRun,
+        "classification": ClassifierRun,
+    }
+    return runs[bundle.task](bundle, session)
 
 
 def measure_bundle(
@@ -28,57 +131,11 @@ def measure_bundle(
 ) -> dict[str, Any]:
     """Return quality figures by name, rounded, ready for model.yaml or JSON.
 
-    Detection: images, objects, map_50 (VOC, difficult objects do not count), map_50_95 (COCO),
-    ap_50 by class. Segmentation: images, miou, pixel_accuracy, iou by label. Classes that the
-    images do not show are None. Class ids must mean the same in bundle and images. Raises
-    ModelError for a bundle of another task.
+    The headline figures of the task's metric, and by class ap_50 (detection), iou (segmentation) or
+    accuracy (classification). Classes that the images do not show are None. Class ids must mean the
+    same in bundle and images. Raises ModelError for a bundle that does not run.
     """
-    if bundle.task == "detection":
-        return _measure_detector(bundle, images, session)
-    if bundle.task == "segmentation":
-        return _measure_segmenter(bundle, images, session)
-    raise ModelError(f"{bundle.file}: no measure for a bundle for {bundle.task}")
-
-
-def _measure_detector(
-    bundle: ModelBundle, images: Iterable[LabelledImage], session: SessionConfig | None
-) -> dict[str, Any]:
-    detector = Detector(bundle, DetectorConfig(score_threshold=_SCORE_THRESHOLD), session)
-    metric = DetectionMetric(len(bundle.labels))
-    count = 0
+    run = start_run(bundle, session)
     for image in images:
-        metric.update(detector.detect(image.color), image.boxes, image.classes, image.difficult)
-        count += 1
-    return {
-        "images": count,
-        "objects": int(metric.objects().sum()),
-        "map_50": _rounded(metric.map_50()),
-        "map_50_95": _rounded(metric.map_50_95()),
-        "ap_50": _by_name(bundle.labels, metric.voc_ap(0.5)),
-    }
-
-
-def _measure_segmenter(
-    bundle: ModelBundle, images: Iterable[LabelledImage], session: SessionConfig | None
-) -> dict[str, Any]:
-    segmenter = Segmenter(bundle, session=session)
-    metric = SegmentationMetric(len(bundle.labels))
-    count = 0
-    for image in images:
-        metric.update(segmenter.segment(image.color), image.mask)
-        count += 1
-    return {
-        "images": count,
-        "miou": _rounded(metric.mean_iou()),
-        "pixel_accuracy": _rounded(metric.pixel_accuracy()),
-        "iou": _by_name(bundle.labels, metric.iou()),
-    }
-
-
-def _rounded(value: float) -> float | None:
-    """Return four decimals, or None for not-a-number, which YAML and JSON do not share."""
-    return None if math.isnan(value) else round(float(value), 4)
-
-
-def _by_name(labels: tuple[str, ...], values: np.ndarray) -> dict[str, float | None]:
-    return {label: _rounded(float(value)) for label, value in zip(labels, values, strict=True)}
+        run.update(image)
+    return run.quality()

@@ -1,140 +1,81 @@
-"""Average precision of detections: PASCAL VOC's and COCO's, in numpy."""
+"""Average precision and recall of detections over many images: PASCAL VOC's and COCO's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.errors import ConfigError
+from cnn_perception.metrics.average_precision import (
+    PrecisionRecall,
+    all_point_ap,
+    coco_ap,
+    eleven_point_ap,
+    precision_recall,
+)
+from cnn_perception.metrics.figures import known_mean
+from cnn_perception.metrics.matching import (
+    FALSE,
+    NOT_COUNTED,
+    box_areas,
+    match_coco,
+    match_voc,
+    pairwise_iou,
+)
 from cnn_perception.types import BoolArray, Detections, Float32Array, Float64Array
 
-__all__ = [
-    "COCO_IOUS",
-    "DetectionMetric",
-    "all_point_ap",
-    "coco_ap",
-    "match_coco",
-    "match_voc",
-    "pairwise_iou",
-]
+__all__ = ["COCO_IOUS", "SIZES", "DetectionMetric"]
 
-COCO_IOUS = tuple(0.5 + 0.05 * k for k in range(10))
+COCO_IOUS = np.linspace(0.5, 0.95, 10)
 """Overlaps over which COCO averages."""
 
-_RECALLS = np.linspace(0.0, 1.0, 101)
+SIZES = {
+    "all": (0.0, 1e10),
+    "small": (0.0, 32.0**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, 1e10),
+}
+"""COCO's sizes of objects, square pixels; a limit belongs to both of its sizes."""
 
-HIT, MISS, NOT_COUNTED = 1, 0, -1
-
-
-def pairwise_iou(first: Float32Array, second: Float32Array) -> Float64Array:
-    """Return float64 (N, M) overlaps of corner boxes."""
-    a, b = first.astype(np.float64), second.astype(np.float64)
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    inner = np.clip(sides, 0, None).prod(-1)
-    area_a, area_b = (a[:, 2:] - a[:, :2]).prod(1), (b[:, 2:] - b[:, :2]).prod(1)
-    outer = area_a[:, None] + area_b[None, :] - inner
-    overlaps: Float64Array = np.divide(inner, outer, out=np.zeros_like(inner), where=outer > 0)
-    return overlaps
+_LOWEST, _HIGHEST = np.array(list(SIZES.values())).T[:, :, None]
+_PLACE = {size: place for place, size in enumerate(SIZES)}
+_MOST = 100
+"""How many detections of a class COCO looks at in an image."""
 
 
-def match_voc(iou: Float64Array, difficult: BoolArray, threshold: float) -> NDArray[np.int8]:
-    """Return int8 (N,) for the detections of one class in one image, best first.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """What became of the N detections of an image, or of many, best first in each image.
 
-    iou: (N, M) with the image's M objects. 1 found an object, 0 is false, -1 does not count. As in
-    the VOC development kit a detection is compared only with the object that it overlaps most: a
-    second detection of an object is false, one of a difficult object does not count.
+    scores, classes and ranks (the place among those of its class in the image): (N,); voc: int8
+    (N,); coco: int8 (4 sizes, 10 overlaps, N).
     """
-    result = np.zeros(iou.shape[0], np.int8)
-    taken = np.zeros(iou.shape[1], bool)
-    if iou.shape[1] == 0:
-        return result
-    for k, row in enumerate(iou):
-        best = int(row.argmax())
-        if row[best] < threshold:
-            continue
-        if difficult[best]:
-            result[k] = NOT_COUNTED
-        elif not taken[best]:
-            taken[best] = True
-            result[k] = HIT
-    return result
 
-
-def match_coco(iou: Float64Array, ignored: BoolArray, threshold: float) -> NDArray[np.int8]:
-    """Return int8 (N,) as `match_voc` does, by COCO's rule.
-
-    A detection takes the free object that it overlaps most; only when no counted one is left, an
-    ignored one.
-    """
-    result = np.zeros(iou.shape[0], np.int8)
-    taken = np.zeros(iou.shape[1], bool)
-    for k, row in enumerate(iou):
-        for group, verdict in ((~ignored, HIT), (ignored, NOT_COUNTED)):
-            free = np.flatnonzero(group & ~taken & (row >= min(threshold, 1 - 1e-10)))
-            if free.size:
-                # The last of equals, as pycocotools.
-                best = free[::-1][int(row[free[::-1]].argmax())]
-                taken[best] = True
-                result[k] = verdict
-                break
-    return result
-
-
-def _curve(
-    scores: Float32Array, verdicts: NDArray[np.int8], objects: int
-) -> tuple[Float64Array, Float64Array]:
-    """Return recall and precision after each counted detection, best first."""
-    counted = verdicts != NOT_COUNTED
-    order = np.argsort(-scores[counted], kind="mergesort")
-    hits = np.cumsum(verdicts[counted][order] == HIT)
-    recall = hits / objects
-    precision = hits / np.arange(1, len(hits) + 1)
-    return recall, precision
-
-
-def all_point_ap(scores: Float32Array, verdicts: NDArray[np.int8], objects: int) -> float:
-    """Return the area under the precision envelope (VOC 2010 and later); NaN without objects."""
-    if objects == 0:
-        return float("nan")
-    recall, precision = _curve(scores, verdicts, objects)
-    recall = np.concatenate([[0.0], recall, [1.0]])
-    precision = np.concatenate([[0.0], precision, [0.0]])
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(recall) * envelope[1:]))
-
-
-def coco_ap(scores: Float32Array, verdicts: NDArray[np.int8], objects: int) -> float:
-    """Return the mean precision at 101 recalls; NaN without objects."""
-    if objects == 0:
-        return float("nan")
-    recall, precision = _curve(scores, verdicts, objects)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    index = np.searchsorted(recall, _RECALLS, side="left")
-    return float(np.append(envelope, 0.0)[np.minimum(index, len(envelope))].mean())
-
-
-@dataclass(slots=True, eq=False)
-class _ClassRecord:
-    """Detections and objects of one class: per image scores, overlaps and difficult flags."""
-
-    scores: list[Float32Array] = field(default_factory=list)
-    overlaps: list[Float64Array] = field(default_factory=list)
-    difficult: list[BoolArray] = field(default_factory=list)
+    scores: Float32Array
+    classes: NDArray[np.integer]
+    ranks: NDArray[np.int64]
+    voc: NDArray[np.int8]
+    coco: NDArray[np.int8]
 
 
 class DetectionMetric:
-    """Collects the detections of many images and computes average precision.
+    """Collects the detections of many images and computes average precision and recall.
 
-    `max_detections` of an image and class are kept, as COCO does per image and class.
+    VOC's looks at all detections and at one overlap, COCO's at the best 100 of each class in an
+    image and at ten overlaps. Figures of classes without objects are NaN, and means leave them out.
+
+    Sources: Everingham et al., The PASCAL Visual Object Classes Challenge, and its development kit;
+    cocoapi, cocoeval.py.
     """
 
-    def __init__(self, classes: int, max_detections: int = 100) -> None:
+    def __init__(self, classes: int, voc_iou: float = 0.5) -> None:
         self.classes = classes
-        self.max_detections = max_detections
-        self._records = [_ClassRecord() for _ in range(classes)]
+        self.voc_iou = voc_iou
+        self._objects = np.zeros((len(SIZES), classes), np.int64)
+        self._images = [_nothing_judged()]
+        self._all: _Judged | None = None
 
     def update(
         self,
@@ -142,61 +83,141 @@ class DetectionMetric:
         boxes: Float32Array,
         classes: NDArray[np.integer],
         difficult: BoolArray,
+        crowd: BoolArray | None = None,
+        areas: Float64Array | None = None,
     ) -> None:
-        """Add one image: what was found, and its objects (M, 4), (M,), (M,).
+        """Add one image: what was found, and its M objects.
 
-        Raises ConfigError for a class out of range.
+        boxes: float32 (M, 4); classes: (M,); difficult: bool (M,), objects that count neither for
+        nor against; crowd: bool (M,), regions of many objects, in which any number of detections
+        does not count; areas: float64 (M,), square pixels, by default the boxes'. Raises
+        ConfigError for a class out of range.
         """
         for name, ids in (("found", found.class_ids), ("true", classes)):
             if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= self.classes):
                 raise ConfigError(
                     f"{name} classes {np.unique(ids).tolist()}: ids go from 0 to {self.classes - 1}"
                 )
-        for index, record in enumerate(self._records):
-            mine, wanted = found.class_ids == index, classes == index
-            if not mine.any() and not wanted.any():
-                continue
-            order = np.argsort(-found.scores[mine], kind="mergesort")[: self.max_detections]
-            record.scores.append(found.scores[mine][order])
-            record.overlaps.append(pairwise_iou(found.boxes[mine][order], boxes[wanted]))
-            record.difficult.append(np.asarray(difficult[wanted], bool))
+        crowd = np.zeros(len(classes), bool) if crowd is None else crowd
+        ignored = difficult | crowd | ~_within(box_areas(boxes) if areas is None else areas)
+        for size, counted in enumerate(~ignored):
+            self._objects[size] += np.bincount(classes[counted], minlength=self.classes)
+        order = np.argsort(-found.scores, kind="stable")
+        places, ids = found.boxes[order], found.class_ids[order]
+        iou = np.where(ids[:, None] == classes, pairwise_iou(places, boxes, crowd), -1.0)
+        coco = match_coco(iou, ignored, crowd, COCO_IOUS)
+        # What found nothing and is of another size was not asked for.
+        coco[(coco == FALSE) & ~_within(box_areas(places))[:, None]] = NOT_COUNTED
+        voc = match_voc(iou, difficult, crowd, self.voc_iou)
+        self._all = None
+        self._images.append(_Judged(found.scores[order], ids, _ranks(ids), voc, coco))
 
-    def objects(self) -> NDArray[np.int64]:
+    def objects(self, size: str = "all") -> NDArray[np.int64]:
         """Return int64 (classes,): how many objects count."""
-        return np.array(
-            [sum(int((~flags).sum()) for flags in r.difficult) for r in self._records], np.int64
-        )
+        counts: NDArray[np.int64] = self._objects[_PLACE[size]].copy()
+        return counts
 
-    def voc_ap(self, iou: float = 0.5) -> Float64Array:
-        """Return float64 (classes,) VOC average precision; NaN for classes without objects."""
-        return np.array([self._ap(record, iou, voc=True) for record in self._records])
+    def curves(self) -> list[PrecisionRecall]:
+        """Return VOC's curve of each class."""
+        judged = self._collected()
+        return [
+            precision_recall(judged.scores[mine], judged.voc[mine], objects)
+            for mine, objects in self._by_class(judged, "all")
+        ]
 
-    def coco_ap(self, ious: Sequence[float] = COCO_IOUS) -> Float64Array:
-        """Return float64 (len(ious), classes) COCO average precision."""
-        return np.array([[self._ap(r, iou, voc=False) for r in self._records] for iou in ious])
+    def voc_ap(self, *, eleven_points: bool = False) -> Float64Array:
+        """Return float64 (classes,): the area under the curve, or VOC 2007's eleven points."""
+        area = eleven_point_ap if eleven_points else all_point_ap
+        return self._known(np.array([area(curve) for curve in self.curves()]), "all")
+
+    def coco_ap(self, size: str = "all") -> Float64Array:
+        """Return float64 (10 overlaps, classes) average precision."""
+        return self._coco(size, _MOST)[0]
+
+    def coco_recall(self, size: str = "all", most: int = _MOST) -> Float64Array:
+        """Return float64 (10 overlaps, classes): recall of the best `most` of class and image."""
+        return self._coco(size, most)[1]
+
+    def coco_figures(self) -> dict[str, float]:
+        """Return the twelve figures that pycocotools prints, in its order; NaN for its -1."""
+        precision, recall = zip(*(self._coco(size, _MOST) for size in SIZES), strict=True)
+        figures = {"ap": precision[0], "ap_50": precision[0][0], "ap_75": precision[0][5]}
+        sizes = list(SIZES)[1:]
+        figures |= {f"ap_{size}": precision[_PLACE[size]] for size in sizes}
+        figures |= {f"ar_{most}": self.coco_recall("all", most) for most in (1, 10)}
+        figures |= {f"ar_{_MOST}": recall[0]}
+        figures |= {f"ar_{size}": recall[_PLACE[size]] for size in sizes}
+        return {name: known_mean(values) for name, values in figures.items()}
 
     def map_50(self) -> float:
-        """Return the mean VOC average precision at IoU 0.5 over classes with objects."""
-        return _mean(self.voc_ap(0.5))
+        """Return VOC's mean average precision at IoU 0.5 (or `voc_iou`)."""
+        return known_mean(self.voc_ap())
 
     def map_50_95(self) -> float:
         """Return COCO's mean average precision over IoU 0.50:0.95."""
-        return _mean(self.coco_ap())
+        return known_mean(self.coco_ap())
 
-    @staticmethod
-    def _ap(record: _ClassRecord, iou: float, *, voc: bool) -> float:
-        match, area = (match_voc, all_point_ap) if voc else (match_coco, coco_ap)
-        verdicts = [
-            match(overlap, flags, iou)
-            for overlap, flags in zip(record.overlaps, record.difficult, strict=True)
-        ]
-        objects = sum(int((~flags).sum()) for flags in record.difficult)
-        if not record.scores:
-            return float("nan") if objects == 0 else 0.0
-        return area(np.concatenate(record.scores), np.concatenate(verdicts), objects)
+    def figures(self) -> dict[str, float]:
+        """Return the headline figures: map_50 is VOC's, the others are COCO's."""
+        coco = self.coco_figures()
+        return {
+            "map_50": self.map_50(),
+            "map_50_95": coco["ap"],
+            "map_75": coco["ap_75"],
+            "map_small": coco["ap_small"],
+            "map_medium": coco["ap_medium"],
+            "map_large": coco["ap_large"],
+            "ar_100": coco["ar_100"],
+        }
+
+    def _coco(self, size: str, most: int) -> tuple[Float64Array, Float64Array]:
+        """Return average precision and highest recall, each float64 (10 overlaps, classes)."""
+        judged = self._collected()
+        values = np.zeros((2, len(COCO_IOUS), self.classes))
+        for index, (mine, objects) in enumerate(self._by_class(judged, size)):
+            chosen = mine[judged.ranks[mine] < most]
+            for level, verdicts in enumerate(judged.coco[_PLACE[size]][:, chosen]):
+                curve = precision_recall(judged.scores[chosen], verdicts, objects)
+                values[:, level, index] = coco_ap(curve), curve.recall.max(initial=0.0)
+        return self._known(values[0], size), self._known(values[1], size)
+
+    def _by_class(self, judged: _Judged, size: str) -> list[tuple[NDArray[np.int64], int]]:
+        """Return which detections are of each class, and how many objects it has."""
+        limits = np.searchsorted(judged.classes, np.arange(1, self.classes))
+        groups = np.split(np.arange(len(judged.classes)), limits)
+        return list(zip(groups, self.objects(size).tolist(), strict=True))
+
+    def _known(self, values: Float64Array, size: str) -> Float64Array:
+        """Return figures by class (the last axis) with NaN where no object counts."""
+        return np.where(self.objects(size) > 0, values, np.nan)
+
+    def _collected(self) -> _Judged:
+        """Return the detections of all images, by class and best first."""
+        if self._all is None:
+            columns = {
+                name: np.concatenate([getattr(image, name) for image in self._images], axis=-1)
+                for name in ("scores", "classes", "ranks", "voc", "coco")
+            }
+            order = np.lexsort((-columns["scores"], columns["classes"]))
+            self._all = _Judged(**{name: values[..., order] for name, values in columns.items()})
+        return self._all
 
 
-def _mean(values: Float64Array) -> float:
-    """Return the mean of the numbers among `values`; NaN when there is none."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+def _nothing_judged() -> _Judged:
+    none = np.zeros(0, np.int8)
+    coco = np.zeros((len(SIZES), len(COCO_IOUS), 0), np.int8)
+    return _Judged(none.astype(np.float32), none, none.astype(np.int64), none, coco)
+
+
+def _within(areas: Float64Array) -> BoolArray:
+    """Return bool (4 sizes, N)."""
+    return np.asarray((areas >= _LOWEST) & (areas <= _HIGHEST), bool)
+
+
+def _ranks(classes: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return int64 (N,): how many earlier entries are of the same class."""
+    order = np.argsort(classes, kind="stable")
+    starts = np.searchsorted(classes[order], classes[order])
+    ranks = np.empty(len(classes), np.int64)
+    ranks[order] = np.arange(len(classes)) - starts
+    return ranks

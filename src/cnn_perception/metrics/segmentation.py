@@ -1,63 +1,25 @@
-"""Intersection over union of masks, from one confusion matrix over all images."""
+"""How good masks are, from one confusion matrix over all images."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_perception.errors import ConfigError
+from cnn_perception.metrics.confusion import class_accuracy, confusion_matrix
+from cnn_perception.metrics.figures import known_mean
 from cnn_perception.types import Float64Array, IntArray
 
-__all__ = ["SegmentationMetric", "confusion_matrix", "iou_per_label", "mean_iou", "pixel_accuracy"]
-
-
-def confusion_matrix(
-    predicted: IntArray, truth: IntArray, labels: int, unlabelled: int = 255
-) -> NDArray[np.int64]:
-    """Return int64 (labels, labels): pixels by true label (row) and predicted label (column).
-
-    predicted, truth: integer arrays of one shape. Pixels whose truth is `unlabelled` do not count.
-    Raises ConfigError for shapes that differ and labels out of range.
-    """
-    if predicted.shape != truth.shape:
-        raise ConfigError(
-            f"predicted mask has shape {predicted.shape}: the true one has {truth.shape}"
-        )
-    counted = truth != unlabelled
-    rows = truth[counted].astype(np.int64)
-    columns = predicted[counted].astype(np.int64)
-    for name, values in (("true", rows), ("predicted", columns)):
-        wrong = values[(values < 0) | (values >= labels)]
-        if wrong.size:
-            raise ConfigError(f"{name} mask holds label {wrong[0]}: labels end at {labels - 1}")
-    counts = np.bincount(rows * labels + columns, minlength=labels * labels)
-    return counts.reshape(labels, labels).astype(np.int64)
-
-
-def iou_per_label(confusion: NDArray[np.int64]) -> Float64Array:
-    """Return float64 (labels,) intersection over union; NaN for labels that never occur."""
-    inner = np.diag(confusion).astype(np.float64)
-    outer = confusion.sum(0) + confusion.sum(1) - np.diag(confusion)
-    unknown = np.full(len(inner), np.nan)
-    values: Float64Array = np.divide(inner, outer, out=unknown, where=outer > 0)
-    return values
-
-
-def mean_iou(confusion: NDArray[np.int64]) -> float:
-    """Return the mean over the labels that occur; NaN when none does."""
-    values = iou_per_label(confusion)
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
-
-
-def pixel_accuracy(confusion: NDArray[np.int64]) -> float:
-    """Return the share of counted pixels with the right label; NaN when none was counted."""
-    total = int(confusion.sum())
-    return float(np.trace(confusion)) / total if total else float("nan")
+__all__ = ["SegmentationMetric"]
 
 
 class SegmentationMetric:
-    """Collects the confusion matrix of many images."""
+    """Collects the pixels of many images by true label and predicted label.
+
+    confusion: int64 (labels, labels), truth by row. Pixels whose truth is `unlabelled` do not
+    count. Figures are NaN when nothing was counted.
+
+    Source: Long et al., Fully Convolutional Networks for Semantic Segmentation, section 5.
+    """
 
     def __init__(self, labels: int, unlabelled: int = 255) -> None:
         self.labels = labels
@@ -65,17 +27,54 @@ class SegmentationMetric:
         self.confusion = np.zeros((labels, labels), np.int64)
 
     def update(self, predicted: IntArray, truth: IntArray) -> None:
-        """Count one image."""
+        """Count one image, or several: two integer arrays of one shape.
+
+        Raises ConfigError for shapes that differ and labels out of range.
+        """
         self.confusion += confusion_matrix(predicted, truth, self.labels, self.unlabelled)
 
     def iou(self) -> Float64Array:
-        """Return `iou_per_label` over all images."""
-        return iou_per_label(self.confusion)
+        """Return float64 (labels,) intersection over union; NaN for labels that never occur."""
+        inner = np.diag(self.confusion).astype(np.float64)
+        outer = self.confusion.sum(0) + self.confusion.sum(1) - np.diag(self.confusion)
+        values: Float64Array = np.divide(
+            inner, outer, out=np.full(self.labels, np.nan), where=outer > 0
+        )
+        return values
+
+    def accuracy(self) -> Float64Array:
+        """Return float64 (labels,): the share of a label's pixels that were found; NaN for none."""
+        return class_accuracy(self.confusion)
+
+    def pixels(self) -> NDArray[np.int64]:
+        """Return int64 (labels,): how many pixels have each label."""
+        pixels: NDArray[np.int64] = self.confusion.sum(1)
+        return pixels
 
     def mean_iou(self) -> float:
-        """Return `mean_iou` over all images."""
-        return mean_iou(self.confusion)
+        """Return the mean over the labels that occur, in the truth or in an answer."""
+        return known_mean(self.iou())
+
+    def mean_accuracy(self) -> float:
+        """Return the mean over the labels that the truth has."""
+        return known_mean(self.accuracy())
+
+    def frequency_weighted_iou(self) -> float:
+        """Return the mean of the labels' IoU, weighted by their pixels."""
+        pixels = self.pixels()
+        total = int(pixels.sum())
+        return float(np.nansum(self.iou() * pixels)) / total if total else float("nan")
 
     def pixel_accuracy(self) -> float:
-        """Return `pixel_accuracy` over all images."""
-        return pixel_accuracy(self.confusion)
+        """Return the share of counted pixels with the right label."""
+        total = int(self.confusion.sum())
+        return float(np.trace(self.confusion)) / total if total else float("nan")
+
+    def figures(self) -> dict[str, float]:
+        """Return the headline figures."""
+        return {
+            "miou": self.mean_iou(),
+            "mean_accuracy": self.mean_accuracy(),
+            "pixel_accuracy": self.pixel_accuracy(),
+            "frequency_weighted_iou": self.frequency_weighted_iou(),
+        }

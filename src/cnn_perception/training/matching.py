@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.detection.decode import encode_boxes, to_corners
-from cnn_perception.metrics.detection import pairwise_iou
+from cnn_perception.metrics.matching import pairwise_iou
 from cnn_perception.types import BoolArray, Float32Array
 
 __all__ = ["BACKGROUND", "IGNORED", "Matcher", "Targets"]

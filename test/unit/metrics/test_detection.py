@@ -7,10 +7,19 @@ import numpy as np
 import pytest
 
 from cnn_perception.errors import ConfigError
-from cnn_perception.metrics.detection import DetectionMetric, all_point_ap, match_voc
+from cnn_perception.metrics.average_precision import (
+    all_point_ap,
+    eleven_point_ap,
+    precision_recall,
+)
+from cnn_perception.metrics.detection import SIZES, DetectionMetric
+from cnn_perception.metrics.matching import FALSE, HIT, NOT_COUNTED, box_areas, match_voc
 from cnn_perception.types import Detections
 
 CLASSES = 3
+
+CocoImage = tuple[Detections, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""What was found, and boxes, classes, difficult, crowd and areas of the objects."""
 
 
 def detections(boxes: list[list[float]], scores: list[float], ids: list[int]) -> Detections:
@@ -48,7 +57,7 @@ def random_images(seed: int, count: int) -> list[tuple[Detections, np.ndarray, .
     return images
 
 
-def reference_voc_ap(images: list, class_id: int, iou: float) -> float:
+def reference_voc_ap(images: list, class_id: int, iou: float, eleven_points: bool) -> float:
     """The VOC development kit's evaluation, written as its loops are."""
     ranked = []
     objects = 0
@@ -88,6 +97,12 @@ def reference_voc_ap(images: list, class_id: int, iou: float) -> float:
         else:
             misses += 1
         points.append((hits / objects, hits / (hits + misses)))
+    if eleven_points:
+        reached = [
+            max((precision for recall, precision in points if recall >= least), default=0.0)
+            for least in np.linspace(0, 1, 11)
+        ]
+        return sum(reached) / 11
     area = last = 0.0
     for k, (recall, _) in enumerate(points):
         area += (recall - last) * max(precision for _, precision in points[k:])
@@ -99,35 +114,32 @@ def reference_voc_ap(images: list, class_id: int, iou: float) -> float:
 @pytest.mark.parametrize("iou", [0.5, 0.75])
 def test_voc_agrees_with_the_development_kit(seed: int, iou: float) -> None:
     images = random_images(seed, 12)
-    metric = DetectionMetric(CLASSES)
+    metric = DetectionMetric(CLASSES, voc_iou=iou)
     for image in images:
         metric.update(*image)
-    expected = [reference_voc_ap(images, class_id, iou) for class_id in range(CLASSES)]
-    np.testing.assert_allclose(metric.voc_ap(iou), expected, atol=1e-9)
+    for few in (False, True):
+        expected = [reference_voc_ap(images, class_id, iou, few) for class_id in range(CLASSES)]
+        np.testing.assert_allclose(metric.voc_ap(eleven_points=few), expected, atol=1e-12)
     assert metric.objects().sum() == sum(int((~image[3]).sum()) for image in images)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_coco_agrees_with_pycocotools(seed: int) -> None:
+def reference_coco(images: list[CocoImage], classes: int) -> list[float]:
+    """The twelve figures of pycocotools; its -1 is NaN."""
     coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is an extra: [train]")
     from pycocotools.cocoeval import COCOeval
 
-    images = random_images(100 + seed, 15)
-    metric = DetectionMetric(CLASSES)
     annotations, results = [], []
-    for index, (found, boxes, classes, difficult) in enumerate(images):
-        metric.update(found, boxes, classes, difficult)
-        for box, class_id, hard in zip(boxes.astype(float), classes, difficult, strict=True):
-            size = box[2:] - box[:2]
+    for index, (found, boxes, ids, difficult, crowd, areas) in enumerate(images):
+        for k, box in enumerate(boxes.astype(float)):
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": index,
-                    "category_id": int(class_id),
-                    "bbox": [*box[:2], *size],
-                    "area": float(size.prod()),
-                    "iscrowd": 0,
-                    "ignore": int(hard),
+                    "category_id": int(ids[k]),
+                    "bbox": [*box[:2], *(box[2:] - box[:2])],
+                    "area": float(areas[k]),
+                    "iscrowd": int(crowd[k]),
+                    "ignore": int(crowd[k] or difficult[k]),
                 }
             )
         for box, score, class_id in zip(found.boxes, found.scores, found.class_ids, strict=True):
@@ -145,7 +157,7 @@ def test_coco_agrees_with_pycocotools(seed: int) -> None:
         truth.dataset = {
             "info": {},
             "images": [{"id": index} for index in range(len(images))],
-            "categories": [{"id": class_id} for class_id in range(CLASSES)],
+            "categories": [{"id": class_id} for class_id in range(classes)],
             "annotations": annotations,
         }
         truth.createIndex()
@@ -153,9 +165,8 @@ def test_coco_agrees_with_pycocotools(seed: int) -> None:
         _keep_ignored(evaluation)
         evaluation.evaluate()
         evaluation.accumulate()
-    precision = evaluation.eval["precision"][:, :, :, 0, 2]
-    expected = np.where((precision > -1).any(1), precision.mean(1), np.nan)
-    np.testing.assert_allclose(metric.coco_ap(), expected, atol=1e-9)
+        evaluation.summarize()
+    return [float("nan") if value == -1 else float(value) for value in evaluation.stats]
 
 
 def _keep_ignored(evaluation: object) -> None:
@@ -172,17 +183,113 @@ def _keep_ignored(evaluation: object) -> None:
     evaluation._prepare = prepared  # type: ignore[attr-defined]
 
 
+def random_coco_image(rng: np.random.Generator) -> CocoImage:
+    """Objects of all sizes, some difficult, some crowds; detections near them, or anywhere.
+
+    Half of the images are on whole pixels, with scores of two digits: overlaps that are exactly a
+    threshold, areas that are exactly a limit, equal overlaps and equal scores.
+    """
+    exact = rng.random() < 0.5
+    objects = int(rng.integers(0, 9)) if rng.random() > 0.15 else 0
+    corner = rng.uniform(0, 150, (objects, 2))
+    side = rng.choice([16.0, 32.0, 60.0, 96.0, 140.0], (objects, 2)) * rng.choice(
+        [1.0, 1.0, rng.uniform(0.5, 1.5)], (objects, 1)
+    )
+    boxes = np.concatenate([corner, corner + side], 1)
+    ids = rng.integers(0, CLASSES, objects)
+    crowd = rng.random(objects) < 0.15
+    copies = np.repeat(np.arange(objects), rng.integers(0, 4, objects))
+    moved = boxes[copies] + rng.normal(0, rng.choice([0.5, 4, 12]), (len(copies), 4))
+    wild = rng.uniform(0, 160, (int(rng.integers(0, 5)), 2))
+    places = np.concatenate([moved, np.concatenate([wild, wild + rng.uniform(5, 120)], 1)])
+    places[:, 2:] = np.maximum(places[:, 2:], places[:, :2] + 1)
+    found_ids = np.concatenate([ids[copies], rng.integers(0, CLASSES, len(wild))])
+    if rng.random() < 0.03:  # more than COCO looks at
+        places, found_ids = np.tile(places, (30, 1)), np.tile(found_ids, 30)
+    scores = rng.random(len(places))
+    if exact:
+        boxes, places, scores = boxes.round(), places.round(), scores.round(2)
+    boxes = boxes.astype(np.float32)
+    share = rng.choice([1.0, rng.uniform(0.3, 1)], objects)
+    return (
+        detections(places.tolist(), scores.tolist(), found_ids.tolist()),
+        boxes,
+        ids,
+        rng.random(objects) < 0.15,
+        crowd,
+        box_areas(boxes) * share,
+    )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_all_figures_of_coco_agree_with_pycocotools(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    images = [random_coco_image(rng) for _ in range(int(rng.integers(1, 25)))]
+    images.append((detections([[0, 0, 9, 9]], [0.5], [0]), *random_coco_image(rng)[1:]))
+    metric = DetectionMetric(CLASSES)
+    for image in images:
+        metric.update(*image)
+    figures = metric.coco_figures()
+    assert list(figures) == [
+        *("ap", "ap_50", "ap_75", "ap_small", "ap_medium", "ap_large"),
+        *("ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large"),
+    ]
+    expected = reference_coco(images, CLASSES)
+    np.testing.assert_allclose(list(figures.values()), expected, rtol=0, atol=1e-12)
+    headline = metric.figures()
+    assert headline["map_50"] == metric.map_50()
+    assert headline["map_50_95"] == metric.map_50_95() == figures["ap"] or np.isnan(figures["ap"])
+
+
+def test_any_number_of_detections_may_lie_in_a_crowd() -> None:
+    crowd = np.array([[0, 0, 100, 100], [200, 0, 220, 20]], np.float32)
+    inside = [[k, k, k + 20.0, k + 20.0] for k in range(0, 60, 10)]
+    found = detections([*inside, [200, 0, 220, 20]], [0.9] * 6 + [0.5], [0] * 7)
+    flags = np.array([True, False])
+    metric = DetectionMetric(1)
+    metric.update(found, crowd, np.array([0, 0]), np.array([False, False]), flags)
+    assert metric.voc_ap().tolist() == [1.0] and metric.coco_ap().tolist() == [[1.0]] * 10
+    assert metric.objects().tolist() == [1]
+    plain = DetectionMetric(1)
+    plain.update(found, crowd, np.array([0, 0]), flags)
+    assert plain.voc_ap()[0] < 0.2 and plain.coco_ap().max() < 0.2
+
+
+def test_size_of_an_object_is_that_of_its_outline() -> None:
+    box = np.array([[0, 0, 40, 40]], np.float32)
+    found = detections(box.tolist(), [0.9], [0])
+    metric = DetectionMetric(1)
+    metric.update(found, box, np.array([0]), np.array([False]), areas=np.array([500.0]))
+    assert [int(metric.objects(size)[0]) for size in SIZES] == [1, 1, 0, 0]
+    figures = metric.coco_figures()
+    assert figures["ap_small"] == 1.0 and np.isnan(figures["ap_medium"])
+
+
 def test_second_detection_of_an_object_is_false() -> None:
-    iou = np.array([[0.9], [0.8]])
-    assert match_voc(iou, np.array([False]), 0.5).tolist() == [1, 0]
-    assert match_voc(iou, np.array([True]), 0.5).tolist() == [-1, -1]
+    iou, no = np.array([[0.9], [0.8]]), np.array([False])
+    assert match_voc(iou, no, no, 0.5).tolist() == [HIT, FALSE]
+    assert match_voc(iou, ~no, no, 0.5).tolist() == [NOT_COUNTED, NOT_COUNTED]
 
 
 def test_area_under_the_envelope_by_hand() -> None:
     scores = np.array([0.9, 0.8, 0.7, 0.6], np.float32)
-    verdicts = np.array([1, 0, 1, 1], np.int8)
+    curve = precision_recall(scores, np.array([1, 0, 1, 1], np.int8), 4)
+    np.testing.assert_allclose(curve.recall, [0.25, 0.25, 0.5, 0.75])
+    np.testing.assert_allclose(curve.precision, [1, 1 / 2, 2 / 3, 3 / 4])
     # Recall 1/4 at precision 1, then 2/4 and 3/4 at 3/4, and the last object is never found.
-    assert all_point_ap(scores, verdicts, 4) == pytest.approx(0.25 + 0.5 * 0.75)
+    assert all_point_ap(curve) == pytest.approx(0.25 + 0.5 * 0.75)
+    assert eleven_point_ap(curve) == pytest.approx((3 * 1 + 5 * 0.75) / 11)
+
+
+def test_curve_of_each_class() -> None:
+    metric = DetectionMetric(2)
+    box = [0.0, 0.0, 10.0, 10.0]
+    truth = (np.array([box], np.float32), np.array([1]), np.array([False]))
+    metric.update(detections([box, box, [50, 0, 60, 10]], [0.6, 0.7, 0.9], [0, 1, 1]), *truth)
+    absent, present = metric.curves()
+    assert len(absent.scores) == len(absent.recall) == 0
+    assert present.scores.tolist() == pytest.approx([0.9, 0.7])
+    assert present.recall.tolist() == [0, 1] and present.precision.tolist() == [0, 0.5]
 
 
 def test_missed_class_is_zero_and_absent_class_is_unknown() -> None:
@@ -200,13 +307,14 @@ def test_nothing_at_all_is_not_a_number() -> None:
     assert np.isnan(DetectionMetric(2).map_50_95())
 
 
-def test_only_the_best_detections_count() -> None:
-    metric = DetectionMetric(1, max_detections=1)
+def test_figures_follow_later_images() -> None:
     box = [0.0, 0.0, 10.0, 10.0]
-    far = [50.0, 50.0, 60.0, 60.0]
-    truth = (np.array([box, far], np.float32), np.array([0, 0]), np.array([False, False]))
-    metric.update(detections([far, box], [0.1, 0.9], [0, 0]), *truth)
-    assert metric.voc_ap()[0] == pytest.approx(0.5)
+    truth = (np.array([box], np.float32), np.array([0]), np.array([False]))
+    metric = DetectionMetric(1)
+    metric.update(detections([box], [0.9], [0]), *truth)
+    assert metric.map_50() == 1.0
+    metric.update(Detections.empty(), *truth)
+    assert metric.map_50() == 0.5 and metric.objects().tolist() == [2]
 
 
 def test_class_without_name_is_refused() -> None:

@@ -3,21 +3,58 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnn_perception.errors import ConfigError
-from cnn_perception.metrics.segmentation import (
-    SegmentationMetric,
-    confusion_matrix,
-    iou_per_label,
-    mean_iou,
-    pixel_accuracy,
-)
+from cnn_perception.metrics.segmentation import SegmentationMetric
 
 
-def test_confusion_counts_truth_by_row_and_prediction_by_column() -> None:
-    truth = np.array([[0, 0, 1], [1, 2, 255]])
-    predicted = np.array([[0, 1, 1], [1, 0, 2]])
-    expected = [[1, 1, 0], [0, 2, 0], [1, 0, 0]]
-    assert confusion_matrix(predicted, truth, 3).tolist() == expected
+def measured(predicted: object, truth: object, labels: int) -> SegmentationMetric:
+    metric = SegmentationMetric(labels)
+    metric.update(np.asarray(predicted), np.asarray(truth))
+    return metric
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_agrees_with_torchmetrics(seed: int) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
+    theirs = pytest.importorskip("torchmetrics.classification", reason="needs torchmetrics")
+    rng = np.random.default_rng(seed)
+    labels = int(rng.integers(2, 8))
+    share = rng.dirichlet(np.full(labels, 0.7))
+    truth = rng.choice(labels, (4, 20, 30), p=share).astype(np.uint8)
+    answer = np.where(rng.random(truth.shape) < 0.6, truth, rng.integers(0, labels, truth.shape))
+    truth[rng.random(truth.shape) < 0.1] = 255
+    ours = SegmentationMetric(labels)
+    for found, wanted in zip(answer, truth, strict=True):
+        ours.update(found, wanted)
+
+    def figure(kind: str, **options: object) -> np.ndarray:
+        metric = getattr(theirs, f"Multiclass{kind}")(
+            num_classes=labels, ignore_index=255, validate_args=False, **options
+        )
+        for found, wanted in zip(answer, truth, strict=True):
+            metric.update(torch.tensor(found.astype(int)), torch.tensor(wanted.astype(int)))
+        return metric.compute().numpy()
+
+    close = {"rtol": 1e-6, "atol": 1e-6}
+    present = ours.pixels() > 0
+    np.testing.assert_array_equal(ours.confusion, figure("ConfusionMatrix"))
+    np.testing.assert_allclose(ours.mean_iou(), figure("JaccardIndex"), **close)
+    np.testing.assert_allclose(
+        ours.frequency_weighted_iou(), figure("JaccardIndex", average="weighted"), **close
+    )
+    np.testing.assert_allclose(
+        ours.iou()[present], figure("JaccardIndex", average=None)[present], **close
+    )
+    np.testing.assert_allclose(ours.pixel_accuracy(), figure("Accuracy", average="micro"), **close)
+    by_class = figure("Accuracy", average=None)
+    np.testing.assert_allclose(ours.accuracy()[present], by_class[present], **close)
+    # torchmetrics counts labels that are only answered as 0; the published mean is over the truth.
+    np.testing.assert_allclose(ours.mean_accuracy(), by_class[present].mean(), **close)
+    assert list(ours.figures().values()) == [
+        ours.mean_iou(),
+        ours.mean_accuracy(),
+        ours.pixel_accuracy(),
+        ours.frequency_weighted_iou(),
+    ]
 
 
 def test_agrees_with_sets_of_pixels_counted_one_by_one() -> None:
@@ -34,34 +71,21 @@ def test_agrees_with_sets_of_pixels_counted_one_by_one() -> None:
         outer = int((valid & ((truth == label) | (predicted == label))).sum())
         assert metric.iou()[label] == pytest.approx(inner / outer)
     assert metric.pixel_accuracy() == pytest.approx((truth == predicted)[valid].mean())
+    assert metric.pixels().sum() == valid.sum()
 
 
-def test_label_that_never_occurs_does_not_lower_the_mean() -> None:
-    confusion = confusion_matrix(np.array([0, 1]), np.array([0, 1]), 4)
-    assert np.isnan(iou_per_label(confusion)[2:]).all()
-    assert mean_iou(confusion) == 1.0
+def test_label_that_never_occurs_does_not_lower_the_means() -> None:
+    metric = measured([0, 1], [0, 1], 4)
+    assert np.isnan(metric.iou()[2:]).all()
+    assert set(metric.figures().values()) == {1.0}
 
 
 def test_label_that_is_only_predicted_counts_as_zero() -> None:
-    confusion = confusion_matrix(np.array([0, 2]), np.array([0, 0]), 3)
-    assert iou_per_label(confusion)[2] == 0.0
-    assert mean_iou(confusion) == pytest.approx(0.25)
+    metric = measured([0, 2], [0, 0], 3)
+    assert metric.iou()[2] == 0.0
+    assert metric.mean_iou() == pytest.approx(0.25)
+    assert metric.mean_accuracy() == metric.frequency_weighted_iou() == pytest.approx(0.5)
 
 
 def test_nothing_counted_is_not_a_number() -> None:
-    confusion = confusion_matrix(np.array([1]), np.array([255]), 3)
-    assert np.isnan(mean_iou(confusion))
-    assert np.isnan(pixel_accuracy(confusion))
-
-
-@pytest.mark.parametrize(
-    ("predicted", "truth", "text"),
-    [
-        (np.zeros((2, 3), int), np.zeros((3, 2), int), r"\(2, 3\)"),
-        (np.array([3]), np.array([0]), "predicted mask holds label 3"),
-        (np.array([0]), np.array([-1]), "true mask holds label -1"),
-    ],
-)
-def test_wrong_masks_are_refused(predicted: np.ndarray, truth: np.ndarray, text: str) -> None:
-    with pytest.raises(ConfigError, match=text):
-        confusion_matrix(predicted, truth, 3)
+    assert np.isnan(list(measured([1], [255], 3).figures().values())).all()

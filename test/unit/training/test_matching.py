@@ -5,7 +5,7 @@ import pytest
 
 from cnn_perception.detection.decode import decode_boxes, to_corners
 from cnn_perception.detection.default_boxes import DefaultBoxSpec, default_boxes
-from cnn_perception.metrics.detection import pairwise_iou
+from cnn_perception.metrics.matching import pairwise_iou
 from cnn_perception.training.matching import BACKGROUND, IGNORED, Matcher
 
 PRIORS = default_boxes(DefaultBoxSpec(((6, 8), (3, 4)), (0.15, 0.4, 0.8), ((2.0,), (2.0, 3.0))))

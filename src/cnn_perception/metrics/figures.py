@@ -1,0 +1,29 @@
+"""Means of figures of which some are unknown, and figures as YAML and JSON can hold them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from cnn_perception.types import Float64Array
+
+__all__ = ["by_name", "known_mean", "rounded"]
+
+
+def known_mean(values: Float64Array) -> float:
+    """Return the mean of the numbers among `values`; NaN when there is none."""
+    known = values[values == values]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def rounded(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Return figures with four decimals, and None for NaN, which YAML and JSON do not share."""
+    return {
+        name: None if math.isnan(value) else round(float(value), 4)
+        for name, value in figures.items()
+    }
+
+
+def by_name(labels: Sequence[str], values: Float64Array) -> dict[str, float | None]:
+    """Return `rounded` figures of classes."""
+    return rounded(dict(zip(labels, values.tolist(), strict=True)))
