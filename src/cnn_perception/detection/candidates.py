@@ -17,7 +17,7 @@ from cnn_perception.errors import ModelError
 from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.types import Float32Array
 
-__all__ = ["Candidates", "Decoder", "decoder", "softmax"]
+__all__ = ["Candidates", "Decoder", "SsdDecoder", "decoder", "softmax"]
 
 _MOST_CANDIDATES = 8192
 """Best candidates that go into suppression: bounds a frame's time when the threshold is near 0."""
@@ -48,7 +48,7 @@ def decoder(bundle: ModelBundle) -> Decoder:
     """Return the decoder for a detection bundle; raises ModelError for other bundles."""
     output = bundle.output
     if output.format == "ssd_raw" and output.default_boxes is not None:
-        return _SsdDecoder(default_boxes(output.default_boxes), output.variances)
+        return SsdDecoder(default_boxes(output.default_boxes), output.variances)
     if output.format == "boxes_scores":
         return _BoxesScoresDecoder(output.background)
     if output.format == "fastestdet":
@@ -71,7 +71,7 @@ def softmax(logits: Float32Array) -> Float32Array:
     return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), np.float32)
 
 
-class _SsdDecoder:
+class SsdDecoder:
     """Class logits with the background first, and offsets from default boxes (Liu et al. 2016)."""
 
     def __init__(self, priors: Float32Array, variances: tuple[float, float, float, float]) -> None:
