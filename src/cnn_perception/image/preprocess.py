@@ -24,8 +24,9 @@ class InputSpec:
     """What a network takes: float32 (1, 3, height, width) of (pixel - mean) / std.
 
     channels is ``rgb`` or ``bgr``; mean and std are in that order, on the 0..255 scale. resize is
-    ``stretch`` (both axes fill the input) or ``letterbox`` (aspect kept, centred, grey bars).
-    Raises ConfigError for anything else.
+    ``stretch`` (both axes fill the input), ``letterbox`` (aspect kept, centred, grey bars) or
+    ``crop`` (aspect kept, the shorter side of the image becomes `shorter_side` pixels, the centre
+    is cut out). Raises ConfigError for anything else.
     """
 
     name: str
@@ -35,55 +36,84 @@ class InputSpec:
     resize: str = "stretch"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    shorter_side: int | None = None
 
     def __post_init__(self) -> None:
         if self.width <= 0 or self.height <= 0:
             raise ConfigError(f"input size {self.width}x{self.height}: both must be positive")
         if self.channels not in ("rgb", "bgr"):
             raise ConfigError(f"input channels = {self.channels!r}: choose rgb or bgr")
-        if self.resize not in ("stretch", "letterbox"):
-            raise ConfigError(f"input resize = {self.resize!r}: choose stretch or letterbox")
+        if self.resize not in ("stretch", "letterbox", "crop"):
+            raise ConfigError(f"input resize = {self.resize!r}: choose stretch, letterbox or crop")
+        self._check_shorter_side()
         for key, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != 3 or not all(math.isfinite(value) for value in values):
                 raise ConfigError(f"input {key} = {values}: give three finite numbers")
         if min(self.std) <= 0:
             raise ConfigError(f"input std = {self.std}: all three must be positive")
 
+    def _check_shorter_side(self) -> None:
+        """Raise ConfigError unless every image, so resized, covers the input."""
+        if (self.resize == "crop") != (self.shorter_side is not None):
+            raise ConfigError(
+                f"input resize = {self.resize!r} with shorter_side = {self.shorter_side}: crop "
+                "needs it, the others have none"
+            )
+        least = max(self.width, self.height)
+        if self.shorter_side is not None and self.shorter_side < least:
+            raise ConfigError(
+                f"input shorter_side = {self.shorter_side} does not cover {self.width}x"
+                f"{self.height}: give {least} or more"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a source image lies in a network's input: ``input = source * scale + offset``.
+    """Where a source image lies in a network's input: ``input = (source - cut) * scale + offset``.
 
     Sizes are (width, height) in pixels; `inner` is the size that the image was resized to, `offset`
-    its upper left corner in the input. Coordinates are continuous: pixel i covers [i, i + 1).
+    its upper left corner in the input. `cut` is the part of the source that is seen, x, y, width,
+    height; None is all of it. Coordinates are continuous: pixel i covers [i, i + 1).
     """
 
     source: tuple[int, int]
     input: tuple[int, int]
     inner: tuple[int, int]
     offset: tuple[int, int]
+    cut: tuple[int, int, int, int] | None = None
+
+    @property
+    def seen(self) -> tuple[int, int, int, int]:
+        """The part of the source that is seen: x, y, width, height."""
+        return (0, 0, *self.source) if self.cut is None else self.cut
 
     @property
     def scale(self) -> tuple[float, float]:
         """Input pixels per source pixel, along x and y."""
-        return self.inner[0] / self.source[0], self.inner[1] / self.source[1]
+        _, _, width, height = self.seen
+        return self.inner[0] / width, self.inner[1] / height
 
     def boxes_to_source(self, boxes: Float32Array) -> Float32Array:
         """Return float32 (N, 4) corners in source pixels, clipped to the image.
 
         `boxes` are corners in pixels of the network's input.
         """
-        scale, offset = np.array([self.scale * 2, self.offset * 2], np.float32)
+        scale, offset, corner = self._corner_terms()
         limit = np.array(self.source * 2, np.float32)
         moved: Float32Array = (np.asarray(boxes, np.float32).reshape(-1, 4) - offset) / scale
+        moved += corner
         np.clip(moved, 0, limit, out=moved)
         return moved
 
     def boxes_to_input(self, boxes: Float32Array) -> Float32Array:
         """Return float32 (N, 4) corners in input pixels of corners in source pixels."""
-        scale, offset = np.array([self.scale * 2, self.offset * 2], np.float32)
-        moved: Float32Array = np.asarray(boxes, np.float32).reshape(-1, 4) * scale + offset
-        return moved
+        scale, offset, corner = self._corner_terms()
+        moved: Float32Array = np.asarray(boxes, np.float32).reshape(-1, 4) - corner
+        return moved * scale + offset
+
+    def _corner_terms(self) -> Float32Array:
+        """Return scale, offset and the cut's corner, float32 (3, 4), for corners x, y, x, y."""
+        return np.array([self.scale * 2, self.offset * 2, self.seen[:2] * 2], np.float32)
 
     def map_to_source(
         self, values: NDArray[Any], interpolation: Literal["nearest", "linear"] = "linear"
@@ -91,8 +121,9 @@ class Placement:
         """Return a map over the network's input as one over the source image, same dtype.
 
         `values` is (h, w) or (h, w, C) at any resolution: it covers the whole input, bars
-        included. ``nearest`` keeps labels of any integer type; ``linear`` is for scores and heat.
-        Raises ConfigError for ``linear`` on anything but float32 and float64.
+        included. Pixels that the network did not see are 0. ``nearest`` keeps labels of any integer
+        type; ``linear`` is for scores and heat. Raises ConfigError for ``linear`` on anything but
+        float32 and float64.
         """
         if interpolation == "linear" and values.dtype not in (np.float32, np.float64):
             raise ConfigError(f"a map of {values.dtype} cannot be interpolated: use nearest")
@@ -104,10 +135,18 @@ class Placement:
                 values = cv2.resize(values, self.input, interpolation=mode)
             (x, y), (width, height) = self.offset, self.inner
             values = values[y : y + height, x : x + width]
-        if values.shape[1::-1] == self.source:
-            return np.array(values, dtype)
-        # OpenCV returns 64-bit integers as 32-bit ones.
-        return np.asarray(cv2.resize(values, self.source, interpolation=mode), dtype)
+        x, y, width, height = self.seen
+        if values.shape[1::-1] == (width, height):
+            values = np.array(values, dtype)
+        else:
+            # OpenCV returns 64-bit integers as 32-bit ones.
+            resized = cv2.resize(values, (width, height), interpolation=mode)
+            values = np.asarray(resized, dtype)
+        if self.cut is None:
+            return values
+        whole = np.zeros((*self.source[::-1], *values.shape[2:]), dtype)
+        whole[y : y + height, x : x + width] = values
+        return whole
 
 
 class Preprocessor:
@@ -134,7 +173,9 @@ class Preprocessor:
 
         The tensor, float32 (1, 3, height, width), is this object's own buffer: the next call
         overwrites it. Bilinear interpolation without antialiasing, as torchvision's detection
-        models and the YOLO family are trained with. Raises ConfigError for another shape or dtype.
+        models and the YOLO family are trained with; ``crop`` averages over areas when it shrinks,
+        as torchvision's classifiers are trained with antialiasing. Raises ConfigError for another
+        shape or dtype.
         """
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
             raise ConfigError(
@@ -143,10 +184,15 @@ class Preprocessor:
         placement = self._place(rgb.shape[1], rgb.shape[0])
         (x, y), (width, height) = placement.offset, placement.inner
         inner = self._canvas[y : y + height, x : x + width]
-        if (width, height) == placement.source:
+        if placement.cut is not None:
+            left, top, wide, high = placement.cut
+            rgb = rgb[top : top + high, left : left + wide]
+        if (width, height) == rgb.shape[1::-1]:
             inner[:] = rgb
         else:
-            inner[:] = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR)
+            shrinks = self.spec.resize == "crop" and width < rgb.shape[1]
+            mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            inner[:] = cv2.resize(rgb, (width, height), interpolation=mode)
         cv2.split(self._canvas, self._planes)
         planes = self._planes if self.spec.channels == "rgb" else self._planes[::-1]
         for plane, table, out in zip(planes, self._tables, self._tensor[0], strict=True):
@@ -166,6 +212,11 @@ def place(spec: InputSpec, width: int, height: int) -> Placement:
     full = (spec.width, spec.height)
     if spec.resize == "stretch":
         return Placement((width, height), full, full, (0, 0))
+    if spec.shorter_side is not None:
+        shrink = min(width, height) / spec.shorter_side
+        cut = (max(round(spec.width * shrink), 1), max(round(spec.height * shrink), 1))
+        corner = ((width - cut[0]) // 2, (height - cut[1]) // 2)
+        return Placement((width, height), full, full, (0, 0), (*corner, *cut))
     scale = min(spec.width / width, spec.height / height)
     inner = (
         min(max(round(width * scale), 1), spec.width),

@@ -87,7 +87,10 @@ def test_other_arrays_are_refused(bad: UInt8Array) -> None:
     [
         ({"width": 0}, "0x192"),
         ({"channels": "gray"}, "choose rgb or bgr"),
-        ({"resize": "crop"}, "choose stretch or letterbox"),
+        ({"resize": "tile"}, "choose stretch, letterbox or crop"),
+        ({"resize": "crop"}, "shorter_side = None: crop needs it"),
+        ({"shorter_side": 256}, "'stretch' with shorter_side = 256"),
+        ({"resize": "crop", "shorter_side": 255}, "255 does not cover 256x192: give 256 or more"),
         ({"mean": (0.0, 0.0)}, "three finite numbers"),
         ({"mean": (0.0, 0.0, float("nan"))}, "three finite numbers"),
         ({"std": (1.0, 0.0, 1.0)}, "must be positive"),
@@ -99,10 +102,13 @@ def test_bad_specs_are_refused(change: dict[str, object], text: str) -> None:
         InputSpec(**values)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("resize", ["stretch", "letterbox"])
+@pytest.mark.parametrize(
+    ("resize", "shorter"), [("stretch", None), ("letterbox", None), ("crop", 320)]
+)
 @pytest.mark.parametrize("size", SIZES)
-def test_boxes_come_back(size: tuple[int, int], resize: str) -> None:
-    placement = place(InputSpec("image", 300, 200, resize=resize), *size)
+def test_boxes_come_back(size: tuple[int, int], resize: str, shorter: int | None) -> None:
+    spec = InputSpec("image", 300, 200, resize=resize, shorter_side=shorter)
+    placement = place(spec, *size)
     rng = np.random.default_rng(1)
     boxes = np.sort(rng.uniform(0, 1, (50, 2, 2)), axis=1).reshape(50, 4)
     boxes = (boxes * (size * 2)).astype(np.float32)
@@ -165,3 +171,45 @@ def test_labels_are_not_interpolated() -> None:
     placement = place(InputSpec("image", 32, 32), 40, 20)
     with pytest.raises(ConfigError, match="map of int32 cannot be interpolated: use nearest"):
         placement.map_to_source(np.zeros((8, 8), np.int32), "linear")
+
+
+def test_crop_cuts_out_the_centre() -> None:
+    picture = _picture(61, 40)
+    spec = InputSpec("image", 32, 24, resize="crop", shorter_side=40)
+    tensor, placement = Preprocessor(spec)(picture)
+    np.testing.assert_array_equal(tensor[0].transpose(1, 2, 0), picture[8:32, 14:46])
+    np.testing.assert_array_equal(
+        placement.boxes_to_input(np.array([[14, 8, 46, 32]], np.float32)), [[0, 0, 32, 24]]
+    )
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (100, 77), (3, 2000)])
+def test_crop_is_the_resized_picture_cut(size: tuple[int, int]) -> None:
+    """On a ramp, the first and the last column tell what is seen, to a pixel of the source."""
+    x, y = np.meshgrid(np.linspace(0, 255, size[0]), np.linspace(0, 255, size[1]))
+    picture = np.stack([x, y, x], axis=2).round().astype(np.uint8)
+    spec = InputSpec("image", 224, 224, resize="crop", shorter_side=256)
+    tensor, _ = Preprocessor(spec)(picture)
+    for channel, length in ((0, size[0]), (1, size[1])):
+        half = 127.5 * 224 / 256 * min(size) / length
+        line = tensor[0, channel].mean(axis=channel)
+        tolerance = 255 / (length - 1) + 1
+        assert line[0] == pytest.approx(127.5 - half, abs=tolerance)
+        assert line[-1] == pytest.approx(127.5 + half, abs=tolerance)
+
+
+def test_crop_averages_when_it_shrinks() -> None:
+    checkers = np.indices((96, 96)).sum(axis=0) % 2 * 255
+    picture = np.repeat(checkers[:, :, None], 3, axis=2).astype(np.uint8)
+    crop = InputSpec("image", 32, 32, resize="crop", shorter_side=32)
+    np.testing.assert_allclose(Preprocessor(crop)(picture)[0], 127.5, atol=15)
+    assert np.ptp(Preprocessor(InputSpec("image", 32, 32))(picture)[0]) > 200
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_a_map_of_a_crop_is_empty_around_it(mode: str) -> None:
+    placement = place(InputSpec("image", 32, 32, resize="crop", shorter_side=40), 160, 80)
+    source = placement.map_to_source(np.ones((8, 8), np.float32), mode)  # type: ignore[arg-type]
+    expected = np.zeros((80, 160))
+    expected[8:72, 48:112] = 1
+    np.testing.assert_array_equal(source, expected)
