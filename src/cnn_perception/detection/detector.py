@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cnn_perception.config import DetectorConfig, SessionConfig
 from cnn_perception.detection.candidates import decoder
-from cnn_perception.detection.nms import batched_nms, rank
+from cnn_perception.detection.selection import select
 from cnn_perception.image.preprocess import Placement, Preprocessor
 from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.runtime.outputs import OUTPUT_FORMATS
@@ -102,12 +102,4 @@ class Detector:
         score_threshold, iou_threshold, most = self._limits
         found = self._decode(by_role, score_threshold)
         boxes = raw.placement.boxes_to_source(found.boxes * self._size)
-        # What lies in the bars around a letterboxed picture is nothing once clipped to it.
-        inside = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
-        boxes, scores, class_ids = boxes[inside], found.scores[inside], found.class_ids[inside]
-        if iou_threshold < 1:
-            kept = batched_nms(boxes, scores, class_ids, iou_threshold, most)
-        else:  # no overlap is larger than 1
-            kept = rank(scores, most)
-        anchors = None if found.anchors is None else found.anchors[inside][kept]
-        return Detections(boxes[kept], scores[kept], class_ids[kept], anchors)
+        return select(found, boxes, iou_threshold, most)

@@ -11,6 +11,7 @@ from cnn_perception.classification.classifier import Classifier
 from cnn_perception.config import DetectorConfig, SessionConfig
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.detection.detector import Detector
+from cnn_perception.detection.selection import MEASURING_SCORE
 from cnn_perception.errors import DatasetError
 from cnn_perception.metrics.classification import ClassificationMetric
 from cnn_perception.metrics.detection import DetectionMetric
@@ -21,9 +22,6 @@ from cnn_perception.segmentation.segmenter import Segmenter
 from cnn_perception.types import Detections, Float32Array, IntArray
 
 __all__ = ["ClassifierRun", "DetectorRun", "Run", "SegmenterRun", "measure_bundle", "start_run"]
-
-_SCORE_THRESHOLD = 0.01
-"""Average precision looks at all detections: a higher threshold would cut its curve short."""
 
 
 class Run(Protocol):
@@ -43,7 +41,7 @@ class DetectorRun:
         self.bundle = bundle
         self.images = 0
         self.metric = DetectionMetric(len(bundle.labels))
-        self._detector = Detector(bundle, DetectorConfig(score_threshold=_SCORE_THRESHOLD), session)
+        self._detector = Detector(bundle, DetectorConfig(score_threshold=MEASURING_SCORE), session)
 
     def update(self, image: LabelledImage) -> Detections:
         """Measure one image."""
