@@ -7,6 +7,7 @@ import numpy as np
 from cnn_perception.detection.candidates import Candidates, SsdDecoder
 from cnn_perception.detection.decode import SSD_VARIANCES
 from cnn_perception.detection.nms import batched_nms, rank
+from cnn_perception.image.preprocess import Placement
 from cnn_perception.types import Detections, Float32Array
 
 __all__ = ["MEASURING_SCORE", "SsdSelection", "select"]
@@ -56,15 +57,14 @@ class SsdSelection:
         self._max_detections = max_detections
 
     def __call__(
-        self, logits: Float32Array, deltas: Float32Array, size: tuple[int, int]
+        self, logits: Float32Array, deltas: Float32Array, placement: Placement
     ) -> Detections:
-        """Return the detections in one image.
+        """Return the detections in one image, boxes in its pixels.
 
-        logits: float32 (A, C + 1), background first; deltas: float32 (A, 4); size: (width, height)
-        of the image whose pixels the boxes are to be in.
+        logits: float32 (A, C + 1), background first; deltas: float32 (A, 4); placement: where the
+        image lies in the network's input.
         """
         tensors = {"class_logits": logits, "box_deltas": deltas}
         found = self._decode(tensors, self._score_threshold)
-        edge = np.array([*size, *size], np.float32)
-        boxes = np.clip(found.boxes * edge, 0, edge)
+        boxes = placement.boxes_to_source(found.boxes * np.array(placement.input * 2, np.float32))
         return select(found, boxes, self._iou_threshold, self._max_detections)

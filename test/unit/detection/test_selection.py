@@ -25,11 +25,11 @@ def test_raw_answers_are_read_as_the_bundle_reads_them(repository: Path) -> None
     )
     rng = np.random.default_rng(0)
     for _ in range(3):
-        color = rng.integers(0, 256, (192, 256, 3)).astype(np.uint8)
+        color = rng.integers(0, 256, (240, 300, 3)).astype(np.uint8)
         raw = detector.infer(color)
         expected = detector.select(raw)
         logits, deltas = raw.tensors["class_logits"][0], raw.tensors["box_deltas"][0]
-        found = selection(logits, deltas, (256, 192))
+        found = selection(logits, deltas, raw.placement)
         assert len(found) == len(expected) > 5
         np.testing.assert_array_equal(found.boxes, expected.boxes)
         np.testing.assert_array_equal(found.scores, expected.scores)
