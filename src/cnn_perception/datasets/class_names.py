@@ -62,15 +62,7 @@ def relabelled(
     if objects is not None:
         ids = objects.ids[image.classes]
         known = ids >= 0
-        image = replace(
-            image,
-            boxes=image.boxes[known],
-            classes=ids[known],
-            difficult=image.difficult[known],
-            truncated=None if image.truncated is None else image.truncated[known],
-            crowd=None if image.crowd is None else image.crowd[known],
-            areas=None if image.areas is None else image.areas[known],
-        )
+        image = replace(image.only(known), classes=ids[known])
     if mask is not None:
         table = np.full(256, UNLABELLED, np.uint8)
         table[: len(mask.ids)] = np.where(mask.ids < 0, UNLABELLED, mask.ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,8 @@ class LabelledImage:
     (N, 4) corners in pixels; classes: int32 (N,); difficult: bool (N,), objects that count neither
     for nor against a detector. Where the source says so: truncated: bool (N,), objects that the
     image's border or another object cuts; crowd: bool (N,), boxes around many objects of a class;
-    areas: float64 (N,), square pixels of each object's outline; label:
-    class of the whole image; name: what to call the image in a message. Raises ConfigError for
-    shapes that do not agree.
+    areas: float64 (N,), square pixels of each object's outline; label: class of the whole image;
+    name: what to call the image in a message. Raises ConfigError for shapes that do not agree.
     """
 
     color: UInt8Array
@@ -52,3 +51,11 @@ class LabelledImage:
             actual = shape if value is None else value.shape
             if actual != shape:
                 raise ConfigError(f"LabelledImage.{name} has shape {actual}: expected {shape}")
+
+    def only(self, kept: BoolArray) -> LabelledImage:
+        """Return the image with some of its objects alone; kept: bool (N,)."""
+        rows = ("boxes", "classes", "difficult", "truncated", "crowd", "areas")
+        known = {name: getattr(self, name) for name in rows}
+        return replace(
+            self, **{name: value[kept] for name, value in known.items() if value is not None}
+        )

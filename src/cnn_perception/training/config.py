@@ -12,9 +12,9 @@ import yaml
 from cnn_perception.config import Config, setting
 from cnn_perception.detection.default_boxes import DefaultBoxSpec
 from cnn_perception.errors import ConfigError
+from cnn_perception.training.augmentation import AugmentationConfig
 
 __all__ = [
-    "AugmentationConfig",
     "NetworkConfig",
     "OptimisationConfig",
     "TrainingPlan",
@@ -32,35 +32,6 @@ class NetworkConfig(Config):
     width: float = setting(0.5, "Channel multiplier of MobileNetV2", minimum=0.1, maximum=2.0)
     box_width: int = setting(96, "Channels of the detector's pyramid", minimum=16, maximum=512)
     mask_width: int = setting(96, "Channels of the segmenter's decoder", minimum=16, maximum=512)
-
-
-@dataclass(frozen=True, slots=True)
-class AugmentationConfig(Config):
-    """How images are varied while training."""
-
-    flip: float = setting(0.5, "Share of images that are mirrored", minimum=0.0, maximum=1.0)
-    zoom: float = setting(
-        0.7, "Share of images that are cropped or shrunk", minimum=0.0, maximum=1.0
-    )
-    zoom_min: float = setting(0.7, "Least magnification", minimum=0.2, maximum=1.0)
-    zoom_max: float = setting(2.0, "Largest magnification", minimum=1.0, maximum=5.0)
-    stretch: float = setting(
-        1.15, "Largest ratio between the two magnifications", minimum=1.0, maximum=2.0
-    )
-    brightness: float = setting(
-        0.2, "Largest shift of brightness, of the full range", minimum=0.0, maximum=0.9
-    )
-    contrast: float = setting(
-        0.3, "Largest change of contrast and of each channel's gain", minimum=0.0, maximum=0.9
-    )
-    saturation: float = setting(0.4, "Largest change of saturation", minimum=0.0, maximum=0.9)
-    hue: int = setting(4, "Largest shift of hue, of 180", minimum=0, maximum=90)
-    least_visible: float = setting(
-        0.35,
-        "Objects of which less than this share stays in the crop are neither taught nor punished",
-        minimum=0.0,
-        maximum=1.0,
-    )
 
 
 @dataclass(frozen=True, slots=True)

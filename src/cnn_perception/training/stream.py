@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from cnn_perception.datasets.rooms import ShardFolder
 from cnn_perception.detection.default_boxes import default_boxes
 from cnn_perception.errors import ConfigError
-from cnn_perception.training.augment import Augmenter
+from cnn_perception.training.augmentation import Augmenter
 from cnn_perception.training.config import TrainingPlan
 from cnn_perception.training.matching import Matcher
 
@@ -55,7 +55,8 @@ class _RoomStream(IterableDataset[Batch]):
         if not len(shards):
             raise ConfigError(f"{self.folder} holds no train_*.npz: render some with --rooms")
         rng = np.random.default_rng([plan.optimisation.seed, self.rank])
-        augmenter = Augmenter(plan.augmentation)
+        size = (plan.network.image_width, plan.network.image_height)
+        augmenter = Augmenter(plan.augmentation, size)
         optimisation = plan.optimisation
         matcher = Matcher(
             default_boxes(plan.default_boxes), optimisation.match_iou, optimisation.ignore_iou
