@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cnn_perception.datasets.dataset import UNLABELLED
 from cnn_perception.training.matching import BACKGROUND
 
-__all__ = ["UNLABELLED", "mask_loss", "multibox_loss"]
-
-UNLABELLED = 255
-"""Mask value of pixels that take no part in the loss."""
+__all__ = ["UNLABELLED", "dice_loss", "mask_entropy", "mask_loss", "multibox_loss"]
 
 
 def multibox_loss(
@@ -46,27 +44,44 @@ def multibox_loss(
     return class_loss, box_loss
 
 
-def mask_loss(logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the pixels' cross entropy plus one minus the mean soft Dice of the labels present.
+def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return the sum of `mask_entropy` and `dice_loss`."""
+    return mask_entropy(logits, masks) + dice_loss(logits, masks)
+
+
+def mask_entropy(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return the mean cross entropy of the labelled pixels; zero where there is none.
 
     logits: (B, L, h, w), at the resolution of masks: int64 (B, H, W), or a lower one and then
-    enlarged bilinearly. `UNLABELLED` pixels do not count. weights: (L,) per label.
-    Dice (Milletari et al. 2016) makes a small object count as much as a wall.
+    enlarged bilinearly. `UNLABELLED` pixels do not count.
     """
-    full = logits
-    if logits.shape[-2:] != masks.shape[-2:]:
-        full = functional.interpolate(
-            logits, size=masks.shape[-2:], mode="bilinear", align_corners=False
-        )
-    entropy = functional.cross_entropy(full, masks, weight=weights, ignore_index=UNLABELLED)
+    total = functional.cross_entropy(
+        _enlarged(logits, masks), masks, ignore_index=UNLABELLED, reduction="sum"
+    )
+    return total / (masks != UNLABELLED).sum().clamp(min=1)
+
+
+def dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return one minus the mean soft Dice of the labels present (Milletari et al. 2016).
+
+    It makes a small object count as much as a wall. logits and masks as for `mask_entropy`.
+    """
     valid = masks != UNLABELLED
     labels = logits.shape[1]
     truth = functional.one_hot(masks.clamp(max=labels - 1) * valid, labels).movedim(-1, 1)
     truth = truth * valid[:, None]
-    shares = full.softmax(1) * valid[:, None]
+    shares = _enlarged(logits, masks).softmax(1) * valid[:, None]
     axes = (0, 2, 3)
     inner = (shares * truth).sum(axes)
     sizes = shares.sum(axes) + truth.sum(axes)
     present = truth.sum(axes) > 0
-    dice = (2 * inner[present] + 1) / (sizes[present] + 1)
-    return entropy + (1 - dice.mean())
+    dice = (2 * inner + 1) / (sizes + 1)
+    return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
+
+
+def _enlarged(logits: Tensor, masks: Tensor) -> Tensor:
+    if logits.shape[-2:] == masks.shape[-2:]:
+        return logits
+    return functional.interpolate(
+        logits, size=masks.shape[-2:], mode="bilinear", align_corners=False
+    )

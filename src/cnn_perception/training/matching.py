@@ -34,13 +34,14 @@ class Matcher:
     """Assigns objects to default boxes.
 
     A default box takes the object it overlaps most, from `match_iou` on; besides, every object gets
-    the default box that it overlaps most. Boxes between `ignore_iou` and `match_iou`, and those
-    that overlap an object marked as ignored from `ignore_iou` on, take no part.
+    the default box that it overlaps most; that is all of the published rule. Boxes between
+    `ignore_iou` and `match_iou` take no part, nor do those that overlap an object marked as ignored
+    from `ignore_iou` on; of crowds, those of which such a share lies in one.
     priors: float32 (A, 4) from `default_boxes`.
     """
 
     def __init__(
-        self, priors: Float32Array, match_iou: float = 0.5, ignore_iou: float = 0.4
+        self, priors: Float32Array, match_iou: float = 0.5, ignore_iou: float = 0.5
     ) -> None:
         self.priors = priors
         self.match_iou = match_iou
@@ -48,15 +49,25 @@ class Matcher:
         self._corners = to_corners(priors)
 
     def __call__(
-        self, boxes: Float32Array, classes: NDArray[np.integer], ignored: BoolArray
+        self,
+        boxes: Float32Array,
+        classes: NDArray[np.integer],
+        ignored: BoolArray,
+        crowd: BoolArray | None = None,
     ) -> Targets:
-        """Return the targets of one image; boxes are float32 (N, 4) corners, fractions of it."""
+        """Return the targets of one image.
+
+        boxes: float32 (N, 4) corners, fractions of the image; classes: (N,); ignored: bool (N,);
+        crowd: bool (N,), regions of many objects, which are ignored too.
+        """
         count = len(self.priors)
         targets = np.zeros(count, np.int64)
         deltas = np.zeros((count, 4), np.float32)
         if len(boxes) == 0:
             return Targets(targets, deltas)
-        iou = pairwise_iou(self._corners, boxes)
+        iou = pairwise_iou(self._corners, boxes, crowd)
+        if crowd is not None:
+            ignored = ignored | crowd
         if ignored.any():
             targets[iou[:, ignored].max(1) >= self.ignore_iou] = IGNORED
         taught = np.flatnonzero(~ignored)

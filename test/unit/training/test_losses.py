@@ -5,7 +5,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 
-from cnn_perception.training.losses import UNLABELLED, mask_loss, multibox_loss  # noqa: E402
+from cnn_perception.training.losses import (  # noqa: E402
+    UNLABELLED,
+    dice_loss,
+    mask_entropy,
+    mask_loss,
+    multibox_loss,
+)
 
 
 def reference_multibox(
@@ -69,3 +75,26 @@ def test_unlabelled_pixels_have_no_gradient() -> None:
     mask_loss(logits, masks).backward()
     assert logits.grad[0, :, 2:].abs().sum() == 0
     assert logits.grad[0, :, :2].abs().sum() > 0
+
+
+def test_masks_without_labels_cost_nothing() -> None:
+    logits = torch.randn(2, 3, 4, 4, requires_grad=True)
+    masks = torch.full((2, 4, 4), UNLABELLED)
+    loss = mask_loss(logits, masks)
+    loss.backward()
+    assert loss.item() == 0 and logits.grad.abs().sum() == 0
+
+
+def test_entropy_is_that_of_pytorch_and_dice_that_of_the_paper() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 5, 6, generator=generator)
+    masks = torch.randint(0, 2, (2, 5, 6), generator=generator)
+    masks[0, 0] = UNLABELLED
+    wanted = torch.nn.functional.cross_entropy(logits, masks, ignore_index=UNLABELLED)
+    torch.testing.assert_close(mask_entropy(logits, masks), wanted)
+    shares, valid = logits.softmax(1), masks != UNLABELLED
+    dice = []
+    for label in (0, 1):  # label 2 does not occur
+        share, truth = shares[:, label][valid], (masks == label)[valid].float()
+        dice.append((2 * (share * truth).sum() + 1) / (share.sum() + truth.sum() + 1))
+    torch.testing.assert_close(dice_loss(logits, masks), 1 - sum(dice) / 2)

@@ -63,6 +63,19 @@ def test_difficult_objects_are_neither_taught_nor_punished() -> None:
     assert not (targets.classes > BACKGROUND).any()
 
 
+def test_who_stands_in_a_crowd_is_neither_taught_nor_punished() -> None:
+    box = to_corners(PRIORS[20:21])
+    around = np.array([[0, 0, 1, 1]], np.float32)
+    one = np.ones(1, bool)
+    assert (Matcher(PRIORS)(around, np.array([1]), one, one).classes <= IGNORED).all()
+    # A person in front of the crowd is taught.
+    targets = Matcher(PRIORS)(
+        np.concatenate([box, around]), np.array([1, 1]), ~one.repeat(2), np.array([False, True])
+    )
+    assert targets.classes[20] == 2
+    assert set(targets.classes.tolist()) == {IGNORED, 2}
+
+
 def test_empty_room_is_all_background() -> None:
     targets = Matcher(PRIORS)(np.zeros((0, 4), np.float32), np.zeros(0, int), np.zeros(0, bool))
     assert targets.classes.shape == (len(PRIORS),)
