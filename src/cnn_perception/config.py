@@ -11,7 +11,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from cnn_perception.errors import ConfigError
 
@@ -50,7 +50,7 @@ class Setting:
         if not self._fits(value):
             raise ConfigError(
                 f"{self.name} = {value!r} is of type {type(value).__name__}: give a "
-                f"{'list of strings' if self.is_list else self.type.__name__}"
+                f"{self._type_name}"
             )
         if self.choices is not None and value not in self.choices:
             raise ConfigError(f"{self.name} = {value!r}: choose one of {', '.join(self.choices)}")
@@ -63,15 +63,27 @@ class Setting:
 
     @property
     def is_list(self) -> bool:
-        """True for the only type of list there is: tuple[str, ...]."""
+        """True for a tuple of any length: tuple[str, ...] or tuple[float, ...]."""
         return get_origin(self.type) is tuple
+
+    @property
+    def _type_name(self) -> str:
+        if not self.is_list:
+            return self.type.__name__
+        return "list of strings" if get_args(self.type)[0] is str else "list of numbers"
 
     def _fits(self, value: Any) -> bool:
         if self.is_list:
-            return isinstance(value, tuple | list) and all(isinstance(v, str) for v in value)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        fits = isinstance(value, self.type) and (whole or self.type is not int)
-        return fits or (self.type is float and whole)
+            kind = get_args(self.type)[0]
+            return isinstance(value, tuple | list) and all(_is_a(kind, item) for item in value)
+        return _is_a(self.type, value)
+
+
+def _is_a(kind: type, value: Any) -> bool:
+    """Return whether a value is of a type; integers pass for float, truth values not for int."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    fits = isinstance(value, kind) and (whole or kind is not int)
+    return fits or (kind is float and whole)
 
 
 def setting(
@@ -126,7 +138,7 @@ class Config:
         names = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in names:
-                near = difflib.get_close_matches(name, names, 1)
+                near = difflib.get_close_matches(str(name), names, 1)
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
                 raise ConfigError(f"unknown setting {name!r} of {cls.__name__}: {hint}")
         return cls(**values)

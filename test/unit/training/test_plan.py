@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cnn_perception.errors import ConfigError
+from cnn_perception.training.optimisation import OptimisationConfig
+from cnn_perception.training.plan import load_plan, parse_plan
+
+
+@pytest.mark.parametrize(
+    ("tree", "text"),
+    [
+        ([], "not a training plan"),
+        ({}, "needs 'task:'"),
+        ({"task": "detectoin"}, "task = 'detectoin': choose one of rooms, detection"),
+        ({"task": "rooms", "optimizer": {}}, "unknown section 'optimizer'"),
+        ({"task": "rooms", "network": 3}, "network is not a mapping"),
+        ({"task": "rooms", "data": {"pth": "x"}}, "did you mean path"),
+        ({"task": "rooms", "data": {3: "x"}}, "unknown setting 3"),
+        ({"task": "rooms", "optimisation": {"batch": 0}}, "below the minimum"),
+        ({"task": "rooms", "optimisation": {"milestones": ["a"]}}, "give a list of numbers"),
+    ],
+)
+def test_wrong_plans_are_refused(tree: object, text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        parse_plan(tree, "plan.yaml")
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"warmup": 10, "length": 10}, "warmup = 10 is not below length"),
+        ({"schedule": "step"}, "needs some"),
+        ({"milestones": [3]}, "the others take none"),
+        ({"schedule": "step", "milestones": [5, 3]}, "rising"),
+        ({"schedule": "step", "milestones": [0, 3]}, "above 0"),
+        ({"nesterov": True}, "only with optimiser momentum"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings: dict, text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        OptimisationConfig.from_mapping(settings)
+
+
+def test_file_that_is_no_yaml_is_named_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("a: [", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"plan\.yaml") as caught:
+        load_plan(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"absent\.yaml"):
+        load_plan(tmp_path / "absent.yaml")
+
+
+def test_changes_take_the_place_of_what_the_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("task: rooms\noptimisation: {batch: 8}\n", encoding="utf-8")
+    changes = ["optimisation.batch=4", "network.default_boxes.scales=[0.1, 0.2]", "data.path=a=b"]
+    plan = load_plan(path, changes)
+    assert plan.optimisation.batch == 4
+    assert plan.network == {"default_boxes": {"scales": [0.1, 0.2]}}
+    assert plan.data.path == "a=b"
+    assert parse_plan(plan.tree, "checkpoint") == plan
+
+
+@pytest.mark.parametrize(
+    "change", ["optimisation.batch", "=3", "optimisation..batch=3", "task.x=3", "a.b=[", "x=1"]
+)
+def test_changes_that_are_none_are_refused(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("task: rooms\n", encoding="utf-8")
+    with pytest.raises(ConfigError):
+        load_plan(path, [change])
