@@ -26,14 +26,15 @@ LAYERS = (
     ("nodes", "simulation"),
     ("datasets",),
     ("metrics",),
-    ("training",),
+    ("export",),
+    ("pretrained", "training"),
     ("benchmarks", "demo"),
     ("cli",),
 )
 HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 ROS_PARTS = {"ros", "nodes"}
 ABOVE_ROS = ROS_PARTS | {"demo", "cli"}
-TORCH_PARTS = {"networks", "training", "datasets", "metrics", "explain"}
+TORCH_PARTS = {"networks", "pretrained", "training", "export", "datasets", "metrics", "explain"}
 ROS_PACKAGES = {
     "action_msgs",
     "ament_index_python",

@@ -77,19 +77,22 @@ def _export(plan: TrainingPlan, data: Path, out: Path) -> None:
     from rich.console import Console
 
     from cnn_perception.datasets.rooms import EVALUATION_SEED, load_shard, render_rooms
-    from cnn_perception.training.export import export_detector, export_segmenter, write_quality
+    from cnn_perception.export.bundle import write_quality
+    from cnn_perception.metrics.bundles import measure_bundle
+    from cnn_perception.runtime.bundle import load_bundle
+    from cnn_perception.training.export import export_rooms
     from cnn_perception.training.loop import load_checkpoint
 
     console = Console()
     network = load_checkpoint(out / "checkpoint.pt", plan)
     samples = list(load_shard(data / "eval.npz"))[:4]
-    export_detector(network, plan, out / "rooms_ssdlite", samples)
-    export_segmenter(network, plan, out / "rooms_fcn", samples)
+    folders = export_rooms(network, plan, out, samples)
     # At the camera's own size, as `cnn-perception evaluate` does it.
     images = list(render_rooms(EVALUATION_SEED, _EVALUATION_ROOMS))
     last = EVALUATION_SEED + _EVALUATION_ROOMS - 1
     dataset = f"simulated rooms, seeds {EVALUATION_SEED} to {last}, one view each"
-    for name in ("rooms_ssdlite", "rooms_fcn"):
-        quality = write_quality(out / name, images, dataset)
+    for folder in folders:
+        quality = {"dataset": dataset, **measure_bundle(load_bundle(folder), images)}
+        write_quality(folder, quality)
         figures = {key: value for key, value in quality.items() if not isinstance(value, dict)}
-        console.print(f"{out / name}: {figures}", markup=False, highlight=False)
+        console.print(f"{folder}: {figures}", markup=False, highlight=False)

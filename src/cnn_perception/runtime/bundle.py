@@ -42,10 +42,11 @@ _KEYS = (
     "labels",
     "palette",
     "thresholds",
+    "limits",
     "quality",
     "explain",
 )
-_INPUT_KEYS = ("name", "width", "height", "channels", "resize", "mean", "std")
+_INPUT_KEYS = ("name", "width", "height", "channels", "resize", "shorter_side", "mean", "std")
 _DEFAULT_BOX_KEYS = ("feature_maps", "scales", "aspect_ratios", "steps", "image_size", "clip")
 _EXPLAIN_KEYS = ("level", "graph", "sha256", "feature_map", "anchors")
 _LARGEST_SIDE = 8192
@@ -79,7 +80,8 @@ class ModelBundle:
     """A checked model.yaml and the files beside it.
 
     labels: index is the class id; detectors have no entry for the background. palette: uint8
-    (labels, 3) RGB or None. quality: what was measured, on what; free text and numbers.
+    (labels, 3) RGB or None. limits: what it is not made for, or empty. quality: what was measured,
+    on what; free text and numbers.
     """
 
     name: str
@@ -95,6 +97,7 @@ class ModelBundle:
     labels: tuple[str, ...]
     palette: UInt8Array | None
     thresholds: Thresholds
+    limits: str = ""
     quality: Mapping[str, Any] = field(default_factory=dict)
     explain: tuple[ExplainGraph, ...] = ()
 
@@ -134,6 +137,7 @@ def load_bundle(name_or_path: str | Path) -> ModelBundle:
         labels=labels,
         palette=_palette(root, len(labels)),
         thresholds=_thresholds(root, task, final=OUTPUT_FORMATS[output.format].final),
+        limits=root.line("limits") if "limits" in root else "",
         quality=_quality(root),
         explain=_explain(root, output),
     )
@@ -178,7 +182,10 @@ def _input(root: Section) -> InputSpec:
             width=section.whole("width", 1, _LARGEST_SIDE),
             height=section.whole("height", 1, _LARGEST_SIDE),
             channels=section.text("channels", ("rgb", "bgr")),
-            resize=section.text("resize", ("stretch", "letterbox")),
+            resize=section.text("resize", ("stretch", "letterbox", "crop")),
+            shorter_side=section.whole("shorter_side", 1, _LARGEST_SIDE)
+            if "shorter_side" in section
+            else None,
             mean=(red, green, blue),
             std=(scale_red, scale_green, scale_blue),
         )

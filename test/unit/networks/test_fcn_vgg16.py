@@ -18,7 +18,7 @@ from cnn_perception.networks.fcn_vgg16 import (  # noqa: E402
     bilinear_upsampling,
 )
 from cnn_perception.training.losses import UNLABELLED, mask_loss  # noqa: E402
-from cnn_perception.training.onnx_file import check_onnx, write_onnx  # noqa: E402
+from cnn_perception.export.onnx_file import check_onnx, write_onnx  # noqa: E402
 
 NARROW = [2, 2, "M", 3, 3, "M", 4, 4, 4, "M", 5, 5, 5, "M", 6, 6, 6, "M"]
 """VGG16's layers with fewer channels."""

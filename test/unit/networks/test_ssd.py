@@ -33,7 +33,7 @@ from cnn_perception.networks.ssd import (  # noqa: E402
 )
 from cnn_perception.training.losses import multibox_loss  # noqa: E402
 from cnn_perception.training.matching import Matcher  # noqa: E402
-from cnn_perception.training.onnx_file import check_onnx, write_onnx  # noqa: E402
+from cnn_perception.export.onnx_file import check_onnx, write_onnx  # noqa: E402
 
 
 def lively(network: Ssd) -> Ssd:

@@ -10,28 +10,53 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnn_perception.errors import ModelError
+from cnn_perception.errors import ConfigError, ModelError
 
-__all__ = ["check_onnx", "write_onnx"]
+__all__ = ["OPSET", "check_onnx", "write_onnx"]
+
+OPSET = 20
+"""Version of ONNX's operators that files are written in; ONNX Runtime reads it since 1.17."""
+
+_OPSETS = (18, 23)
+"""The oldest and the newest that PyTorch's exporter writes for the networks here."""
 
 
 def write_onnx(
-    network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], path: Path
+    network: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    path: Path,
+    *,
+    opset: int = OPSET,
+    dynamic_batch: bool = False,
 ) -> None:
     """Write a network in evaluation mode to one file, for inputs of exactly these shapes.
 
-    The exporter's notes on every node, among them the paths of the source files on this machine,
-    are left out: equal weights give equal files wherever they are exported.
+    With `dynamic_batch` the first axis of all inputs may have any size. Batch normalisation after a
+    convolution is folded into it. The exporter's notes on every node, among them the paths of the
+    source files on this machine, are left out: equal weights give equal files wherever they are
+    exported. Raises ConfigError for an opset that cannot be written.
     """
     import onnx
 
+    oldest, newest = _OPSETS
+    if not oldest <= opset <= newest:
+        raise ConfigError(f"opset = {opset}: choose {oldest} to {newest}; {OPSET} is usual")
     path.parent.mkdir(parents=True, exist_ok=True)
+    examples = tuple(inputs.values())
+    shapes = None
+    if dynamic_batch:
+        # The exporter takes an axis of size 1 for one that is always 1.
+        examples = tuple(torch.cat([value, value]) for value in examples)
+        shapes = tuple({0: torch.export.Dim("batch")} for _ in examples)
     torch.onnx.export(
         network,
-        tuple(inputs.values()),
+        examples,
         str(path),
         input_names=list(inputs),
         output_names=list(outputs),
+        opset_version=opset,
+        dynamic_shapes=shapes,
         dynamo=True,
         external_data=False,
         verbose=False,

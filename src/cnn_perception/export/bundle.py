@@ -1,0 +1,238 @@
+"""A model bundle written from a network, all of it or nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from cnn_perception.errors import ModelError
+from cnn_perception.export.card import PLAN_FILE, write_card
+from cnn_perception.export.onnx_file import OPSET, check_onnx, write_onnx
+from cnn_perception.image.preprocess import InputSpec, Preprocessor
+from cnn_perception.runtime.bundle import file_digest, load_bundle
+from cnn_perception.runtime.section import read_yaml
+from cnn_perception.runtime.session import Session
+from cnn_perception.types import UInt8Array
+
+__all__ = [
+    "TOLERANCE",
+    "About",
+    "ExplainHead",
+    "describe",
+    "prepared",
+    "write_bundle",
+    "write_quality",
+]
+
+_log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-3
+"""The largest difference from PyTorch's logits with which a network is written."""
+
+_EXPLAIN_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a bundle says of its network's origin.
+
+    description, licence, source, version: of model.yaml; limits: what it is not made for, one
+    line, or empty. plan: the training plan's tree, kept beside the network, or None. palette: RGB
+    of each label, or None.
+    """
+
+    description: str
+    licence: str
+    source: str
+    version: str
+    limits: str = ""
+    plan: Mapping[str, Any] | None = None
+    palette: Sequence[Sequence[int]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainHead:
+    """One explain graph to be written, with cases on which it is proven.
+
+    network: (feature_map, anchor, class_index) -> class activation map. feature_map: the output of
+    the main network that it reads; anchors: (first, count) of the level's default boxes.
+    """
+
+    level: int
+    network: nn.Module
+    cases: Sequence[Mapping[str, Tensor]]
+    feature_map: str
+    anchors: tuple[int, int]
+
+
+def describe(
+    about: About,
+    task: str,
+    spec: InputSpec,
+    output: Mapping[str, Any],
+    labels: Sequence[str],
+    thresholds: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Return a model.yaml's tree, without the entries that only `write_bundle` can know."""
+    tree: dict[str, Any] = {
+        "version": about.version,
+        "task": task,
+        "description": about.description,
+        "licence": about.licence,
+        "source": about.source,
+        "input": {k: _plain(v) for k, v in asdict(spec).items() if v is not None},
+        "output": dict(output),
+        "labels": list(labels),
+    }
+    if about.limits:
+        tree["limits"] = about.limits
+    if about.palette is not None:
+        tree["palette"] = [[int(value) for value in colour] for colour in about.palette]
+    if thresholds is not None:
+        tree["thresholds"] = dict(thresholds)
+    return tree
+
+
+def prepared(spec: InputSpec, pictures: Sequence[UInt8Array]) -> list[Tensor]:
+    """Return RGB pictures as the network's inputs, float32 (1, 3, H, W), as a robot prepares them.
+
+    Raises ModelError without pictures.
+    """
+    if not pictures:
+        raise ModelError("no images to check the export on: give some")
+    preprocess = Preprocessor(spec)
+    return [torch.from_numpy(preprocess(picture)[0].copy()) for picture in pictures]
+
+
+def write_bundle(
+    folder: Path,
+    network: nn.Module,
+    description: Mapping[str, Any],
+    inputs: Sequence[Tensor],
+    outputs: Sequence[str],
+    *,
+    plan: Mapping[str, Any] | None = None,
+    explain: Sequence[ExplainHead] = (),
+    proof_only: Sequence[str] = (),
+    opset: int = OPSET,
+    dynamic_batch: bool = False,
+    tolerance: float = TOLERANCE,
+) -> float:
+    """Write a network as a bundle; return how far ONNX Runtime is from PyTorch, at most.
+
+    Everything is written into a folder beside `folder`, compared with PyTorch and loaded as a robot
+    loads it. Only then it takes the place of what was there.
+
+    network: in evaluation mode, takes normalised float32 (1, 3, H, W) and returns a tensor or
+    (nested) tuples. description: model.yaml's tree without ``model``, ``name`` and ``explain``.
+    inputs: normalised real images, of which there must be one. outputs: names of the network's
+    outputs; those in `proof_only` are compared and then left out. plan: see `About`.
+
+    Raises ModelError where ONNX Runtime and PyTorch disagree, where the description does not fit
+    the network, and for a folder that holds something else than a bundle.
+    """
+    if not inputs:
+        raise ModelError("no images to check the export on: give some")
+    folder = folder.resolve()
+    name = str(description["input"]["name"])
+    cases = [{name: value} for value in inputs]
+    if dynamic_batch:
+        cases.append({name: torch.cat([*inputs, inputs[0]])})
+    with _replacing(folder) as draft:
+        model = draft / "model.onnx"
+        write_onnx(network, cases[0], outputs, model, opset=opset, dynamic_batch=dynamic_batch)
+        worst = check_onnx(network, model, cases, tolerance)
+        _drop_outputs(model, proof_only)
+        entries = [_write_explain(draft, head, opset) for head in explain]
+        tree = {
+            "name": folder.name,
+            **description,
+            "model": {"file": model.name, "sha256": file_digest(model)},
+            **({"explain": entries} if entries else {}),
+        }
+        _write_yaml(draft / "model.yaml", tree)
+        if plan is not None:
+            _write_yaml(draft / PLAN_FILE, plan)
+        Session(load_bundle(draft))
+        write_card(draft)
+    _log.info("%s differs from PyTorch by at most %.1g", folder, worst)
+    return worst
+
+
+def write_quality(folder: Path, quality: Mapping[str, Any]) -> None:
+    """Record measured figures in a bundle's model.yaml and its model card."""
+    path = folder / "model.yaml"
+    _write_yaml(path, {**read_yaml(path), "quality": dict(quality)})
+    load_bundle(folder)
+    write_card(folder)
+
+
+def _write_explain(draft: Path, head: ExplainHead, opset: int) -> dict[str, Any]:
+    """Write one explain graph, compare it with its network, and return model.yaml's entry."""
+    graph = f"explain/level_{head.level}.onnx"
+    write_onnx(head.network, head.cases[0], ["cam"], draft / graph, opset=opset)
+    check_onnx(head.network, draft / graph, head.cases, _EXPLAIN_TOLERANCE)
+    return {
+        "level": head.level,
+        "graph": graph,
+        "sha256": file_digest(draft / graph),
+        "feature_map": head.feature_map,
+        "anchors": list(head.anchors),
+    }
+
+
+def _drop_outputs(path: Path, names: Sequence[str]) -> None:
+    """Take outputs out of a file; what only they needed is not computed any more."""
+    import onnx
+
+    if not names:
+        return
+    model = onnx.load(path)
+    for output in [output for output in model.graph.output if output.name in names]:
+        model.graph.output.remove(output)
+    onnx.save(model, path)
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `folder` unless an error comes in between."""
+    ours = (folder / "model.yaml").is_file() or not folder.exists()
+    if not ours and (not folder.is_dir() or any(folder.iterdir())):
+        raise ModelError(f"{folder} exists and is no bundle: choose another folder")
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.draft")
+    old = draft.with_suffix(".old")
+    try:
+        draft.mkdir(parents=True)
+        yield draft
+        if folder.exists():
+            folder.rename(old)
+        draft.rename(folder)
+    except ModelError as error:
+        raise ModelError(str(error).replace(str(draft), str(folder))) from error
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise ModelError(f"{folder} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_yaml(path: Path, tree: Mapping[str, Any]) -> None:
+    """Write YAML with short lists on one line, keys in their given order."""
+    text = yaml.safe_dump(dict(tree), sort_keys=False, default_flow_style=None, width=100)
+    path.write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

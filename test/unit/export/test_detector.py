@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
+pytest.importorskip("onnxscript", reason="onnxscript is an extra: [train]")
+
+from torch import nn  # noqa: E402
+
+from cnn_perception.config import ExplainerConfig  # noqa: E402
+from cnn_perception.detection.default_boxes import DefaultBoxSpec  # noqa: E402
+from cnn_perception.detection.detector import Detector  # noqa: E402
+from cnn_perception.explain.explainer import Explainer  # noqa: E402
+from cnn_perception.export.bundle import About, prepared  # noqa: E402
+from cnn_perception.export.detector import export_detector  # noqa: E402
+from cnn_perception.image.preprocess import InputSpec  # noqa: E402
+from cnn_perception.networks.rooms import RoomsNetwork  # noqa: E402
+from cnn_perception.networks.ssdlite import SsdOutputs  # noqa: E402
+from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
+from cnn_perception.types import UInt8Array  # noqa: E402
+
+LABELS = ("a", "b", "c", "d", "e")
+ABOUT = About("tiny", "Apache-2.0", "a test", "1.0", plan={"optimisation": {"seed": 7}})
+
+
+def test_exported_detector_detects_and_explains(
+    network: RoomsNetwork,
+    spec: InputSpec,
+    boxes: DefaultBoxSpec,
+    pictures: Sequence[UInt8Array],
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "tiny_ssdlite"
+    worst = export_detector(
+        network.detector(), folder, pictures, ABOUT, spec=spec, boxes=boxes, labels=LABELS
+    )
+    assert worst < 1e-4
+    bundle = load_bundle(folder)
+    assert bundle.name == "tiny_ssdlite" and bundle.output.default_boxes == boxes
+    assert len(bundle.explain) == 3
+    raw = Detector(bundle).infer(pictures[0])
+    with torch.no_grad():
+        wanted = network(prepared(spec, pictures)[0]).boxes
+    np.testing.assert_allclose(raw.tensors["class_logits"], wanted.class_logits, atol=1e-3)
+    np.testing.assert_allclose(raw.tensors["box_deltas"], wanted.box_deltas, atol=1e-3)
+    explanation = Explainer(bundle, ExplainerConfig(score_threshold=0.0)).explain(pictures[0])
+    assert explanation.class_id is not None
+    assert explanation.heatmap.shape == (64, 64)
+
+
+class PlainSsd(nn.Module):
+    """Any network that answers with `SsdOutputs`; one level, whose maps lie 8 pixels apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4 * (len(LABELS) + 1 + 4), 8, 8)
+
+    def forward(self, images: torch.Tensor) -> SsdOutputs:
+        x = self.convolution(images).permute(0, 2, 3, 1).reshape(images.shape[0], -1, 10)
+        return SsdOutputs(x[..., :6], x[..., 6:], (x,))
+
+
+def test_detector_of_another_kind_has_no_explain_graphs(
+    spec: InputSpec, pictures: Sequence[UInt8Array], tmp_path: Path
+) -> None:
+    steps = DefaultBoxSpec(((8, 8),), (0.1, 0.3), ((2.0,),), (8.0,), (64, 64), clip=False)
+    folder = tmp_path / "plain"
+    export_detector(
+        PlainSsd().eval(),
+        folder,
+        pictures,
+        ABOUT,
+        spec=spec,
+        boxes=steps,
+        labels=LABELS,
+        dynamic_batch=True,
+    )
+    bundle = load_bundle(folder)
+    assert bundle.output.default_boxes == steps
+    assert not bundle.explain and not (folder / "explain").exists()
+    detector = Detector(bundle)
+    assert len(detector.session.outputs) == 2
+    assert detector.detect(pictures[0]) is not None
