@@ -17,7 +17,13 @@ from torch import Tensor, nn
 
 from cnn_perception.errors import ModelError
 from cnn_perception.export.card import PLAN_FILE, write_card
-from cnn_perception.export.onnx_file import OPSET, check_onnx, write_onnx
+from cnn_perception.export.onnx_file import (
+    Compare,
+    OnnxOptions,
+    check_onnx,
+    largest_difference,
+    write_onnx,
+)
 from cnn_perception.image.preprocess import InputSpec, Preprocessor
 from cnn_perception.runtime.bundle import file_digest, load_bundle
 from cnn_perception.runtime.section import read_yaml
@@ -124,9 +130,9 @@ def write_bundle(
     plan: Mapping[str, Any] | None = None,
     explain: Sequence[ExplainHead] = (),
     proof_only: Sequence[str] = (),
-    opset: int = OPSET,
-    dynamic_batch: bool = False,
+    options: OnnxOptions | None = None,
     tolerance: float = TOLERANCE,
+    compare: Compare = largest_difference,
 ) -> float:
     """Write a network as a bundle; return how far ONNX Runtime is from PyTorch, at most.
 
@@ -136,24 +142,26 @@ def write_bundle(
     network: in evaluation mode, takes normalised float32 (1, 3, H, W) and returns a tensor or
     (nested) tuples. description: model.yaml's tree without ``model``, ``name`` and ``explain``.
     inputs: normalised real images, of which there must be one. outputs: names of the network's
-    outputs; those in `proof_only` are compared and then left out. plan: see `About`.
+    outputs; those in `proof_only` are compared and then left out. compare: how far apart outputs
+    are. plan: see `About`.
 
     Raises ModelError where ONNX Runtime and PyTorch disagree, where the description does not fit
     the network, and for a folder that holds something else than a bundle.
     """
     if not inputs:
         raise ModelError("no images to check the export on: give some")
+    options = options or OnnxOptions()
     folder = folder.resolve()
     name = str(description["input"]["name"])
     cases = [{name: value} for value in inputs]
-    if dynamic_batch:
+    if options.dynamic_batch:
         cases.append({name: torch.cat([*inputs, inputs[0]])})
     with _replacing(folder) as draft:
         model = draft / "model.onnx"
-        write_onnx(network, cases[0], outputs, model, opset=opset, dynamic_batch=dynamic_batch)
-        worst = check_onnx(network, model, cases, tolerance)
+        write_onnx(network, cases[0], outputs, model, options)
+        worst = check_onnx(network, model, cases, tolerance, compare)
         _drop_outputs(model, proof_only)
-        entries = [_write_explain(draft, head, opset) for head in explain]
+        entries = [_write_explain(draft, head, options.opset) for head in explain]
         tree = {
             "name": folder.name,
             **description,
@@ -180,7 +188,7 @@ def write_quality(folder: Path, quality: Mapping[str, Any]) -> None:
 def _write_explain(draft: Path, head: ExplainHead, opset: int) -> dict[str, Any]:
     """Write one explain graph, compare it with its network, and return model.yaml's entry."""
     graph = f"explain/level_{head.level}.onnx"
-    write_onnx(head.network, head.cases[0], ["cam"], draft / graph, opset=opset)
+    write_onnx(head.network, head.cases[0], ["cam"], draft / graph, OnnxOptions(opset))
     check_onnx(head.network, draft / graph, head.cases, _EXPLAIN_TOLERANCE)
     return {
         "level": head.level,

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from cnn_perception.export.bundle import About, describe, prepared, write_bundle
-from cnn_perception.export.onnx_file import OPSET
+from cnn_perception.export.onnx_file import OnnxOptions
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.networks.fold import folded
 from cnn_perception.types import UInt8Array
@@ -24,8 +24,7 @@ def export_classifier(
     *,
     spec: InputSpec,
     labels: Sequence[str],
-    opset: int = OPSET,
-    dynamic_batch: bool = False,
+    options: OnnxOptions | None = None,
 ) -> float:
     """Write a classifier as a ``class_logits`` bundle; see `write_bundle` for checks and result.
 
@@ -40,6 +39,5 @@ def export_classifier(
         prepared(spec, pictures),
         ["class_logits"],
         plan=about.plan,
-        opset=opset,
-        dynamic_batch=dynamic_batch,
+        options=options,
     )

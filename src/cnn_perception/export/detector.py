@@ -14,7 +14,7 @@ from cnn_perception.detection.default_boxes import DefaultBoxSpec
 from cnn_perception.errors import ModelError
 from cnn_perception.export.bundle import About, ExplainHead, describe, prepared, write_bundle
 from cnn_perception.export.level_explanation import LevelExplanation, reference_cam
-from cnn_perception.export.onnx_file import OPSET
+from cnn_perception.export.onnx_file import OnnxOptions
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.networks.fold import folded
 from cnn_perception.networks.ssdlite import LevelHead, SsdLite
@@ -50,8 +50,7 @@ def export_detector(
     spec: InputSpec,
     boxes: DefaultBoxSpec,
     labels: Sequence[str],
-    opset: int = OPSET,
-    dynamic_batch: bool = False,
+    options: OnnxOptions | None = None,
 ) -> float:
     """Write an SSD network as an ``ssd_raw`` bundle; see `write_bundle` for checks and result.
 
@@ -82,8 +81,7 @@ def export_detector(
         names,
         plan=about.plan,
         explain=explain,
-        opset=opset,
-        dynamic_batch=dynamic_batch,
+        options=options,
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnn_perception.export.bundle import About, describe, prepared, write_bundle
-from cnn_perception.export.onnx_file import OPSET
+from cnn_perception.export.onnx_file import OnnxOptions
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.networks.fold import folded
 from cnn_perception.types import UInt8Array
@@ -50,8 +50,7 @@ def export_segmenter(
     spec: InputSpec,
     labels: Sequence[str],
     enlarge: int | None = 1,
-    opset: int = OPSET,
-    dynamic_batch: bool = False,
+    options: OnnxOptions | None = None,
 ) -> float:
     """Write a segmenter as a ``mask_index`` or ``mask_logits`` bundle; see `write_bundle`.
 
@@ -75,6 +74,5 @@ def export_segmenter(
         names,
         plan=about.plan,
         proof_only=proof_only,
-        opset=opset,
-        dynamic_batch=dynamic_batch,
+        options=options,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from cnn_perception.datasets.labelled import LabelledImage
+from cnn_perception.export.onnx_file import OnnxOptions
 
 __all__ = ["Sample", "Task"]
 
@@ -49,7 +50,13 @@ class Task(Protocol):
     def measure(self, network: nn.Module, images: Iterable[LabelledImage]) -> dict[str, float]:
         """Return figures of a network in evaluation mode, as its bundle would have them."""
 
-    def export(self, network: nn.Module, folder: Path, images: Sequence[LabelledImage]) -> None:
+    def export(
+        self,
+        network: nn.Module,
+        folder: Path,
+        images: Sequence[LabelledImage],
+        options: OnnxOptions | None = None,
+    ) -> None:
         """Write the network as a bundle, or several below `folder`, proven equal on `images`.
 
         Raises ModelError where ONNX Runtime and PyTorch disagree.

@@ -20,6 +20,7 @@ from cnn_perception.export.bundle import (  # noqa: E402
     write_bundle,
     write_quality,
 )
+from cnn_perception.export.onnx_file import OnnxOptions  # noqa: E402
 from cnn_perception.image.preprocess import InputSpec  # noqa: E402
 from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
 from cnn_perception.runtime.session import Session  # noqa: E402
@@ -162,7 +163,14 @@ def test_bundle_with_dynamic_batch_runs(
     inputs = prepared(spec, pictures)
     tree = describe(ABOUT, "classification", spec, OUTPUT, LABELS)
     folder = tmp_path / "animals"
-    write_bundle(folder, Mean().eval(), tree, inputs, ["class_logits"], dynamic_batch=True)
+    write_bundle(
+        folder,
+        Mean().eval(),
+        tree,
+        inputs,
+        ["class_logits"],
+        options=OnnxOptions(dynamic_batch=True),
+    )
     session = Session(load_bundle(folder))
     batch = np.concatenate([value.numpy() for value in inputs])
     assert session.run({"images": batch})["class_logits"].shape == (2, 2)

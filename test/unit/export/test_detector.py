@@ -17,6 +17,7 @@ from cnn_perception.detection.detector import Detector  # noqa: E402
 from cnn_perception.explain.explainer import Explainer  # noqa: E402
 from cnn_perception.export.bundle import About, prepared  # noqa: E402
 from cnn_perception.export.detector import export_detector  # noqa: E402
+from cnn_perception.export.onnx_file import OnnxOptions  # noqa: E402
 from cnn_perception.image.preprocess import InputSpec  # noqa: E402
 from cnn_perception.networks.rooms import RoomsNetwork  # noqa: E402
 from cnn_perception.networks.ssdlite import SsdOutputs  # noqa: E402
@@ -77,7 +78,7 @@ def test_detector_of_another_kind_has_no_explain_graphs(
         spec=spec,
         boxes=steps,
         labels=LABELS,
-        dynamic_batch=True,
+        options=OnnxOptions(dynamic_batch=True),
     )
     bundle = load_bundle(folder)
     assert bundle.output.default_boxes == steps

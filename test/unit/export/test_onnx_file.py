@@ -11,7 +11,7 @@ pytest.importorskip("onnxscript", reason="onnxscript is an extra: [train]")
 from torch import nn  # noqa: E402
 
 from cnn_perception.errors import ConfigError, ModelError  # noqa: E402
-from cnn_perception.export.onnx_file import OPSET, check_onnx, write_onnx  # noqa: E402
+from cnn_perception.export.onnx_file import OPSET, OnnxOptions, check_onnx, write_onnx  # noqa: E402
 
 
 class Normalised(nn.Module):
@@ -33,7 +33,7 @@ class Normalised(nn.Module):
 def test_opset_is_the_stated_one_and_normalisation_is_folded(opset: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network, case = Normalised().eval(), {"images": torch.randn(1, 3, 8, 8)}
-    write_onnx(network, case, ["y"], tmp_path / "x.onnx", opset=opset)
+    write_onnx(network, case, ["y"], tmp_path / "x.onnx", OnnxOptions(opset))
     assert check_onnx(network, tmp_path / "x.onnx", [case], 1e-5) < 1e-5
     model = onnx.load(tmp_path / "x.onnx")
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]
@@ -44,7 +44,7 @@ def test_opset_is_the_stated_one_and_normalisation_is_folded(opset: int, tmp_pat
 def test_batch_may_be_dynamic(tmp_path: Path) -> None:
     network, case = Normalised().eval(), {"images": torch.randn(1, 3, 8, 8)}
     write_onnx(network, case, ["y"], tmp_path / "fixed.onnx")
-    write_onnx(network, case, ["y"], tmp_path / "any.onnx", dynamic_batch=True)
+    write_onnx(network, case, ["y"], tmp_path / "any.onnx", OnnxOptions(dynamic_batch=True))
     batches = [{"images": torch.randn(size, 3, 8, 8)} for size in (1, 2, 5)]
     assert check_onnx(network, tmp_path / "any.onnx", batches, 1e-5) < 1e-5
     with pytest.raises(Exception, match="invalid dimensions"):
@@ -52,10 +52,9 @@ def test_batch_may_be_dynamic(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("opset", [9, 99])
-def test_opset_that_cannot_be_written_is_refused(opset: int, tmp_path: Path) -> None:
-    case = {"images": torch.randn(1, 3, 8, 8)}
+def test_opset_that_cannot_be_written_is_refused(opset: int) -> None:
     with pytest.raises(ConfigError, match=f"opset = {opset}: choose 18 to"):
-        write_onnx(Normalised().eval(), case, ["y"], tmp_path / "x.onnx", opset=opset)
+        OnnxOptions(opset)
 
 
 def test_file_that_differs_from_the_network_is_refused(tmp_path: Path) -> None:
