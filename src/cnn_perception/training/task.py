@@ -56,8 +56,9 @@ class Task(Protocol):
         folder: Path,
         images: Sequence[LabelledImage],
         options: OnnxOptions | None = None,
-    ) -> None:
+    ) -> dict[Path, float]:
         """Write the network as a bundle, or several below `folder`, proven equal on `images`.
 
+        Returns how far the answers of each bundle are from PyTorch's, at most, by its folder.
         Raises ModelError where ONNX Runtime and PyTorch disagree.
         """
