@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.errors import ConfigError, DatasetError, MessageError
@@ -93,6 +94,10 @@ class Dataset(ABC):
                     ) from error
                 continue
             yield image
+
+    def shuffled(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return all indices in a random order in which reading them is not slow."""
+        return rng.permutation(len(self))
 
     def check(self) -> dict[str, str]:
         """Read everything once, and return why files are broken, by name."""

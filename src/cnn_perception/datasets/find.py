@@ -8,12 +8,13 @@ from typing import Literal
 from cnn_perception.datasets.coco import CocoDataset
 from cnn_perception.datasets.dataset import Broken, Dataset
 from cnn_perception.datasets.folder import FolderDataset
+from cnn_perception.datasets.shards import RoomsFolder, shard_splits
 from cnn_perception.datasets.voc import VocDataset, find_voc, voc_splits
 from cnn_perception.errors import DatasetError
 
 __all__ = ["Task", "open_dataset"]
 
-Task = Literal["classification", "detection", "segmentation"]
+Task = Literal["classification", "detection", "rooms", "segmentation"]
 
 _TO_MEASURE_WITH = ("val", "test")
 
@@ -24,10 +25,11 @@ def open_dataset(
     """Return the labelled images below a path, with what a task needs.
 
     Detection and segmentation: a Pascal VOC folder, an MS COCO folder with
-    ``annotations/instances_SPLIT*.json``, or the path of such a JSON file. Classification: a folder
-    with one folder per class, or one with such a folder per split. Without `split` those to measure
-    with are taken: val, else test, else everything. Raises DatasetError for a path that has none of
-    these layouts, and whatever the layout's reader raises.
+    ``annotations/instances_SPLIT*.json``, the path of such a JSON file, or shards of simulated
+    rooms ``SPLIT_XXXX.npy``, a folder or one of them; rooms: the same, boxes and masks together.
+    Classification: a folder with one folder per class, or one with such a folder per split. Without
+    `split` those to measure with are taken: val, else test, else everything. Raises DatasetError
+    for a path that has none of these layouts, and whatever the layout's reader raises.
     """
     if not path.exists():
         raise DatasetError(f"{path} does not exist: give a folder of labelled images")
@@ -35,7 +37,11 @@ def open_dataset(
         folders = (split,) if split else _TO_MEASURE_WITH
         chosen = (path / name for name in folders if (path / name).is_dir())
         return FolderDataset(path / split if split else next(chosen, path), broken=broken)
-    boxes, masks = task == "detection", task == "segmentation"
+    boxes, masks = task != "segmentation", task != "detection"
+    shards = () if path.is_file() else shard_splits(path)
+    if path.suffix == ".npy" or shards:
+        measured = next((name for name in _TO_MEASURE_WITH if name in shards), "train")
+        return RoomsFolder(path, split or measured, broken=broken)
     if path.is_file():
         return CocoDataset(path, _coco_images(path), boxes=boxes, masks=masks, broken=broken)
     voc = find_voc(path)
@@ -52,8 +58,8 @@ def _instances(path: Path, split: str | None) -> Path:
     files = sorted(path.glob("annotations/instances_*.json"))
     if not files:
         raise DatasetError(
-            f"{path} holds neither Pascal VOC (Annotations/ or SegmentationClass/) nor MS COCO "
-            "(annotations/instances_*.json): give the folder that holds these"
+            f"{path} holds neither Pascal VOC (Annotations/ or SegmentationClass/), MS COCO "
+            "(annotations/instances_*.json) nor rooms (train_*.npy): give the folder that does"
         )
     for wanted in (split,) if split else _TO_MEASURE_WITH:
         for file in files:

@@ -1,24 +1,37 @@
-"""Labelled images of simulated rooms: stored in shards, or rendered on the spot."""
+"""Labelled images of simulated rooms, rendered when they are asked for, or ahead into shards."""
 
 from __future__ import annotations
 
 import logging
-import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+import multiprocessing
+import signal
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cnn_perception.datasets.dataset import Dataset
 from cnn_perception.datasets.labelled import LabelledImage
-from cnn_perception.errors import ConfigError
-from cnn_perception.types import BoolArray, Float32Array, UInt8Array
+from cnn_perception.datasets.npz_shards import ShardFolder, load_shard, render_rooms, save_shard
+from cnn_perception.datasets.shards import RoomsFolder, open_shard
+from cnn_perception.datasets.shards import save_shard as save_records
+from cnn_perception.errors import DatasetError
+from cnn_perception.simulation.labels import MASK_LABELS, OBJECT_CLASSES
+from cnn_perception.types import RigidTransform
+
+if TYPE_CHECKING:
+    from cnn_perception.simulation.room import Room
 
 __all__ = [
     "EVALUATION_SEED",
-    "RoomImages",
+    "RenderedRooms",
+    "RoomsFolder",
     "ShardFolder",
     "load_shard",
     "render_rooms",
@@ -30,179 +43,173 @@ __all__ = [
 EVALUATION_SEED = 1_000_000
 """Rooms from this seed on are for measuring; rooms below it are for training."""
 
-_KEYS = ("color", "mask", "boxes", "classes", "difficult", "image")
+_ROOMS_PER_SHARD = 50
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RoomImages:
-    """A shard: many labelled images of one size in plain arrays.
+class RenderedRooms(Dataset):
+    """`views` images of each of `rooms` rooms, from the room with this seed on.
 
-    color: uint8 (N, H, W, 3) RGB; mask: uint8 (N, H, W); boxes: float32 (M, 4) corners in pixels;
-    classes: int32 (M,); difficult: bool (M,); image: int32 (M,), ascending, the image of each box.
+    The images are those of the simulated camera, 320 x 240, and the same in whatever order they are
+    read. The room that was read last is kept open: furnishing one takes as long as five images.
+    Reading raises PerceptionError where MuJoCo or OpenGL is missing.
     """
 
-    color: UInt8Array
-    mask: UInt8Array
-    boxes: Float32Array
-    classes: NDArray[np.int32]
-    difficult: BoolArray
-    image: NDArray[np.int32]
+    def __init__(self, seed: int, rooms: int, views: int = 1) -> None:
+        names = [f"room_{seed + k}_view_{v}" for k in range(rooms) for v in range(views)]
+        super().__init__(names, OBJECT_CLASSES, "raise")
+        self.mask_labels = MASK_LABELS
+        self.seed = seed
+        self.views = views
+        self._room: Room | None = None
+        self._rng = np.random.default_rng()
+        self._poses: list[RigidTransform] = []
 
-    def __len__(self) -> int:
-        return len(self.color)
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_room": None}
 
-    def __getitem__(self, index: int) -> LabelledImage:
-        if not 0 <= index < len(self):
-            raise IndexError(f"image {index} of {len(self)}")
-        first, last = np.searchsorted(self.image, (index, index + 1))
+    def close(self) -> None:
+        """Free the open room; reading opens one again."""
+        if self._room is not None:
+            self._room.close()
+            self._room = None
+
+    def shuffled(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return all indices with the rooms in random order, and the views of a room together."""
+        rooms = rng.permutation(len(self) // self.views)
+        order: NDArray[np.int64] = (rooms[:, None] * self.views + np.arange(self.views)).ravel()
+        return order
+
+    def _read(self, index: int) -> LabelledImage:
+        number, view = divmod(index, self.views)
+        room = self._opened(self.seed + number)
+        while len(self._poses) <= view:
+            self._poses.append(room.sample_view(self._rng))
+        frame = room.render(self._poses[view], depth=False)
         return LabelledImage(
-            self.color[index],
-            self.mask[index],
-            self.boxes[first:last],
-            self.classes[first:last],
-            self.difficult[first:last],
+            frame.color,
+            frame.mask,
+            frame.boxes,
+            frame.classes,
+            frame.difficult,
+            name=self.names[index],
         )
 
-    def __iter__(self) -> Iterator[LabelledImage]:
-        return (self[index] for index in range(len(self)))
+    def _opened(self, number: int) -> Room:
+        from cnn_perception.simulation.room import Room
 
-
-def load_shard(path: Path) -> RoomImages:
-    """Return the images in an .npz file that `save_shard` wrote.
-
-    Raises ConfigError for a file that is missing, cut off, or lacks an array.
-    """
-    try:
-        with np.load(path) as arrays:
-            missing = [key for key in _KEYS if key not in arrays]
-            if missing:
-                raise ConfigError(
-                    f"{path} lacks {', '.join(missing)}: delete it and render the rooms again"
-                )
-            loaded = {key: arrays[key] for key in _KEYS}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{path} is not a readable .npz shard: {error}") from error
-    order = np.argsort(loaded["image"], kind="stable")
-    return RoomImages(
-        loaded["color"],
-        loaded["mask"],
-        loaded["boxes"][order].astype(np.float32),
-        loaded["classes"][order].astype(np.int32),
-        loaded["difficult"][order].astype(bool),
-        loaded["image"][order].astype(np.int32),
-    )
-
-
-def save_shard(path: Path, images: list[LabelledImage]) -> None:
-    """Write images of one size to an .npz file; raises ConfigError for none."""
-    if not images:
-        raise ConfigError(f"{path}: no images to save: render at least one")
-    counts = [len(image.classes) for image in images]
-    np.savez_compressed(
-        path,
-        color=np.stack([image.color for image in images]),
-        mask=np.stack([image.mask for image in images]),
-        boxes=np.concatenate([image.boxes for image in images]),
-        classes=np.concatenate([image.classes for image in images]),
-        difficult=np.concatenate([image.difficult for image in images]),
-        image=np.repeat(np.arange(len(images), dtype=np.int32), counts),
-    )
-
-
-class ShardFolder:
-    """The shards ``train_*.npz`` of a folder; `refresh` takes in those written meanwhile."""
-
-    def __init__(self, folder: Path, pattern: str = "train_*.npz") -> None:
-        self.folder = folder
-        self.pattern = pattern
-        self.shards: dict[Path, RoomImages] = {}
-        self._index = np.zeros((0, 2), np.int64)
-        self.refresh()
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def refresh(self) -> int:
-        """Load new shards, and return how many; unfinished ones are left for later."""
-        fresh = 0
-        for path in sorted(self.folder.glob(self.pattern)):
-            if path in self.shards:
-                continue
-            try:
-                self.shards[path] = load_shard(path)
-                fresh += 1
-            except ConfigError as error:
-                _log.warning("%s", error)
-        self._index = np.array(
-            [(k, i) for k, shard in enumerate(self.shards.values()) for i in range(len(shard))],
-            np.int64,
-        ).reshape(-1, 2)
-        return fresh
-
-    def image(self, index: int) -> LabelledImage:
-        """Return one image of all shards."""
-        shard, row = self._index[index]
-        return list(self.shards.values())[int(shard)][int(row)]
+        if self._room is None or self._room.seed != number:
+            self.close()
+            self._room, self._poses = Room(number), []
+            self._rng = np.random.default_rng([number, 2])
+        return self._room
 
 
 def scaled(image: LabelledImage, width: int, height: int) -> LabelledImage:
     """Return the image at another size: colour averaged, mask nearest, boxes scaled."""
     rows, columns = image.mask.shape
+    size = (width, height)
+    color = cv2.resize(image.color, size, interpolation=cv2.INTER_AREA)
+    mask = cv2.resize(image.mask, size, interpolation=cv2.INTER_NEAREST)
     factor = np.array([width / columns, height / rows] * 2, np.float32)
-    return LabelledImage(
-        np.asarray(
-            cv2.resize(image.color, (width, height), interpolation=cv2.INTER_AREA), np.uint8
-        ),
-        np.asarray(
-            cv2.resize(image.mask, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8
-        ),
-        image.boxes * factor,
-        image.classes,
-        image.difficult,
+    return replace(
+        image,
+        color=np.asarray(color, np.uint8),
+        mask=np.asarray(mask, np.uint8),
+        boxes=image.boxes * factor,
     )
 
 
-def render_rooms(seed: int, rooms: int, views: int = 1) -> Iterator[LabelledImage]:
-    """Render `views` images of each of `rooms` rooms, from the room with this seed on.
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A shard to be rendered."""
 
-    The images are those of the simulated camera, 320 x 240; equal calls give equal images. Raises
-    PerceptionError where MuJoCo or OpenGL is missing.
-    """
-    from cnn_perception.simulation.room import Room
+    path: Path
+    seed: int
+    rooms: int
+    views: int
+    size: tuple[int, int]
 
-    for number in range(seed, seed + rooms):
-        rng = np.random.default_rng([number, 2])
-        with Room(number) as room:
-            for _ in range(views):
-                frame = room.render(room.sample_view(rng), depth=False)
-                yield LabelledImage(
-                    frame.color, frame.mask, frame.boxes, frame.classes, frame.difficult
-                )
+    def done(self) -> bool:
+        """Return whether the file is there and has what it should have."""
+        try:
+            records = open_shard(self.path)
+        except DatasetError:
+            return False
+        shape = records["mask"].shape
+        return shape == (self.rooms * self.views, self.size[1], self.size[0])
 
 
 def write_shards(
-    folder: Path, rooms: int, views: int, size: tuple[int, int], evaluation_rooms: int = 200
+    folder: Path,
+    rooms: int,
+    views: int,
+    size: tuple[int, int],
+    evaluation_rooms: int = 200,
+    processes: int = 1,
 ) -> None:
     """Render training rooms 0, 1, ... and evaluation rooms into a folder; size: (width, height).
 
-    Writes ``train_XXXX.npz`` for every 50 rooms, and ``eval.npz`` with one view of each evaluation
-    room. Files that are there already are kept, so that an interrupted call can be repeated.
+    Writes ``train_XXXX.npy`` with `views` images of each of 50 rooms, and ``val_XXXX.npy`` with one
+    image of each evaluation room; the same whatever the number of `processes`. Shards that are
+    there already, with as many images of this size, are kept, so that an interrupted call can be
+    repeated. Raises DatasetError for a folder with shards of more rooms, and PerceptionError where
+    MuJoCo or OpenGL is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [
-        (folder / f"train_{first // 50:04d}.npz", first, min(50, rooms - first), views)
-        for first in range(0, rooms, 50)
+        _Job(
+            folder / f"{split}_{first // _ROOMS_PER_SHARD:04d}.npy",
+            seed + first,
+            min(_ROOMS_PER_SHARD, count - first),
+            per_room,
+            size,
+        )
+        for split, seed, count, per_room in (
+            ("val", EVALUATION_SEED, evaluation_rooms, 1),
+            ("train", 0, rooms, views),
+        )
+        for first in range(0, count, _ROOMS_PER_SHARD)
     ]
-    for path, first, count, per_room in [
-        (folder / "eval.npz", EVALUATION_SEED, evaluation_rooms, 1),
-        *jobs,
-    ]:
-        if path.exists():
-            continue
-        images = [scaled(image, *size) for image in render_rooms(first, count, per_room)]
-        partial = path.with_name(f".{path.name}")
-        save_shard(partial, images)
-        partial.replace(path)
-        _log.info("%s: %d images", path, len(images))
+    others = {*folder.glob("train_*.npy"), *folder.glob("val_*.npy")} - {job.path for job in jobs}
+    if others:
+        raise DatasetError(
+            f"{min(others)} holds rooms beyond the {rooms} to train with and {evaluation_rooms} to "
+            "measure with: delete it or take another folder"
+        )
+    left = [job for job in jobs if not job.done()]
+    for count, job in enumerate(_rendered(left, processes), 1):
+        _log.info(
+            "%s: %d images, shard %d of %d", job.path, job.rooms * job.views, count, len(left)
+        )
+
+
+def _rendered(jobs: Iterable[_Job], processes: int) -> Iterator[_Job]:
+    """Render shards, and yield each when it is written."""
+    if processes == 1:
+        yield from map(_render, jobs)
+        return
+    # A forked child would inherit OpenGL's state. Ctrl-C ends the children without a word.
+    pool = ProcessPoolExecutor(
+        processes,
+        multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        for done in as_completed([pool.submit(_render, job) for job in jobs]):
+            yield done.result()
+    except BrokenProcessPool as error:
+        raise DatasetError(
+            "a process that renders rooms was ended from outside: use fewer processes"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _render(job: _Job) -> _Job:
+    rooms = RenderedRooms(job.seed, job.rooms, job.views)
+    save_records(job.path, [scaled(image, *job.size) for image in rooms])
+    rooms.close()
+    return job

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cnn_perception.datasets.coco import CocoDataset
 from cnn_perception.datasets.find import open_dataset
 from cnn_perception.datasets.folder import FolderDataset
+from cnn_perception.datasets.labelled import LabelledImage
+from cnn_perception.datasets.shards import RoomsFolder, save_shard
 from cnn_perception.datasets.voc import VocDataset
 from cnn_perception.errors import DatasetError
 from dataset_trees import picture, write_coco, write_picture, write_voc
@@ -47,6 +50,38 @@ def test_folders_of_classes(tmp_path: Path) -> None:
     assert open_dataset(tmp_path, "classification", "val").labels == ("cup",)
     with pytest.raises(DatasetError, match="train is no folder"):
         open_dataset(tmp_path, "classification", "train")
+
+
+def test_rooms(tmp_path: Path) -> None:
+    image = LabelledImage(
+        np.zeros((6, 8, 3), np.uint8),
+        np.zeros((6, 8), np.uint8),
+        np.array([[1, 1, 4, 5]], np.float32),
+        np.zeros(1, np.int32),
+        np.zeros(1, bool),
+    )
+    save_shard(tmp_path / "train_0000.npy", [image, image])
+    assert len(open_dataset(tmp_path, "rooms")) == 2
+    save_shard(tmp_path / "val_0000.npy", [image])
+    for task in ("rooms", "detection", "segmentation"):
+        found = open_dataset(tmp_path, task)  # type: ignore[arg-type]
+        assert isinstance(found, RoomsFolder) and len(found) == 1
+        assert len(open_dataset(tmp_path, task, "train")) == 2  # type: ignore[arg-type]
+    assert len(open_dataset(tmp_path / "train_0000.npy", "rooms")) == 2
+    with pytest.raises(DatasetError, match="holds no test_"):
+        open_dataset(tmp_path, "rooms", "test")
+    with pytest.raises(DatasetError, match=r"rooms\.npy is no readable shard"):
+        (tmp_path / "rooms.npy").write_text("nothing")
+        open_dataset(tmp_path / "rooms.npy", "rooms")
+
+
+def test_boxes_and_masks_together(tmp_path: Path) -> None:
+    write_coco(tmp_path / "coco")
+    write_voc(tmp_path / "voc")
+    for name in ("coco", "voc"):
+        found = open_dataset(tmp_path / name, "rooms")
+        assert found.mask_labels == ("background", *found.labels)
+        assert any(len(image.boxes) and (image.mask < 255).any() for image in found)
 
 
 def test_nothing_known(tmp_path: Path) -> None:
