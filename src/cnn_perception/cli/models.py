@@ -8,9 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from cnn_perception.cli import models_export
+
 __all__ = ["app"]
 
 app = typer.Typer(help="List, check and complete model bundles.", no_args_is_help=True)
+app.command("export")(models_export.command)
 
 
 @app.command("list")
