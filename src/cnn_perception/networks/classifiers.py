@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,11 +48,12 @@ class ClassifierOptions(Config):
 class ClassifierDesign:
     """What is known of a classifier before it is built.
 
-    size: (width, height) of its input, pixels.
+    size: (width, height) of its input, pixels; shorter_side: of pictures whose middle it is shown.
     """
 
     options: ClassifierOptions
     size: tuple[int, int]
+    shorter_side: int
     normalisation: Normalisation
 
     def build(self, classes: int) -> nn.Module:
@@ -99,17 +101,18 @@ def design_classifier(section: Mapping[str, Any]) -> ClassifierDesign:
     Keys are those of `ClassifierOptions`. Raises ConfigError for others.
     """
     options = ClassifierOptions.from_mapping(section)
-    side, normalisation = 32, IMAGENET
+    side, shorter_side, normalisation = 32, 36, IMAGENET
     if options.name == _LENET:
         if options.weights == "imagenet":
             raise ConfigError(f"{_LENET} has no weights for ImageNet: choose none")
     else:
         preset = get_model_weights(options.name).DEFAULT.transforms()
-        side = int(preset.crop_size[0])
+        side, shorter_side = int(preset.crop_size[0]), int(preset.resize_size[0])
         mean, std = (tuple(round(255.0 * x, 4) for x in v) for v in (preset.mean, preset.std))
         normalisation = Normalisation(mean, std)
     size = (options.image_width or side, options.image_height or side)
-    return ClassifierDesign(options, size, normalisation)
+    shorter_side = math.ceil(max(size) * shorter_side / side)
+    return ClassifierDesign(options, size, shorter_side, normalisation)
 
 
 def _extra(name: str, size: tuple[int, int]) -> dict[str, Any]:
