@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -77,13 +77,21 @@ DETECTORS = (*_PUBLISHED, _PYRAMID)
 
 @dataclass(frozen=True, slots=True)
 class DetectorOptions(Config):
-    """Which detector, and from what it starts; sizes are for ssdlite_fpn_mobilenet_v2 only."""
+    """Which detector, and from what it starts.
+
+    Sizes of images and layers are for ssdlite_fpn_mobilenet_v2, which has no published ones.
+    """
 
     name: str = setting("ssdlite320_mobilenet_v3_large", "Detector", choices=DETECTORS)
     weights: str = setting(
         "none",
         "Starting weights: none, imagenet (torchvision's, downloaded once), or the path of a state "
         "dict with torchvision's names, of the classifier underneath or of the whole detector",
+    )
+    scales: tuple[float, ...] = setting(
+        (),
+        "Published SSDs: sizes of the default boxes, fractions of the image, one more than levels; "
+        "none takes those for COCO",
     )
     image_width: int = setting(256, "Width of the input, pixels", minimum=64, maximum=2048)
     image_height: int = setting(192, "Height of the input, pixels", minimum=64, maximum=2048)
@@ -114,13 +122,15 @@ class DetectorDesign:
             return self._build_pyramid(classes)
         published = _PUBLISHED[options.name]
         state = read_weights(options.weights, published.imagenet)
-        if state is None:
-            return published.build(classes)
-        # The trunk is filled before its layers are taken over: there they have other names. A
-        # detector's own weights may need another trunk than a classifier's.
-        trunk, whole = published.trunk(), published.build(classes)
-        part = load_best(options.name, (trunk, whole), state, options.weights)
-        return whole if part is whole else published.build(classes, trunk)
+        network = published.build(classes)
+        if state is not None:
+            # The trunk is filled before its layers are taken over: there they have other names. A
+            # detector's own weights may need another trunk than a classifier's.
+            trunk = published.trunk()
+            if load_best(options.name, (trunk, network), state, options.weights) is trunk:
+                network = published.build(classes, trunk)
+        network.default_boxes = self.default_boxes
+        return network
 
     def last_layers(self, network: nn.Module) -> Sequence[nn.Module]:
         """Return the head, and the levels above the classifier that the network stands on."""
@@ -154,18 +164,21 @@ def design_detector(section: Mapping[str, Any]) -> DetectorDesign:
         {k: v for k, v in section.items() if k != "default_boxes"}
     )
     if options.name == _PYRAMID:
+        if options.scales:
+            raise ConfigError(f"{_PYRAMID} has its scales in default_boxes: move them there")
         size = (options.image_width, options.image_height)
         if boxes is None:
             raise ConfigError(f"{_PYRAMID} needs default_boxes: give scales and aspect_ratios")
         return DetectorDesign(options, pyramid_boxes(boxes, size), size, IMAGENET)
     published = _PUBLISHED[options.name]
-    fixed = sorted(section.keys() - {"name", "weights"})
+    fixed = sorted(section.keys() - {"name", "weights", "scales"})
     if fixed:
         raise ConfigError(
             f"{options.name} is built as published, without {', '.join(fixed)}: delete that or "
             f"choose {_PYRAMID}"
         )
-    height, width = published.default_boxes.image_size or (0, 0)
-    return DetectorDesign(
-        options, published.default_boxes, (width, height), published.normalisation
-    )
+    default_boxes = published.default_boxes
+    if options.scales:
+        default_boxes = replace(default_boxes, scales=tuple(map(float, options.scales)))
+    height, width = default_boxes.image_size or (0, 0)
+    return DetectorDesign(options, default_boxes, (width, height), published.normalisation)

@@ -90,7 +90,20 @@ def test_detectors_start_from_a_detector(tmp_path: Path) -> None:
     assert all(torch.equal(state[key], theirs[key]) for key in state.keys() - set(differing))
 
 
+def test_published_detectors_with_other_boxes() -> None:
+    scales = [0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05]
+    design = design_detector({"name": "ssd300_vgg16", "scales": scales})
+    with torch.device("meta"):
+        network = design.build(20)
+    assert design.default_boxes.scales == network.default_boxes.scales == tuple(scales)
+    assert design.default_boxes.count == 8732
+    with pytest.raises(ConfigError, match="2 scales: 6 feature maps need 7"):
+        design_detector({"name": "ssd300_vgg16", "scales": [0.1, 0.9]})
+
+
 def test_wrong_sections() -> None:
+    with pytest.raises(ConfigError, match="scales in default_boxes"):
+        design_detector({**PYRAMID, "scales": [0.1, 0.9]})
     with pytest.raises(ConfigError, match="choose one of ssd300_resnet50, ssd300_vgg16"):
         design_detector({"name": "ssd512"})
     with pytest.raises(ConfigError, match="without default_boxes, image_width: delete"):
