@@ -1,0 +1,149 @@
+"""Objects in boxes, learnt by a network of the SSD family (Liu et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cnn_perception.config import Config, setting
+from cnn_perception.datasets.labelled import LabelledImage
+from cnn_perception.detection.default_boxes import default_boxes
+from cnn_perception.detection.selection import SsdSelection
+from cnn_perception.errors import ConfigError
+from cnn_perception.export.detector import export_detector
+from cnn_perception.export.onnx_file import OnnxOptions
+from cnn_perception.image.preprocess import InputSpec
+from cnn_perception.metrics.detection import DetectionMetric
+from cnn_perception.networks.detectors import design_detector
+from cnn_perception.networks.normalisation import normalise
+from cnn_perception.training.augmentation import Augmenter
+from cnn_perception.training.inputs import input_batches
+from cnn_perception.training.losses import multibox_loss
+from cnn_perception.training.matching import Matcher
+from cnn_perception.training.origin import about_trained
+from cnn_perception.training.plan import TrainingPlan
+from cnn_perception.training.task import Sample
+
+__all__ = ["DetectionTask", "MultiboxConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class MultiboxConfig(Config):
+    """Which default boxes learn what, and how the two losses are weighed."""
+
+    match_iou: float = setting(
+        0.5, "Overlap from which a default box is an object", minimum=0.1, maximum=0.9
+    )
+    ignore_iou: float = setting(
+        0.5,
+        "Default boxes from this overlap up to match_iou, or with a difficult object or in a "
+        "crowd, do not count",
+        minimum=0.1,
+        maximum=0.9,
+    )
+    negatives: float = setting(
+        3.0, "Hard negatives per positive default box", minimum=0.5, maximum=100.0
+    )
+    box_weight: float = setting(1.0, "Weight of the offsets' loss", minimum=0.0, maximum=100.0)
+
+
+class DetectionTask:
+    """Teaches a detector of `networks.detectors` the boxes of a data set.
+
+    The plan's section ``network`` holds the settings of `DetectorOptions` and `MultiboxConfig`.
+    """
+
+    metric = "map_50"
+
+    def __init__(self, plan: TrainingPlan, labels: Sequence[str]) -> None:
+        if not labels:
+            raise ConfigError("the data have no classes of objects: a detector needs at least one")
+        self.plan = plan
+        self.labels = tuple(labels)
+        own = {field.name for field in fields(MultiboxConfig)}
+        section = plan.network
+        self.config = MultiboxConfig.from_mapping({k: v for k, v in section.items() if k in own})
+        self.design = design_detector({k: v for k, v in section.items() if k not in own})
+        width, height = self.design.size
+        self.input = InputSpec(
+            "images", width, height, "rgb", "stretch", *self.design.normalisation
+        )
+        self.priors = default_boxes(self.design.default_boxes)
+        self._matcher = Matcher(self.priors, self.config.match_iou, self.config.ignore_iou)
+        self._augmenter = Augmenter(plan.augmentation, self.design.size)
+
+    def build(self) -> nn.Module:
+        """Return the detector, with its starting weights."""
+        return self.design.build(len(self.labels))
+
+    def last_layers(self, network: nn.Module) -> Sequence[nn.Module]:
+        """Return the predictors, and the levels above the classifier underneath."""
+        return self.design.last_layers(network)
+
+    def head(self, network: nn.Module) -> Sequence[nn.Module]:
+        """Return the predictors."""
+        return self.design.head(network)
+
+    def sample(self, image: LabelledImage, rng: np.random.Generator) -> Sample:
+        """Return images uint8 (H, W, 3), and the targets of the default boxes: classes int64 (A,)
+        and deltas float32 (A, 4)."""
+        varied = self._augmenter(image, rng)
+        size = np.array(self.design.size * 2, np.float32)
+        targets = self._matcher(varied.boxes / size, varied.classes, varied.difficult, varied.crowd)
+        return {"images": varied.color, "classes": targets.classes, "deltas": targets.deltas}
+
+    def loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the losses of classes and box offsets."""
+        outputs = network(normalise(batch["images"], self.design.normalisation))
+        classes, offsets = multibox_loss(
+            outputs.class_logits.float(),
+            outputs.box_deltas.float(),
+            batch["classes"],
+            batch["deltas"],
+            self.config.negatives,
+        )
+        return {"class": classes, "offset": self.config.box_weight * offsets}
+
+    @torch.no_grad()
+    def measure(self, network: nn.Module, images: Iterable[LabelledImage]) -> dict[str, float]:
+        """Return VOC's and COCO's average precision and recall; see `DetectionMetric.figures`."""
+        metric = DetectionMetric(len(self.labels))
+        select = SsdSelection(self.priors)
+        device = next(network.parameters()).device
+        for group, placements, inputs in input_batches(images, self.input, device):
+            outputs = network(inputs)
+            logits = outputs.class_logits.float().cpu().numpy()
+            deltas = outputs.box_deltas.float().cpu().numpy()
+            for k, (image, placement) in enumerate(zip(group, placements, strict=True)):
+                found = select(logits[k], deltas[k], placement)
+                metric.update(
+                    found, image.boxes, image.classes, image.difficult, image.crowd, image.areas
+                )
+        return metric.figures()
+
+    def export(
+        self,
+        network: nn.Module,
+        folder: Path,
+        images: Sequence[LabelledImage],
+        options: OnnxOptions | None = None,
+    ) -> dict[Path, float]:
+        """Write the detector as a bundle of raw outputs."""
+        difference = export_detector(
+            network,
+            folder,
+            [image.color for image in images],
+            about_trained(
+                self.plan, self.design.options.name, f"Finds {len(self.labels)} kinds of objects."
+            ),
+            spec=self.input,
+            boxes=self.design.default_boxes,
+            labels=self.labels,
+            options=options,
+        )
+        return {folder: difference}
