@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,13 +25,16 @@ _SYNONYMS = {
 }
 """Pascal VOC and MS COCO call the same things by different names."""
 
+_UNUSED = re.compile(r"n/?a|unused[-_ ]?\d*", re.IGNORECASE)
+"""Names of class ids that stand for nothing: COCO's 80 categories have ids up to 90."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassMatch:
     """Which of a model's classes each class of the data is.
 
     ids: int32 (classes of the data,), the model's class id or -1; only_data and only_model: the
-    names that the other side does not have.
+    names that the other side does not have, without those of unused ids.
     """
 
     ids: NDArray[np.int32]
@@ -47,7 +51,11 @@ def match_classes(data: Sequence[str], model: Sequence[str]) -> ClassMatch:
     return ClassMatch(
         np.array(ids, np.int32),
         tuple(label for label, index in zip(data, ids, strict=True) if index < 0),
-        tuple(label for index, label in enumerate(model) if index not in ids),
+        tuple(
+            label
+            for index, label in enumerate(model)
+            if index not in ids and not _UNUSED.fullmatch(label)
+        ),
     )
 
 

@@ -18,6 +18,12 @@ def test_names_match_whatever_their_spelling() -> None:
     assert match.only_model == ("background", "potted-plant")
 
 
+def test_ids_that_coco_never_used_are_no_classes() -> None:
+    match = match_classes(["street sign", "dog"], ["unused-11", "N/A", "dog", "unused-25", "nail"])
+    assert match.ids.tolist() == [-1, 2]
+    assert match.only_model == ("nail",)
+
+
 def test_every_class_of_voc_is_one_of_coco() -> None:
     """Everingham's names against those of instances_val2017.json."""
     coco = (
