@@ -100,11 +100,11 @@ def _proofs(checkpoint: Checkpoint, data: Path | None) -> list[LabelledImage]:
 
     from cnn_perception.cli.inputs import find_sources
     from cnn_perception.datasets.labelled import LabelledImage
-    from cnn_perception.datasets.rooms import EVALUATION_SEED, render_rooms
+    from cnn_perception.datasets.rooms import EVALUATION_SEED, RenderedRooms
     from cnn_perception.training.data import open_data
 
     if data is None and checkpoint.plan.task == "rooms":
-        return list(render_rooms(EVALUATION_SEED, _PROOFS))
+        return list(RenderedRooms(EVALUATION_SEED, _PROOFS))
     if data is None:
         train, validation = open_data(checkpoint.plan)
         return list(islice(validation or train, _PROOFS))

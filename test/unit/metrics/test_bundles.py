@@ -7,7 +7,7 @@ import pytest
 
 from cnn_perception.config import DetectorConfig
 from cnn_perception.datasets.labelled import LabelledImage
-from cnn_perception.datasets.rooms import EVALUATION_SEED, render_rooms
+from cnn_perception.datasets.rooms import EVALUATION_SEED, RenderedRooms
 from cnn_perception.detection.detector import Detector
 from cnn_perception.errors import PerceptionError
 from cnn_perception.metrics.bundles import measure_bundle
@@ -21,7 +21,7 @@ LARGEST_FILE = 4_000_000
 @pytest.fixture(scope="module")
 def rooms() -> list[LabelledImage]:
     try:
-        return list(render_rooms(EVALUATION_SEED, 8))
+        return list(RenderedRooms(EVALUATION_SEED, 8))
     except PerceptionError as error:
         pytest.skip(str(error))
 
