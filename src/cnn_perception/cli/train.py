@@ -1,4 +1,4 @@
-"""``cnn-perception train``: the shipped bundles, from simulated rooms."""
+"""``cnn-perception train``: a network of your own, from a plan and labelled images."""
 
 from __future__ import annotations
 
@@ -8,91 +8,124 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from cnn_perception.training.config import TrainingPlan
+    from rich.console import Console
+
+    from cnn_perception.datasets.dataset import Dataset
 
 __all__ = ["command"]
 
-_EVALUATION_ROOMS = 200
+_INTERRUPTED = 130
+_PROOFS = 4
+"""Images on which an exported network is compared with PyTorch."""
 
 
 def command(
     plan: Annotated[Path, typer.Argument(help="Training plan, as config/training/rooms.yaml.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoint and bundles.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for checkpoints, reports and the bundle.")
+    ],
     data: Annotated[
-        Path, typer.Option("--data", "-d", help="Folder of the rendered rooms (.npz).")
-    ] = Path("out/rooms"),
-    rooms: Annotated[
-        int, typer.Option(min=0, help="Render that many rooms, 8 views each, unless present.")
-    ] = 0,
-    start: Annotated[
-        Path | None, typer.Option(help="Checkpoint to begin from instead of random weights.")
+        Path | None, typer.Option("--data", "-d", help="Images, instead of the plan's data.path.")
     ] = None,
-    export_only: Annotated[
-        bool, typer.Option("--export-only", help="Write bundles of the checkpoint in OUT.")
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in OUT, exactly where it is.")
     ] = False,
+    start: Annotated[
+        Path | None, typer.Option(help="Begin with the weights of another run's checkpoint.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this step; --resume goes on from there.")
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Replace a setting: optimisation.batch=4. Repeatable."),
+    ] = None,
+    export: Annotated[
+        bool, typer.Option(help="At the end, write the best network as a bundle below OUT.")
+    ] = True,
 ) -> None:
-    """Train the detector and the segmenter of simulated rooms, and write both as bundles.
+    """Train a network on labelled images or simulated rooms, and write it as a bundle.
 
-    On several cores: torchrun --nproc-per-node 2 --no-python cnn-perception train ...
+    Ctrl-C finishes the step, saves everything and exits with 130. Several processes or GPUs:
+    torchrun --nproc-per-node 2 --no-python cnn-perception train ...
     """
+    import json
     import os
 
-    from cnn_perception.datasets.rooms import write_shards
-    from cnn_perception.errors import ConfigError
-    from cnn_perception.training.config import load_plan
+    from rich.console import Console
 
-    settings = load_plan(plan)
-    main_process = os.environ.get("RANK", "0") == "0"
-    _log_to_console()
-    if rooms:
-        if "RANK" in os.environ:
-            raise ConfigError("--rooms under torchrun: render first, without torchrun")
-        size = (settings.network.image_width, settings.network.image_height)
-        write_shards(data, rooms, 8, size)
+    from cnn_perception.errors import ConfigError
+
     try:
-        from cnn_perception.training.loop import Trainer
+        from cnn_perception.training.data import data_labels, open_data, prepare_data
+        from cnn_perception.training.parallel import TrainingGroup
+        from cnn_perception.training.plan import load_plan
+        from cnn_perception.training.tasks import make_task
+        from cnn_perception.training.trainer import Trainer
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"training needs {error.name}: install cnn_perception with the [train] extra"
         ) from error
-    if not export_only:
-        Trainer(settings, data, out, start).run()
-    if main_process:
-        _export(settings, data, out)
+
+    if resume and start is not None:
+        raise ConfigError("--resume goes on with a run, --start begins one: give one of them")
+    begun = (out / "checkpoint.pt").is_file()
+    if begun and not resume:
+        raise ConfigError(f"{out} holds a run: go on with --resume, or choose another --out")
+    if resume and not begun:
+        raise ConfigError(f"{out} holds no checkpoint.pt: leave out --resume to begin a run")
+    changes = list(change or ())
+    if data is not None:
+        changes.append(f"data.path={json.dumps(str(data))}")
+    settings = load_plan(plan, changes)
+    console = Console()
+    if os.environ.get("RANK", "0") == "0":
+        _log_to(console)
+    group = TrainingGroup.join()
+    if group.rank == 0:
+        prepare_data(settings)
+    group.any(False)  # the others wait until the data are there
+    train, validation = open_data(settings)
+    task = make_task(settings, data_labels(settings, train))
+    trainer = Trainer(settings, task, train, validation, out)
+    if resume:
+        trainer.resume()
+    elif start is not None:
+        trainer.learner.begin_from(start)
+    finished = trainer.run(steps, console)
+    if group.rank == 0:
+        console.print(
+            f"{out}: step {trainer.learner.step} of {trainer.steps}", markup=False, highlight=False
+        )
+        if not finished:
+            console.print("interrupted; the same command with --resume goes on", markup=False)
+        elif export:
+            _export(out, validation or train, console)
+    group.leave()
+    if not finished:
+        raise typer.Exit(_INTERRUPTED)
 
 
-def _log_to_console() -> None:
+def _log_to(console: Console) -> None:
     """Show the package's log lines."""
     import logging
 
     from rich.logging import RichHandler
 
     logger = logging.getLogger("cnn_perception")
-    logger.addHandler(RichHandler(show_path=False))
+    logger.addHandler(RichHandler(console=console, show_path=False))
     logger.setLevel(logging.INFO)
 
 
-def _export(plan: TrainingPlan, data: Path, out: Path) -> None:
-    """Write both bundles of the checkpoint in `out`, and measure them."""
-    from rich.console import Console
+def _export(out: Path, images: Dataset, console: Console) -> None:
+    """Write the best checkpoint, or else the last, as a bundle named like its folder."""
+    from itertools import islice
 
-    from cnn_perception.datasets.rooms import EVALUATION_SEED, load_shard, render_rooms
-    from cnn_perception.export.bundle import write_quality
-    from cnn_perception.metrics.bundles import measure_bundle
-    from cnn_perception.runtime.bundle import load_bundle
-    from cnn_perception.training.export import export_rooms
-    from cnn_perception.training.loop import load_checkpoint
+    from cnn_perception.training.checkpoint import load_checkpoint
 
-    console = Console()
-    network = load_checkpoint(out / "checkpoint.pt", plan)
-    samples = list(load_shard(data / "eval.npz"))[:4]
-    folders = export_rooms(network, plan, out, samples)
-    # At the camera's own size, as `cnn-perception evaluate` does it.
-    images = list(render_rooms(EVALUATION_SEED, _EVALUATION_ROOMS))
-    last = EVALUATION_SEED + _EVALUATION_ROOMS - 1
-    dataset = f"simulated rooms, seeds {EVALUATION_SEED} to {last}, one view each"
-    for folder in folders:
-        quality = {"dataset": dataset, **measure_bundle(load_bundle(folder), images)}
-        write_quality(folder, quality)
-        figures = {key: value for key, value in quality.items() if not isinstance(value, dict)}
-        console.print(f"{folder}: {figures}", markup=False, highlight=False)
+    best = out / "best.pt"
+    checkpoint = load_checkpoint(best if best.is_file() else out / "checkpoint.pt")
+    folder = out / out.resolve().name
+    proofs = list(islice(images, _PROOFS))
+    checkpoint.task.export(checkpoint.network, folder, proofs)
+    console.print(f"{folder}: step {checkpoint.step}", markup=False, highlight=False)

@@ -10,13 +10,14 @@ from typing import Any
 import yaml
 
 from cnn_perception.config import Config, setting
+from cnn_perception.datasets.find import Task
 from cnn_perception.errors import ConfigError
 from cnn_perception.training.augmentation import AugmentationConfig
 from cnn_perception.training.optimisation import OptimisationConfig
 
 __all__ = ["TASKS", "DataConfig", "TrainingPlan", "load_plan", "parse_plan"]
 
-TASKS = ("rooms", "detection", "segmentation", "classification")
+TASKS: tuple[Task, ...] = ("rooms", "detection", "segmentation", "classification")
 
 _SECTIONS = ("network", "data", "augmentation", "optimisation")
 
@@ -25,7 +26,9 @@ _SECTIONS = ("network", "data", "augmentation", "optimisation")
 class DataConfig(Config):
     """Which labelled images a network learns from, and on which it is measured meanwhile."""
 
-    path: str = setting("", "Folder (or COCO file) of the images")
+    path: str = setting(
+        "", "Folder (or COCO file) of the images; task rooms renders them where there is none"
+    )
     train: str = setting("train", "Split to learn from; empty where there is only one")
     validation: str = setting("val", "Split to measure on; empty measures nothing")
     validation_images: int = setting(0, "Most images to measure on; 0 takes all", minimum=0)
@@ -47,7 +50,7 @@ class TrainingPlan:
     checkpoints keep and `parse_plan` takes.
     """
 
-    task: str
+    task: Task
     network: Mapping[str, Any]
     data: DataConfig
     augmentation: AugmentationConfig

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
-from cnn_perception.errors import ConfigError
 from cnn_perception.training.plan import TrainingPlan
 from cnn_perception.training.task import Task
 
@@ -28,11 +27,6 @@ def make_task(plan: TrainingPlan, labels: Sequence[str]) -> Task:
     Raises ConfigError for settings of the network that the task does not know, and for labels that
     it cannot learn.
     """
-    try:
-        module = import_module(f"{__name__}.{plan.task}")
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"training needs {error.name}: install cnn_perception with the [train] extra"
-        ) from error
+    module = import_module(f"{__name__}.{plan.task}")
     task: Task = getattr(module, _CLASSES[plan.task])(plan, tuple(labels))
     return task

@@ -1,0 +1,47 @@
+"""Ctrl-C and SIGTERM as a wish to stop, granted when it suits."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+__all__ = ["Interruption"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """While entered, the first signal of each kind only sets `asked`; a second one acts as usual.
+
+    Outside of the main thread, where Python takes no signals, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number in list(self._before):
+            self._restore(number)
+
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+        self._restore(number)
+
+    def _restore(self, number: int) -> None:
+        handler = self._before.pop(number, None)
+        if handler is not None:
+            signal.signal(number, handler)
