@@ -26,7 +26,7 @@ LAYERS = (
     ("nodes", "simulation"),
     ("datasets",),
     ("metrics",),
-    ("export",),
+    ("evaluation", "export"),
     ("pretrained", "training"),
     ("benchmarks", "demo"),
     ("cli",),

@@ -14,13 +14,18 @@ from cnn_perception.errors import ConfigError
 from cnn_perception.types import Detections, Float32Array, IntArray, UInt8Array
 
 __all__ = [
+    "Colour",
     "blend_heatmap",
     "blend_mask",
     "colour_mask",
+    "draw_boxes",
     "draw_caption",
     "draw_detections",
     "palette",
 ]
+
+Colour = tuple[int, int, int]
+"""Red, green, blue, 0 to 255."""
 
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _DARK = (24, 24, 28)
@@ -59,24 +64,40 @@ def draw_detections(
 
     `labels` gives the name of a class id, `colours` uint8 (n, 3) its colour (default: `palette`).
     """
+    order = np.argsort(-detections.scores, kind="stable")
+    class_ids = detections.class_ids[order].tolist()
+    scores = detections.scores[order].tolist()
+    texts = [
+        f"{_name(labels, index)} {score:.2f}"
+        for index, score in zip(class_ids, scores, strict=True)
+    ]
+    shades = [_shade(index, colours) for index in class_ids]
+    return draw_boxes(rgb, detections.boxes[order], texts, shades)
+
+
+def draw_boxes(
+    rgb: UInt8Array, boxes: Float32Array, texts: Sequence[str], colours: Sequence[Colour]
+) -> UInt8Array:
+    """Return a copy of the picture with boxes, each with a text on a chip, the first on top.
+
+    boxes: float32 (N, 4) corners in pixels; those that are not finite are left out.
+    """
     picture: UInt8Array = rgb.copy()
     size = _text_size(picture)
     line = max(2, round(2 * size / 0.5))
-    boxes = detections.boxes
-    order = np.argsort(-detections.scores, kind="stable")
-    order = order[np.isfinite(boxes[order]).all(axis=1)]
     limit = np.array(picture.shape[1::-1] * 2) - 1
-    corners = np.clip(np.round(boxes[order]), 0, limit).astype(int).tolist()
-    class_ids = [int(class_id) for class_id in detections.class_ids[order]]
-    shades = [_shade(class_id, colours) for class_id in class_ids]
-    for (x0, y0, x1, y1), shade in zip(reversed(corners), reversed(shades), strict=True):
+    finite = np.isfinite(boxes).all(axis=1)
+    corners = np.clip(np.round(boxes[finite]), 0, limit).astype(int).tolist()
+    shown = [
+        (corner, texts[k], colours[k])
+        for corner, k in zip(corners, np.flatnonzero(finite).tolist(), strict=True)
+    ]
+    for (x0, y0, x1, y1), _, colour in reversed(shown):
         cv2.rectangle(picture, (x0, y0), (x1, y1), _DARK, line + 2, cv2.LINE_AA)
-        cv2.rectangle(picture, (x0, y0), (x1, y1), shade, line, cv2.LINE_AA)
+        cv2.rectangle(picture, (x0, y0), (x1, y1), colour, line, cv2.LINE_AA)
     taken: list[tuple[int, int, int, int]] = []
-    scores = detections.scores[order].tolist()
-    for class_id, score, corner, shade in zip(class_ids, scores, corners, shades, strict=True):
-        text = f"{_name(labels, class_id)} {score:.2f}"
-        taken.append(_chip(picture, text, corner, shade, size, taken))
+    for corner, text, colour in shown:
+        taken.append(_chip(picture, text, corner, colour, size, taken))
     return picture
 
 
@@ -171,7 +192,7 @@ def _chip(
     picture: UInt8Array,
     text: str,
     corners: list[int],
-    shade: tuple[int, int, int],
+    shade: Colour,
     size: float,
     taken: list[tuple[int, int, int, int]],
 ) -> tuple[int, int, int, int]:
@@ -237,7 +258,7 @@ def _distinct_colours() -> UInt8Array:
     return np.asarray(np.round(encoded * 255), np.uint8)
 
 
-def _shade(class_id: int, colours: UInt8Array | None) -> tuple[int, int, int]:
+def _shade(class_id: int, colours: UInt8Array | None) -> Colour:
     table = _distinct_colours() if colours is None or len(colours) == 0 else colours
     red, green, blue = table[class_id % len(table)].tolist()
     return red, green, blue

@@ -15,17 +15,24 @@ from cnn_perception.detection.selection import MEASURING_SCORE
 from cnn_perception.errors import DatasetError
 from cnn_perception.metrics.classification import ClassificationMetric
 from cnn_perception.metrics.detection import DetectionMetric
-from cnn_perception.metrics.figures import by_name, rounded
+from cnn_perception.metrics.figures import by_name, rounded_all
 from cnn_perception.metrics.segmentation import SegmentationMetric
 from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.segmentation.segmenter import Segmenter
-from cnn_perception.types import Detections, Float32Array, IntArray
+from cnn_perception.types import BoolArray, Detections, Float32Array, IntArray
 
 __all__ = ["ClassifierRun", "DetectorRun", "Run", "SegmenterRun", "measure_bundle", "start_run"]
 
 
 class Run(Protocol):
     """A bundle at work on labelled images, and the metric of its answers."""
+
+    bundle: ModelBundle
+    images: int
+
+    @property
+    def metric(self) -> DetectionMetric | SegmentationMetric | ClassificationMetric:
+        """What was measured so far."""
 
     def update(self, image: LabelledImage) -> Any:
         """Measure one image, and return the answer to it."""
@@ -57,7 +64,7 @@ class DetectorRun:
         return {
             "images": self.images,
             "objects": int(self.metric.objects().sum()),
-            **rounded(self.metric.figures()),
+            **rounded_all(self.metric.figures()),
             "ap_50": by_name(self.bundle.labels, self.metric.voc_ap()),
         }
 
@@ -65,10 +72,15 @@ class DetectorRun:
 class SegmenterRun:
     """A segmenter at work; answers are masks, integers (H, W)."""
 
-    def __init__(self, bundle: ModelBundle, session: SessionConfig | None = None) -> None:
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        session: SessionConfig | None = None,
+        known: BoolArray | None = None,
+    ) -> None:
         self.bundle = bundle
         self.images = 0
-        self.metric = SegmentationMetric(len(bundle.labels))
+        self.metric = SegmentationMetric(len(bundle.labels), known=known)
         self._segmenter = Segmenter(bundle, session=session)
 
     def update(self, image: LabelledImage) -> IntArray:
@@ -82,7 +94,7 @@ class SegmenterRun:
         """Return images, the metric's figures, and iou by label."""
         return {
             "images": self.images,
-            **rounded(self.metric.figures()),
+            **rounded_all(self.metric.figures()),
             "iou": by_name(self.bundle.labels, self.metric.iou()),
         }
 
@@ -109,19 +121,24 @@ class ClassifierRun:
         """Return images, the metric's figures, and accuracy by class."""
         return {
             "images": self.images,
-            **rounded(self.metric.figures()),
+            **rounded_all(self.metric.figures()),
             "accuracy": by_name(self.bundle.labels, self.metric.accuracy()),
         }
 
 
-def start_run(bundle: ModelBundle, session: SessionConfig | None = None) -> Run:
-    """Return a bundle at work, by its task."""
-    runs: dict[str, type[DetectorRun | SegmenterRun | ClassifierRun]] = {
-        "detection": DetectorRun,
-        "segmentation": SegmenterRun,
-        "classification": ClassifierRun,
-    }
-    return runs[bundle.task](bundle, session)
+def start_run(
+    bundle: ModelBundle, session: SessionConfig | None = None, known: BoolArray | None = None
+) -> Run:
+    """Return a bundle at work, by its task.
+
+    known: bool (labels,), labels that the images can show, by default all. Raises ModelError for a
+    bundle that does not run.
+    """
+    if bundle.task == "detection":
+        return DetectorRun(bundle, session)
+    if bundle.task == "segmentation":
+        return SegmenterRun(bundle, session, known)
+    return ClassifierRun(bundle, session)
 
 
 def measure_bundle(

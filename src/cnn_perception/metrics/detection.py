@@ -22,7 +22,7 @@ from cnn_perception.metrics.matching import (
     box_areas,
     match_coco,
     match_voc,
-    pairwise_iou,
+    same_class_iou,
 )
 from cnn_perception.types import BoolArray, Detections, Float32Array, Float64Array
 
@@ -104,7 +104,7 @@ class DetectionMetric:
             self._objects[size] += np.bincount(classes[counted], minlength=self.classes)
         order = np.argsort(-found.scores, kind="stable")
         places, ids = found.boxes[order], found.class_ids[order]
-        iou = np.where(ids[:, None] == classes, pairwise_iou(places, boxes, crowd), -1.0)
+        iou = same_class_iou(places, ids, boxes, classes, crowd)
         coco = match_coco(iou, ignored, crowd, COCO_IOUS)
         # What found nothing and is of another size was not asked for.
         coco[(coco == FALSE) & ~_within(box_areas(places))[:, None]] = NOT_COUNTED

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from cnn_perception.types import Float64Array
 
-__all__ = ["by_name", "known_mean", "rounded"]
+__all__ = ["by_name", "known_mean", "rounded", "rounded_all"]
 
 
 def known_mean(values: Float64Array) -> float:
@@ -16,14 +16,16 @@ def known_mean(values: Float64Array) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def rounded(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """Return figures with four decimals, and None for NaN, which YAML and JSON do not share."""
-    return {
-        name: None if math.isnan(value) else round(float(value), 4)
-        for name, value in figures.items()
-    }
+def rounded(figure: float) -> float | None:
+    """Return a figure with four decimals, and None for NaN, which YAML and JSON do not share."""
+    return None if math.isnan(figure) else round(float(figure), 4)
 
 
-def by_name(labels: Sequence[str], values: Float64Array) -> dict[str, float | None]:
+def rounded_all(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Return `rounded` figures."""
+    return {name: rounded(figure) for name, figure in figures.items()}
+
+
+def by_name(labels: Sequence[str], figures: Float64Array) -> dict[str, float | None]:
     """Return `rounded` figures of classes."""
-    return rounded(dict(zip(labels, values.tolist(), strict=True)))
+    return rounded_all(dict(zip(labels, figures.tolist(), strict=True)))

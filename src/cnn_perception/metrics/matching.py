@@ -7,7 +7,16 @@ from numpy.typing import NDArray
 
 from cnn_perception.types import BoolArray, Float32Array, Float64Array
 
-__all__ = ["FALSE", "HIT", "NOT_COUNTED", "box_areas", "match_coco", "match_voc", "pairwise_iou"]
+__all__ = [
+    "FALSE",
+    "HIT",
+    "NOT_COUNTED",
+    "box_areas",
+    "match_coco",
+    "match_voc",
+    "pairwise_iou",
+    "same_class_iou",
+]
 
 HIT, FALSE, NOT_COUNTED = 1, 0, -1
 """Verdicts: found an object, found nothing, and neither for nor against the detector."""
@@ -37,6 +46,18 @@ def pairwise_iou(
         outer = np.where(crowd, own, outer)
     overlaps: Float64Array = np.divide(inner, outer, out=np.zeros_like(inner), where=outer > 0)
     return overlaps
+
+
+def same_class_iou(
+    boxes: Float32Array,
+    classes: NDArray[np.integer],
+    true_boxes: Float32Array,
+    true_classes: NDArray[np.integer],
+    crowd: BoolArray,
+) -> Float64Array:
+    """Return float64 (N, M) `pairwise_iou` of detections with objects; -1 for another class."""
+    iou = pairwise_iou(boxes, true_boxes, crowd)
+    return np.where(classes[:, None] == true_classes, iou, -1.0)
 
 
 def match_voc(

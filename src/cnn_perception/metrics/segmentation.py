@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cnn_perception.metrics.confusion import class_accuracy, confusion_matrix
 from cnn_perception.metrics.figures import known_mean
-from cnn_perception.types import Float64Array, IntArray
+from cnn_perception.types import BoolArray, Float64Array, IntArray
 
 __all__ = ["SegmentationMetric"]
 
@@ -16,13 +16,15 @@ class SegmentationMetric:
     """Collects the pixels of many images by true label and predicted label.
 
     confusion: int64 (labels, labels), truth by row. Pixels whose truth is `unlabelled` do not
-    count. Figures are NaN when nothing was counted.
+    count. known: bool (labels,), labels that the truth can have, by default all; a label that it
+    cannot have has no IoU. Figures are NaN when nothing was counted.
 
     Source: Long et al., Fully Convolutional Networks for Semantic Segmentation, section 5.
     """
 
-    def __init__(self, labels: int, unlabelled: int = 255) -> None:
+    def __init__(self, labels: int, unlabelled: int = 255, known: BoolArray | None = None) -> None:
         self.labels = labels
+        self.known = np.ones(labels, bool) if known is None else known
         self.unlabelled = unlabelled
         self.confusion = np.zeros((labels, labels), np.int64)
 
@@ -38,7 +40,7 @@ class SegmentationMetric:
         inner = np.diag(self.confusion).astype(np.float64)
         outer = self.confusion.sum(0) + self.confusion.sum(1) - np.diag(self.confusion)
         values: Float64Array = np.divide(
-            inner, outer, out=np.full(self.labels, np.nan), where=outer > 0
+            inner, outer, out=np.full(self.labels, np.nan), where=self.known & (outer > 0)
         )
         return values
 

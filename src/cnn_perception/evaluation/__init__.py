@@ -1,0 +1,1 @@
+"""A bundle measured on labelled images: figures, curves, and where it fails."""
