@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from torch import nn
-from torchvision.models import mobilenet_v2, mobilenet_v3_large, resnet50, vgg16
+from torchvision.models import mobilenet_v2, mobilenet_v3_large, resnet50
 
 from cnn_perception.config import Config, setting
 from cnn_perception.detection.default_boxes import DefaultBoxSpec
@@ -23,6 +23,7 @@ from cnn_perception.networks.ssd import (
     ssd300_vgg16,
     ssdlite320_mobilenet_v2,
     ssdlite320_mobilenet_v3_large,
+    vgg16_trunk,
 )
 from cnn_perception.networks.ssd_trunks import ssdlite_norm
 from cnn_perception.networks.ssdlite import SsdLite, SsdLiteHead, pyramid_boxes
@@ -31,6 +32,7 @@ from cnn_perception.networks.weights import load_best, read_weights
 __all__ = ["DETECTORS", "DetectorDesign", "DetectorOptions", "design_detector"]
 
 _PYRAMID = "ssdlite_fpn_mobilenet_v2"
+_REDUCIBLE = "ssdlite320_mobilenet_v3_large"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class _Published:
     """An SSD of a paper. imagenet: torchvision's name of the weights that its trunk starts from."""
 
     build: Callable[..., Ssd]
-    trunk: Callable[[], nn.Module]
+    trunk: Callable[..., nn.Module]
     imagenet: str
     default_boxes: DefaultBoxSpec
     normalisation: Normalisation
@@ -50,7 +52,7 @@ _PUBLISHED: Mapping[str, _Published] = {
     ),
     "ssd300_vgg16": _Published(
         ssd300_vgg16,
-        partial(vgg16, init_weights=False),
+        vgg16_trunk,
         "VGG16_Weights.IMAGENET1K_FEATURES",
         SSD300_BOXES,
         CAFFE,
@@ -88,6 +90,11 @@ class DetectorOptions(Config):
         "Starting weights: none, imagenet (torchvision's, downloaded once), or the path of a state "
         "dict with torchvision's names, of the classifier underneath or of the whole detector",
     )
+    reduced_tail: bool = setting(
+        True,
+        "ssdlite320_mobilenet_v3_large: half the channels in the last blocks, as published; a "
+        "classifier's weights fit there only without it",
+    )
     scales: tuple[float, ...] = setting(
         (),
         "Published SSDs: sizes of the default boxes, fractions of the image, one more than levels; "
@@ -122,14 +129,13 @@ class DetectorDesign:
             return self._build_pyramid(classes)
         published = _PUBLISHED[options.name]
         state = read_weights(options.weights, published.imagenet)
-        network = published.build(classes)
-        if state is not None:
-            # The trunk is filled before its layers are taken over: there they have other names. A
-            # detector's own weights may need another trunk than a classifier's.
-            trunk = published.trunk()
-            if load_best(options.name, (trunk, network), state, options.weights) is trunk:
-                network = published.build(classes, trunk)
+        choice = {"reduced_tail": options.reduced_tail} if options.name == _REDUCIBLE else {}
+        trunk = published.trunk(**choice)
+        network = published.build(classes, trunk)
         network.default_boxes = self.default_boxes
+        if state is not None:
+            # Their layers are the same, and to fill either fills both; only the names differ.
+            load_best(options.name, (trunk, network), state, options.weights)
         return network
 
     def last_layers(self, network: nn.Module) -> Sequence[nn.Module]:
@@ -171,7 +177,7 @@ def design_detector(section: Mapping[str, Any]) -> DetectorDesign:
             raise ConfigError(f"{_PYRAMID} needs default_boxes: give scales and aspect_ratios")
         return DetectorDesign(options, pyramid_boxes(boxes, size), size, IMAGENET)
     published = _PUBLISHED[options.name]
-    fixed = sorted(section.keys() - {"name", "weights", "scales"})
+    fixed = sorted(section.keys() - {"name", "weights", "scales", "reduced_tail"})
     if fixed:
         raise ConfigError(
             f"{options.name} is built as published, without {', '.join(fixed)}: delete that or "

@@ -40,6 +40,7 @@ __all__ = [
     "ssd300_vgg16",
     "ssdlite320_mobilenet_v2",
     "ssdlite320_mobilenet_v3_large",
+    "vgg16_trunk",
 ]
 
 SSD300_BOXES = DefaultBoxSpec(
@@ -128,7 +129,7 @@ def ssd300_vgg16(classes: int, trunk: VGG | None = None) -> Ssd:
     classes: kinds of objects, without background. trunk: the torchvision classifier whose
     convolutions it starts from; they are taken over, not copied. By default all is random.
     """
-    features = _vgg16_features() if trunk is None else trunk.features
+    features = (vgg16_trunk() if trunk is None else trunk).features
     channels = [512, 1024, 512, 256, 256, 256]
     head = SSDHead(channels, list(SSD300_BOXES.boxes_per_cell), classes + 1)
     return Ssd(SSDFeatureExtractorVGG(features, False), head, SSD300_BOXES, CAFFE)
@@ -175,14 +176,17 @@ def _ssdlite320(classes: int, backbone: SSDLiteFeatureExtractorMobileNet) -> Ssd
     return Ssd(backbone, head, SSDLITE320_BOXES, CENTRED)
 
 
-def _vgg16_features() -> nn.Sequential:
+def vgg16_trunk() -> VGG:
     """Return VGG16's convolutions, initialised as torchvision's, without the large classifier."""
-    features = make_layers(cfgs["D"])
-    for layer in features:
+    with torch.device("meta"):
+        network = VGG(nn.Identity(), init_weights=False)
+    network.classifier = nn.Identity()
+    network.features = make_layers(cfgs["D"])
+    for layer in network.features:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             nn.init.zeros_(layer.bias)
-    return features
+    return network
 
 
 SSD_NETWORKS: Mapping[str, Callable[[int], Ssd]] = {

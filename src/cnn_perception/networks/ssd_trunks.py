@@ -83,7 +83,9 @@ def mobilenet_v2_trunk(network: MobileNetV2) -> SSDLiteFeatureExtractorMobileNet
     # takes them out of the block, which it does not keep.
     halving = blocks[_last_halving(blocks)]
     halving.block = halving.conv
-    return SSDLiteFeatureExtractorMobileNet(blocks, _last_halving(blocks), ssdlite_norm)
+    extractor = SSDLiteFeatureExtractorMobileNet(blocks, _last_halving(blocks), ssdlite_norm)
+    del halving.block
+    return extractor
 
 
 def mobilenet_v3_trunk(network: MobileNetV3) -> SSDLiteFeatureExtractorMobileNet:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 
+from torch import nn  # noqa: E402
 from torchvision import models  # noqa: E402
 
 from cnn_perception.errors import ConfigError  # noqa: E402
 from cnn_perception.networks.detectors import DETECTORS, design_detector  # noqa: E402
+from cnn_perception.networks.ssd import vgg16_trunk  # noqa: E402
 
 BOXES = {"scales": [0.1, 0.3, 0.5, 0.9], "aspect_ratios": [[2], [2, 3], [2]]}
 PYRAMID = {
@@ -59,21 +62,56 @@ def test_trunks_start_from_a_classifier(tmp_path: Path) -> None:
     torch.manual_seed(0)
     trunk = models.mobilenet_v3_large()
     torch.save(trunk.state_dict(), tmp_path / "v3.pth")
-    options = {"name": "ssdlite320_mobilenet_v3_large", "weights": str(tmp_path / "v3.pth")}
+    options = {
+        "name": "ssdlite320_mobilenet_v3_large",
+        "weights": str(tmp_path / "v3.pth"),
+        "reduced_tail": False,
+    }
     network = design_detector(options).build(3)
     torch.testing.assert_close(
         network.backbone.features[0][0][0].weight, trunk.features[0][0].weight
     )
-    # The last block is the classifier's, not the narrow one of detectors trained from nothing.
+    # Not the narrow block of detectors that are trained from nothing.
     torch.testing.assert_close(
         network.backbone.features[1][-1][0].weight, trunk.features[16][0].weight
     )
+    # In the narrow ones the widths differ, and they stay as they were.
+    narrow = design_detector({**options, "reduced_tail": True}).build(3)
+    assert narrow.backbone.features[1][-1][0].weight.shape[0] == 480
     v2 = models.mobilenet_v2()
     torch.save(v2.state_dict(), tmp_path / "v2.pth")
     pyramid = design_detector({**PYRAMID, "weights": str(tmp_path / "v2.pth")}).build(3)
     torch.testing.assert_close(
         pyramid.trunk.features[17].conv[2].weight, v2.features[17].conv[2].weight
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "trunk", "place"),
+    [
+        ("ssd300_resnet50", models.resnet50, ("layer3.5.conv3", "features.layer3.5.conv3")),
+        ("ssdlite320_mobilenet_v2", models.mobilenet_v2, ("features.18.0", "features.1.4.0")),
+    ],
+)
+def test_all_of_a_trunk_is_loaded(
+    name: str, trunk: Callable[[], nn.Module], place: tuple[str, str], tmp_path: Path
+) -> None:
+    source = trunk()
+    torch.save(source.state_dict(), tmp_path / "trunk.pth")
+    network = design_detector({"name": name, "weights": str(tmp_path / "trunk.pth")}).build(3)
+    found = network.backbone.get_submodule(place[1]).weight
+    torch.testing.assert_close(found, source.get_submodule(place[0]).weight)
+
+
+def test_vgg16_starts_from_features_without_a_classifier(tmp_path: Path) -> None:
+    features = vgg16_trunk().state_dict()
+    assert len(features) == 26
+    nan = {"classifier.0.weight": torch.full((2, 2), torch.nan)}
+    torch.save({**features, **nan}, tmp_path / "vgg.pth")
+    section = {"name": "ssd300_vgg16", "weights": str(tmp_path / "vgg.pth")}
+    network = design_detector(section).build(3)
+    torch.testing.assert_close(network.backbone.features[21].weight, features["features.21.weight"])
+    torch.testing.assert_close(network.backbone.extra[0][5].weight, features["features.28.weight"])
 
 
 def test_detectors_start_from_a_detector(tmp_path: Path) -> None:
