@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cnn_perception.cli.options import Json, Provider, ProviderOption, Threads
 
 if TYPE_CHECKING:
-    from cnn_perception.datasets.dataset import Dataset
-    from cnn_perception.datasets.labelled import LabelledImage
+    from rich.console import Console
+
+    from cnn_perception.config import SessionConfig
+    from cnn_perception.evaluation.data import EvaluationData
+    from cnn_perception.evaluation.evaluate import Evaluation
     from cnn_perception.runtime.bundle import ModelBundle
 
 __all__ = ["command"]
 
-_ROOMS = 200
+_ROOMS = 500
 
 
 class _Broken(str, Enum):
@@ -40,137 +43,104 @@ def command(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Pascal VOC folder, MS COCO folder or .json, or rooms (.npz), instead of rendered "
-            "rooms."
+            help="Pascal VOC folder, MS COCO folder or .json, stored rooms, or class folders, "
+            "instead of rendered rooms."
         ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Which list of VOC or COCO data; val, else test.")
+        str | None, typer.Option(help="Which list of the data; val, else test.")
     ] = None,
-    broken: Annotated[
-        _Broken, typer.Option(help="Files of VOC or COCO data that cannot be used.")
-    ] = _Broken.error,
+    broken: Annotated[_Broken, typer.Option(help="Files that cannot be used.")] = _Broken.error,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder for metrics.json, curves and pictures of the worst images."
+        ),
+    ] = None,
+    worst: Annotated[
+        int, typer.Option(min=0, max=99, help="How many of the worst images --out gets.")
+    ] = 12,
     print_json: Json = False,
     provider: ProviderOption = Provider.auto,
     threads: Threads = 1,
 ) -> None:
-    """Measure a bundle: average precision of boxes, IoU of masks.
+    """Measure a bundle: average precision of boxes, IoU of masks, accuracy of classes.
 
-    Classes of VOC and COCO data are matched with the bundle's by name. Those that only one side
-    has do not count, and are listed.
+    Classes of data and bundle are matched by name. Those that only one side has do not count, and
+    are listed.
     """
-    import json
-    from itertools import islice
+    from rich.console import Console
 
+    from cnn_perception.cli.evaluate_tables import print_report
     from cnn_perception.config import SessionConfig
-    from cnn_perception.datasets.rooms import load_shard, render_rooms
-    from cnn_perception.metrics.bundles import measure_bundle
+    from cnn_perception.evaluation.files import write_evaluation
     from cnn_perception.runtime.bundle import load_bundle
 
     bundle = load_bundle(model)
+    images = _open(bundle, data, split, rooms, seed, broken)
     session = SessionConfig(provider=provider.value, threads=threads)
-    if data is None or data.suffix == ".npz":
-        _check_knows_rooms(bundle)
-        images = islice(load_shard(data), rooms) if data else render_rooms(seed, rooms or _ROOMS)
-        quality = measure_bundle(bundle, images, session)
-    else:
-        skip = broken is _Broken.skip
-        quality = _measure_data(bundle, data, split, session, limit=rooms, skip=skip)
+    console = Console(stderr=print_json)
+    evaluation = _evaluate(bundle, images, session, worst if out else 0, console)
     if print_json:
-        typer.echo(json.dumps(quality))
+        typer.echo(json.dumps(evaluation.report))
     else:
-        _show(bundle.name, quality)
+        print_report(console, evaluation.report)
+    if out is not None:
+        files = write_evaluation(evaluation, out)
+        console.print(f"{len(files)} files in {out}", markup=False, highlight=False)
 
 
-def _check_knows_rooms(bundle: ModelBundle) -> None:
-    from cnn_perception.errors import ModelError
-    from cnn_perception.simulation.labels import MASK_LABELS, OBJECT_CLASSES
-
-    wanted = OBJECT_CLASSES if bundle.task == "detection" else MASK_LABELS
-    if bundle.labels != wanted:
-        raise ModelError(
-            f"{bundle.name} does not know the classes of simulated rooms: its labels must be "
-            f"{', '.join(wanted)}, or give other images with --data"
-        )
-
-
-def _measure_data(
+def _open(
     bundle: ModelBundle,
-    path: Path,
+    data: Path | None,
     split: str | None,
-    session: Any,
-    *,
-    limit: int | None,
-    skip: bool,
-) -> dict[str, Any]:
-    """Measure on VOC or COCO data; the classes that both sides know count."""
-    from itertools import islice
+    rooms: int | None,
+    seed: int,
+    broken: _Broken,
+) -> EvaluationData:
+    """Return the images: those of `data`, or rendered ones."""
+    from typing import cast
 
-    from cnn_perception.datasets.class_names import match_classes
-    from cnn_perception.datasets.find import open_dataset
-    from cnn_perception.errors import ModelError
-    from cnn_perception.metrics.bundles import measure_bundle
+    from cnn_perception.datasets.find import Task, open_dataset
+    from cnn_perception.datasets.rooms import RenderedRooms
+    from cnn_perception.evaluation.data import match_data
 
-    if bundle.task not in ("detection", "segmentation"):
-        raise ModelError(f"{bundle.name} is for {bundle.task}: give one that finds boxes or masks")
-    masks = bundle.task == "segmentation"
-    dataset = open_dataset(
-        path,
-        "segmentation" if masks else "detection",
-        split,
-        broken="skip" if skip else "raise",
+    if data is None:
+        rendered = RenderedRooms(seed, rooms or _ROOMS)
+        last = seed + len(rendered) - 1
+        return match_data(bundle, rendered, f"simulated rooms, seeds {seed} to {last}")
+    policy: Literal["raise", "skip"] = "skip" if broken is _Broken.skip else "raise"
+    dataset = open_dataset(data, cast(Task, bundle.task), split, broken=policy)
+    return match_data(bundle, dataset, f"{data}, {split}" if split else str(data), rooms)
+
+
+def _evaluate(
+    bundle: ModelBundle,
+    images: EvaluationData,
+    session: SessionConfig,
+    worst: int,
+    console: Console,
+) -> Evaluation:
+    """Measure, with a progress bar on a terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
     )
-    names = dataset.mask_labels if masks else dataset.labels
-    match = match_classes(names, bundle.labels)
-    # Every mask has a background; that alone is nothing in common.
-    if (match.ids[int(masks) :] < 0).all():
-        raise ModelError(
-            f"{bundle.name} and {path} have no class in common: the data know {', '.join(names)}"
+
+    from cnn_perception.evaluation.evaluate import evaluate_bundle
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task(bundle.name, total=images.count)
+        return evaluate_bundle(
+            bundle, images, session, worst=worst, progress=lambda: progress.advance(task)
         )
-    images = islice(_in_terms_of(dataset, match, masks), limit)
-    quality = measure_bundle(bundle, images, session)
-    if masks:
-        _count_only(quality, set(bundle.labels) - set(match.only_model))
-    return {
-        **quality,
-        "only_in_data": list(match.only_data),
-        "only_in_bundle": list(match.only_model),
-        "broken": dict(dataset.broken_files),
-    }
-
-
-def _in_terms_of(dataset: Dataset, match: Any, masks: bool) -> Iterator[LabelledImage]:
-    from cnn_perception.datasets.class_names import relabelled
-
-    for image in dataset:
-        yield relabelled(image, None if masks else match, match if masks else None)
-
-
-def _count_only(quality: dict[str, Any], labels: set[str]) -> None:
-    """Limit the mean IoU to labels that the data have: the others can only be wrong."""
-    quality["iou"] = {
-        label: value if label in labels else None for label, value in quality["iou"].items()
-    }
-    known = [value for value in quality["iou"].values() if value is not None]
-    quality["miou"] = round(sum(known) / len(known), 4) if known else None
-
-
-def _show(title: str, quality: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("class", "value", title=title)
-    for name, value in quality.items():
-        if name == "broken":
-            table.add_row(name, str(len(value)))
-        elif isinstance(value, dict):
-            for label, figure in value.items():
-                table.add_row(f"{name}  {label}", "-" if figure is None else f"{figure:.3f}")
-        elif isinstance(value, list):
-            table.add_row(name, ", ".join(value) or "-")
-        else:
-            table.add_row(name, str(value))
-    console = Console()
-    console.print(table)
-    for reason in quality.get("broken", {}).values():
-        console.print(f"skipped: {reason}", markup=False, soft_wrap=True)
