@@ -100,7 +100,7 @@ def command(
         if not finished:
             console.print("interrupted; the same command with --resume goes on", markup=False)
         elif export:
-            _export(out, validation or train, console)
+            _export(out, train, validation, console)
     group.leave()
     if not finished:
         raise typer.Exit(_INTERRUPTED)
@@ -117,15 +117,29 @@ def _log_to(console: Console) -> None:
     logger.setLevel(logging.INFO)
 
 
-def _export(out: Path, images: Dataset, console: Console) -> None:
-    """Write the best checkpoint, or else the last, as a bundle named like its folder."""
+def _export(out: Path, train: Dataset, validation: Dataset | None, console: Console) -> None:
+    """Write the best checkpoint, or else the last, as a bundle named like its folder.
+
+    With validation images, what a robot would reach on them goes into its model.yaml.
+    """
     from itertools import islice
 
+    from cnn_perception.export.bundle import write_quality
+    from cnn_perception.metrics.bundles import measure_bundle
+    from cnn_perception.runtime.bundle import load_bundle
     from cnn_perception.training.checkpoint import load_checkpoint
 
     best = out / "best.pt"
     checkpoint = load_checkpoint(best if best.is_file() else out / "checkpoint.pt")
-    folder = out / out.resolve().name
-    proofs = list(islice(images, _PROOFS))
-    checkpoint.task.export(checkpoint.network, folder, proofs)
-    console.print(f"{folder}: step {checkpoint.step}", markup=False, highlight=False)
+    data = checkpoint.plan.data
+    proofs = list(islice(validation or train, _PROOFS))
+    for folder in checkpoint.task.export(checkpoint.network, out / out.resolve().name, proofs):
+        console.print(f"{folder}: of step {checkpoint.step}", markup=False, highlight=False)
+        if validation is None:
+            continue
+        source = Path(data.path).name if data.path else "simulated rooms"
+        images = islice(validation, data.validation_images or None)
+        quality = measure_bundle(load_bundle(folder), images)
+        write_quality(folder, {"dataset": f"{source}, {data.validation}", **quality})
+        totals = [f"{key} {value}" for key, value in quality.items() if not isinstance(value, dict)]
+        console.print(f"  {', '.join(totals)}", markup=False, highlight=False)

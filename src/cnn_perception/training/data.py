@@ -36,9 +36,7 @@ def open_data(plan: TrainingPlan) -> tuple[Dataset, Dataset | None]:
     data = plan.data
     if not data.path:
         if plan.task != "rooms":
-            raise ConfigError(
-                "no data.path in the plan: give the folder of the images with --data"
-            )
+            raise ConfigError("no data.path in the plan: give the folder of the images with --data")
         validation = RenderedRooms(EVALUATION_SEED, data.evaluation_rooms)
         return RenderedRooms(0, data.rooms, data.views), validation if data.validation else None
     broken: Broken = "raise" if data.broken == "error" else "skip"
