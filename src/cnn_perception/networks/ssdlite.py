@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from cnn_perception.errors import ConfigError
 from cnn_perception.networks.layers import lateral, separable, upsample_to
 from cnn_perception.networks.mobilenet_v2 import MobileNetV2Trunk, Taps
 
-__all__ = ["LevelHead", "SsdLite", "SsdLiteHead", "SsdOutputs", "pyramid_boxes"]
+__all__ = ["LevelHead", "SsdLite", "SsdLiteHead", "SsdOutputs"]
 
 _FUSED_LEVELS = 3
 """Levels at strides 8, 16 and 32 come from the trunk; the others from stride-2 blocks above it."""
@@ -116,27 +115,3 @@ class SsdLite(nn.Module):
     def forward(self, images: Tensor) -> SsdOutputs:
         outputs: SsdOutputs = self.head(self.trunk(images))
         return outputs
-
-
-def pyramid_boxes(section: Any, size: tuple[int, int]) -> DefaultBoxSpec:
-    """Return the default boxes of `SsdLite`, whose levels have strides 8, 16, 32, 64 ...
-
-    section: a mapping with ``scales``, fractions of the image, one more than levels, and
-    ``aspect_ratios``, a list per level; size: (width, height) of the input, pixels, multiples of
-    32. Raises ConfigError for anything else.
-    """
-    if not isinstance(section, Mapping) or set(section) != {"scales", "aspect_ratios"}:
-        raise ConfigError(f"default_boxes = {section!r}: give scales and aspect_ratios")
-    try:
-        scales = tuple(float(scale) for scale in section["scales"])
-        ratios = tuple(tuple(float(r) for r in level) for level in section["aspect_ratios"])
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"default_boxes are not lists of numbers: {error}") from error
-    width, height = size
-    if width % 32 or height % 32:
-        raise ConfigError(f"image {width}x{height}: both must be multiples of 32")
-    maps = [(height // 8, width // 8)]
-    while len(maps) < len(ratios):
-        rows, columns = maps[-1]
-        maps.append(((rows + 1) // 2, (columns + 1) // 2))
-    return DefaultBoxSpec(tuple(maps[: len(ratios)]), scales, ratios)

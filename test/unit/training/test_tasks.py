@@ -15,9 +15,10 @@ from torch import Tensor, nn  # noqa: E402
 from cnn_perception.datasets.dataset import Dataset  # noqa: E402
 from cnn_perception.datasets.find import open_dataset  # noqa: E402
 from cnn_perception.datasets.labelled import LabelledImage  # noqa: E402
-from cnn_perception.errors import ConfigError, DatasetError  # noqa: E402
+from cnn_perception.errors import ConfigError, DatasetError, ModelError  # noqa: E402
 from cnn_perception.metrics.bundles import measure_bundle  # noqa: E402
 from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
+from cnn_perception.training.checkpoint import load_checkpoint  # noqa: E402
 from cnn_perception.training.matching import BACKGROUND, IGNORED  # noqa: E402
 from cnn_perception.training.plan import parse_plan  # noqa: E402
 from cnn_perception.training.task import Task  # noqa: E402
@@ -178,6 +179,22 @@ def test_bundles_are_measured_as_the_networks(
     for figure, value in task.measure(network, pictures).items():
         if not np.isnan(value):
             assert measured[figure] == pytest.approx(value, abs=2e-3), figure
+
+
+def test_a_checkpoint_needs_no_starting_weights(
+    tmp_path: Path,
+) -> None:
+    network = {**PYRAMID, "weights": str(tmp_path / "gone.pth")}
+    trained = task_of("detection", PYRAMID).build()
+    tree = {"task": "detection", "network": network}
+    state = {"average": trained.state_dict(), "plan": tree, "labels": ["cat", "dog"]}
+    torch.save(state, tmp_path / "best.pt")
+    checkpoint = load_checkpoint(tmp_path / "best.pt")
+    found = checkpoint.network.state_dict()
+    assert all(torch.equal(found[name], x) for name, x in trained.state_dict().items())
+    assert checkpoint.plan.network["weights"] == network["weights"]
+    with pytest.raises(ModelError, match=r"gone\.pth.*No such file"):
+        task_of("detection", network).build()
 
 
 # --- samples ---

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnn_perception.config import Config, setting
-from cnn_perception.errors import ConfigError
-from cnn_perception.runtime.outputs import DefaultBoxSpec
+from cnn_perception.detection.default_boxes import DefaultBoxSpec, pyramid_boxes
 
 __all__ = ["RoomsConfig", "parse_rooms"]
 
@@ -43,23 +42,4 @@ def parse_rooms(section: Mapping[str, Any]) -> tuple[RoomsConfig, DefaultBoxSpec
     rest = {name: value for name, value in section.items() if name != "default_boxes"}
     config = RoomsConfig.from_mapping(rest)
     size = (config.image_width, config.image_height)
-    return config, _default_boxes(section.get("default_boxes"), size)
-
-
-def _default_boxes(section: Any, size: tuple[int, int]) -> DefaultBoxSpec:
-    """Return the default boxes; maps follow from the input size and the strides 8, 16, 32 ..."""
-    if not isinstance(section, Mapping) or set(section) != {"scales", "aspect_ratios"}:
-        raise ConfigError("network.default_boxes: give scales and aspect_ratios, and nothing else")
-    try:
-        scales = tuple(float(scale) for scale in section["scales"])
-        ratios = tuple(tuple(float(r) for r in level) for level in section["aspect_ratios"])
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"network.default_boxes are not lists of numbers: {error}") from error
-    if size[0] % 32 or size[1] % 32:
-        raise ConfigError(f"image {size[0]}x{size[1]}: both must be multiples of 32")
-    maps = []
-    rows, columns = size[1] // 8, size[0] // 8
-    for _ in ratios:
-        maps.append((rows, columns))
-        rows, columns = (rows + 1) // 2, (columns + 1) // 2
-    return DefaultBoxSpec(tuple(maps), scales, ratios)
+    return config, pyramid_boxes(section.get("default_boxes"), size)
