@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,7 +85,9 @@ class SsdDecoder:
         # ln(threshold). That rules out nearly all rows before any exponential; 1e-3 is slack for
         # rounding.
         margin = math.log(max(threshold, 1e-30)) - 1e-3
-        hopeful = np.flatnonzero((logits[:, 1:] > logits[:, :1] + np.float32(margin)).any(axis=1))
+        # One row per class: numpy compares along rows ten times as fast as across them.
+        by_class = cv2.transpose(logits)
+        hopeful = np.flatnonzero(by_class[1:].max(axis=0) > by_class[0] + np.float32(margin))
         scores = softmax(logits[hopeful])[:, 1:]
         rows, class_ids, chosen = _above(scores, threshold)
         anchors = hopeful[rows]

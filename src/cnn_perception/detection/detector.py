@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cnn_perception.config import DetectorConfig, SessionConfig
 from cnn_perception.detection.candidates import decoder
+from cnn_perception.detection.nms import prepare_nms
 from cnn_perception.detection.selection import select
 from cnn_perception.image.preprocess import Placement, Preprocessor
 from cnn_perception.runtime.bundle import ModelBundle
@@ -48,6 +49,7 @@ class Detector:
         self._batched = OUTPUT_FORMATS[bundle.output.format].batched
         self._preprocess = Preprocessor(bundle.input)
         self.session = Session(bundle, session)
+        prepare_nms()
         self._size = np.array((bundle.input.width, bundle.input.height) * 2, np.float32)
 
     @property

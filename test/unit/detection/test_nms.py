@@ -16,7 +16,11 @@ def _scene(seed: int, count: int, classes: int) -> tuple[Float32Array, Float32Ar
     centers = rng.integers(0, 6, (count, 2)) * 20 + rng.normal(0, 4, (count, 2))
     sizes = rng.uniform(0, 30, (count, 2))
     boxes = np.concatenate([centers - sizes / 2, centers + sizes / 2], axis=1).astype(np.float32)
-    boxes[rng.random(count) < 0.05, 2:] = boxes[rng.random(count) < 0.05, :2][:1]
+    for axis in (0, 1):
+        flat = rng.random(count) < 0.05
+        boxes[flat, 2 + axis] = boxes[flat, axis]
+    twins = rng.integers(0, count, count // 10)
+    boxes[twins] = boxes[rng.permutation(twins)]
     scores = (rng.integers(0, 50, count) / 50).astype(np.float32)
     return boxes, scores, rng.integers(0, classes, count).astype(np.int32)
 
@@ -88,13 +92,38 @@ def test_equal_to_the_slow_version(seed: int, threshold: float) -> None:
     assert kept.tolist() == _slow_nms(boxes, scores, class_ids, threshold)
 
 
-@pytest.mark.parametrize("block", [1, 7, 64])
-def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+@pytest.mark.parametrize("most", [0, 1, 10, 1000])
+def test_the_best_are_kept_where_there_are_too_many(most: int) -> None:
     boxes, scores, class_ids = _scene(9, 200, 2)
     whole = batched_nms(boxes, scores, class_ids, 0.4)
-    monkeypatch.setattr(nms, "_BLOCK", block)
-    np.testing.assert_array_equal(batched_nms(boxes, scores, class_ids, 0.4), whole)
-    np.testing.assert_array_equal(batched_nms(boxes, scores, class_ids, 0.4, 10), whole[:10])
+    assert len(whole) > 10
+    kept = batched_nms(boxes, scores, class_ids, 0.4, most)
+    np.testing.assert_array_equal(kept, whole[:most])
+
+
+def test_class_ids_and_scores_may_be_any_numbers() -> None:
+    boxes = np.array([[0, 0, 10, 10]] * 4, np.float32)
+    scores = np.array([-3.0, 0.0, 1e9, -1e-9], np.float32)
+    assert batched_nms(boxes, scores, np.array([70000, -2, 5, -2]), 0.5).tolist() == [2, 1, 0]
+
+
+def test_the_file_is_the_operator_and_nothing_else() -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is an extra: [train]")
+    helper, number = onnx.helper, onnx.TensorProto
+    one = [("most", number.INT64), ("iou_threshold", number.FLOAT)]
+    inputs = [
+        helper.make_tensor_value_info("boxes", number.FLOAT, [1, "N", 4]),
+        helper.make_tensor_value_info("scores", number.FLOAT, [1, "C", "N"]),
+        *(
+            helper.make_tensor_value_info(name, dtype, [1])
+            for name, dtype in [*one, ("score_threshold", number.FLOAT)]
+        ),
+    ]
+    output = helper.make_tensor_value_info("kept", number.INT64, ["K", 3])
+    node = helper.make_node("NonMaxSuppression", [value.name for value in inputs], ["kept"])
+    graph = helper.make_graph([node], "nms", inputs, [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
+    assert onnx.load(nms.NMS_FILE) == model
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.45, 0.55])
