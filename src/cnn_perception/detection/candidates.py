@@ -102,10 +102,7 @@ class _BoxesScoresDecoder:
         self._background = background
 
     def __call__(self, tensors: Tensors, threshold: float) -> Candidates:
-        scores = tensors["scores"]
-        if self._background is not None:
-            scores = np.delete(scores, self._background, axis=1)
-        rows, class_ids, chosen = _above(scores, threshold)
+        rows, class_ids, chosen = _above(tensors["scores"], threshold, self._background)
         return Candidates(tensors["boxes"][rows], chosen, class_ids, rows.astype(np.int32))
 
 
@@ -218,15 +215,24 @@ def _best_above(scores: Float32Array, threshold: float) -> NDArray[np.int64]:
 
 
 def _above(
-    scores: Float32Array, threshold: float
+    scores: Float32Array, threshold: float, background: int | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], Float32Array]:
-    """Return (row, class id, score) of all entries of at least the threshold, row by row."""
-    rows, classes = np.nonzero(scores >= threshold)
-    chosen = scores[rows, classes]
-    if len(chosen) > _MOST_CANDIDATES:
-        best = np.sort(rank(chosen, _MOST_CANDIDATES))
-        rows, classes, chosen = rows[best], classes[best], chosen[best]
-    return rows, classes.astype(np.int32), chosen
+    """Return (row, class id, score) of all entries of at least the threshold, row by row.
+
+    background: a column that is no class; those after it count one less.
+    """
+    chosen = scores >= threshold
+    if background is not None:
+        chosen[:, background] = False
+    entries = np.flatnonzero(chosen)
+    values = scores.ravel()[entries]
+    if len(entries) > _MOST_CANDIDATES:
+        best = np.sort(rank(values, _MOST_CANDIDATES))
+        entries, values = entries[best], values[best]
+    rows, classes = np.divmod(entries, scores.shape[1])
+    if background is not None:
+        classes -= classes > background
+    return rows, classes.astype(np.int32), values
 
 
 def _sigmoid(values: Float32Array) -> Float32Array:
