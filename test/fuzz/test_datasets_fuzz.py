@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from cnn_perception.datasets.coco import CocoDataset
 from cnn_perception.datasets.dataset import Dataset
+from cnn_perception.datasets.labelled import LabelledImage
+from cnn_perception.datasets.shards import RoomsFolder, save_shard
 from cnn_perception.datasets.voc import VocDataset
 from cnn_perception.errors import DatasetError
 from dataset_trees import VOC_OBJECTS, coco_content, write_coco, write_voc
@@ -85,6 +87,28 @@ def test_damaged_voc_files(voc: Path, file: str, data: st.DataObject) -> None:
         assert set(dataset.broken_files) <= {NAME}
     finally:
         path.write_bytes(whole)
+
+
+@FUZZ
+@given(data=st.data())
+def test_damaged_shards(tmp_path: Path, data: st.DataObject) -> None:
+    boxes = np.array([[1, 1, 7, 6], [0, 2, 3, 3]], np.float32)
+    image = LabelledImage(
+        np.zeros((6, 8, 3), np.uint8),
+        np.ones((6, 8), np.uint8),
+        boxes,
+        np.arange(2, dtype=np.int32),
+        np.ones(2, bool),
+    )
+    path = tmp_path / "train_0000.npy"
+    save_shard(path, [image, image.only(np.array([True, False]))])
+    path.write_bytes(damaged(path.read_bytes(), data))
+    try:
+        dataset = RoomsFolder(path, broken="skip")
+        assert_sound(dataset)
+        assert all(path.name in text for text in dataset.broken_files.values())
+    except DatasetError as error:
+        assert path.name in str(error) or "none of the" in str(error)
 
 
 def places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -148,7 +148,7 @@ def read_color(path: Path) -> UInt8Array:
     except MessageError as error:
         reason = {
             "unknown_encoding": "is neither JPEG nor PNG",
-            "truncated_data": "is cut short",
+            "truncated_data": "is cut short or damaged",
             "image_too_large": "is too large",
         }.get(error.reason, "does not decode")
         raise DatasetError(

@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 
 from cnn_perception.datasets.dataset import Dataset
 from cnn_perception.datasets.labelled import LabelledImage
-from cnn_perception.datasets.npz_shards import ShardFolder, load_shard, render_rooms, save_shard
-from cnn_perception.datasets.shards import RoomsFolder, open_shard
-from cnn_perception.datasets.shards import save_shard as save_records
+from cnn_perception.datasets.shards import open_shard, save_shard
 from cnn_perception.errors import DatasetError
 from cnn_perception.simulation.labels import MASK_LABELS, OBJECT_CLASSES
 from cnn_perception.types import RigidTransform
@@ -28,17 +26,7 @@ from cnn_perception.types import RigidTransform
 if TYPE_CHECKING:
     from cnn_perception.simulation.room import Room
 
-__all__ = [
-    "EVALUATION_SEED",
-    "RenderedRooms",
-    "RoomsFolder",
-    "ShardFolder",
-    "load_shard",
-    "render_rooms",
-    "save_shard",
-    "scaled",
-    "write_shards",
-]
+__all__ = ["EVALUATION_SEED", "RenderedRooms", "scaled", "write_shards"]
 
 EVALUATION_SEED = 1_000_000
 """Rooms from this seed on are for measuring; rooms below it are for training."""
@@ -210,6 +198,6 @@ def _rendered(jobs: Iterable[_Job], processes: int) -> Iterator[_Job]:
 
 def _render(job: _Job) -> _Job:
     rooms = RenderedRooms(job.seed, job.rooms, job.views)
-    save_records(job.path, [scaled(image, *job.size) for image in rooms])
+    save_shard(job.path, [scaled(image, *job.size) for image in rooms])
     rooms.close()
     return job

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from cnn_perception.simulation.labels import MASK_LABELS, OBJECT_CLASSES
 __all__ = ["RoomsFolder", "open_shard", "save_shard", "shard_splits"]
 
 _SUFFIX = ".npy"
+_SIZES = ("color", "classes")
+"""Fields whose shapes say how large the images are, and how many objects fit in."""
 
 
 class RoomsFolder(Dataset):
@@ -80,14 +83,7 @@ def open_shard(path: Path) -> NDArray[np.void]:
     except Exception as error:  # numpy parses the header as Python: damage raises anything
         reason = " ".join(str(error).split())
         raise DatasetError(f"{path} is no readable shard ({reason}): render it again") from error
-    fields = records.dtype.fields
-    if (
-        fields is None
-        or records.ndim != 1
-        or not {"color", "boxes"} <= set(fields)
-        or (len(fields["color"][0].shape), len(fields["boxes"][0].shape)) != (3, 2)
-        or records.dtype != _record_type(*fields["color"][0].shape[:2], fields["boxes"][0].shape[0])
-    ):
+    if records.ndim != 1 or not _is_record(records.dtype):
         raise DatasetError(f"{path} is no shard of rooms but {records.dtype}: render it again")
     return records
 
@@ -131,6 +127,13 @@ def _record_type(height: int, width: int, objects: int) -> np.dtype[np.void]:
     )
 
 
+def _is_record(dtype: np.dtype[Any]) -> bool:
+    """Return whether a file's type is that of images of some size with some number of objects."""
+    fields: Mapping[str, Any] = dtype.fields or {}
+    color, classes = (fields[name][0].shape if name in fields else () for name in _SIZES)
+    return len(color) == 3 and len(classes) == 1 and dtype == _record_type(*color[:2], *classes)
+
+
 def _labelled(record: np.void, name: Path) -> LabelledImage:
     """Return a record as an image; its pixels stay in the file's map, which cannot be written."""
     count = int(record["objects"])
@@ -149,6 +152,6 @@ def _labelled(record: np.void, name: Path) -> LabelledImage:
         mask,
         checked_boxes(boxes, what, (mask.shape[1], mask.shape[0]), name),
         classes,
-        record["difficult"][:count].copy(),
+        record["difficult"][:count].view(np.uint8) != 0,
         name=name.name,
     )

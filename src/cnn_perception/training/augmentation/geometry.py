@@ -50,7 +50,7 @@ def centers_inside(boxes: Float32Array, windows: Float64Array) -> BoolArray:
     """Return bool (..., N): which of N boxes have their middle within windows (..., 4)."""
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     low, high = windows[..., None, :2], windows[..., None, 2:]
-    inside: BoolArray = ((centers > low) & (centers < high)).all(-1)
+    inside: BoolArray = np.all((centers > low) & (centers < high), axis=-1)
     return inside
 
 
@@ -76,13 +76,13 @@ def _scale(
 def _resized_crop(whole: Float64Array, area_min: float, rng: np.random.Generator) -> Float64Array:
     """Return a crop of a random area and aspect (Szegedy et al. 2015, as torchvision has it)."""
     area = whole[2] * whole[3] * rng.uniform(area_min, 1.0, _IMAGENET_TRIES)
-    ratio = np.exp(rng.uniform(*np.log(_IMAGENET_RATIOS), _IMAGENET_TRIES))
+    least, most = _IMAGENET_RATIOS
+    ratio = np.exp(rng.uniform(np.log(least), np.log(most), _IMAGENET_TRIES))
     sides = np.sqrt(np.stack([area * ratio, area / ratio], 1))
     fits = (sides <= whole[2:]).all(1)
     if fits.any():
         return _placed(whole, sides[fits.argmax()], rng)
     # The largest crop from the middle whose aspect is allowed.
-    least, most = _IMAGENET_RATIOS
     side = np.minimum(whole[2:], whole[[3, 2]] * (most, 1 / least))
     corner = (whole[2:] - side) / 2
     return np.concatenate([corner, corner + side])

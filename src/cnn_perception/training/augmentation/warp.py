@@ -68,7 +68,7 @@ def warp(
         truncated=truncated,
         areas=areas,
     )
-    return result.only((sides > 0).all(1))
+    return result.only(np.all(sides > 0, axis=1))
 
 
 def _moved(boxes: Float32Array, matrix: Float64Array) -> Float64Array:
