@@ -78,7 +78,9 @@ def match_voc(
     reached = single.max(1) >= threshold
     verdicts[reached & difficult[best]] = NOT_COUNTED
     hopeful = np.flatnonzero(reached & ~difficult[best])
-    verdicts[hopeful[np.unique(best[hopeful], return_index=True)[1]]] = HIT
+    first = np.full(iou.shape[1], -1)
+    first[best[hopeful[::-1]]] = hopeful[::-1]  # of several the last assignment stays
+    verdicts[first[first >= 0]] = HIT
     in_crowd = np.where(crowd, iou, -1.0).max(1) >= threshold
     verdicts[in_crowd & (verdicts == FALSE)] = NOT_COUNTED
     return verdicts
