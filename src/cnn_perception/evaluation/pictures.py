@@ -123,8 +123,8 @@ def _draw_classes(bundle: ModelBundle, image: LabelledImage, wrong: WrongClass) 
     best = np.argsort(-wrong.scores, kind="stable")[:_MOST_BARS].tolist()
     shown = best if wrong.truth in best else [*best, wrong.truth]
     names = [bundle.labels[k] for k in shown]
-    left = max(text_width(name, 9) for name in names) + 16
-    bars = Sheet(round(left + 230), color.shape[0])
+    left = max(text_width(name, 9.5) for name in names) + 16
+    bars = Sheet(round(left + 220), max(color.shape[0], 30 * len(shown) + 6))
     for row, (k, name) in enumerate(zip(shown, names, strict=True)):
         y = 18 + row * 30
         score = float(wrong.scores[k])
