@@ -162,6 +162,20 @@ def write_classifier_bundle(folder: Path, *, changes: Mapping[str, Any] | None =
     return write_bundle(folder, model, description, [(_explain_classes(), {"level": 0})], changes)
 
 
+def free_the_batch(folder: Path) -> Path:
+    """Give a bundle's network a batch of any size, as `models export --dynamic-batch` does."""
+    path = folder / "model.onnx"
+    before = file_digest(path)
+    model = ModelProto.FromString(path.read_bytes())
+    for tensor in (*model.graph.input, *model.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
+    path.write_bytes(model.SerializeToString())
+    description = folder / "model.yaml"
+    text = description.read_text(encoding="utf-8").replace(before, file_digest(path))
+    description.write_text(text, encoding="utf-8")
+    return folder
+
+
 class GraphBuilder:
     """Collects nodes and weights of one ONNX graph."""
 
@@ -187,10 +201,10 @@ class GraphBuilder:
         return self.add("Conv", [feature, kernel, self.constant(bias)], output)
 
     def head(self, feature: str, weights: Any, bias: Any, *, outputs: int) -> str:
-        """A 1x1 head as SSD's: (1, boxes * outputs, h, w) to (1, h * w * boxes, outputs)."""
+        """A 1x1 head as SSD's: (B, boxes * outputs, h, w) to (B, h * w * boxes, outputs)."""
         raw = self.convolve(feature, weights, bias, f"head_{len(self._nodes)}")
         last = self.add("Transpose", [raw], f"{raw}_last", perm=[0, 2, 3, 1])
-        shape = self.constant([1, -1, outputs], np.int64)
+        shape = self.constant([0, -1, outputs], np.int64)
         return self.add("Reshape", [last, shape], f"{raw}_flat")
 
     def model(

@@ -18,7 +18,10 @@ _EXPLAIN_INPUTS = ("feature_map", "anchor", "class_index")
 
 
 def check_inputs(bundle: ModelBundle, inputs: Sequence[TensorInfo]) -> None:
-    """Raise ModelError unless the one input is float32 (1, 3, height, width) as described."""
+    """Raise ModelError unless the one input is float32 (1, 3, height, width) as described.
+
+    The batch may be dynamic: a robot gives one image.
+    """
     spec = bundle.input
     names = [tensor.name for tensor in inputs]
     if names != [spec.name]:

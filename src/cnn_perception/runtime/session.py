@@ -45,7 +45,8 @@ class Session:
     ) -> dict[str, NDArray[Any]]:
         """Return the network's output tensors by name: all of them, or those asked for.
 
-        feeds: the input tensor by name, float32 (1, 3, height, width). Raises ModelError.
+        feeds: the input tensor by name, float32 (1, 3, height, width), or several images where the
+        network's batch is dynamic. Raises ModelError.
         """
         return self._graph.run(feeds, outputs)
 
