@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
@@ -12,13 +14,14 @@ from torchvision.models import VGG  # noqa: E402
 from torchvision.models.vgg import make_layers  # noqa: E402
 
 from cnn_perception.errors import ConfigError  # noqa: E402
+from cnn_perception.export.onnx_file import check_onnx, write_onnx  # noqa: E402
 from cnn_perception.networks.fcn_vgg16 import (  # noqa: E402
     FcnVgg16,
     bilinear_kernel,
     bilinear_upsampling,
 )
 from cnn_perception.training.losses import UNLABELLED, mask_loss  # noqa: E402
-from cnn_perception.export.onnx_file import check_onnx, write_onnx  # noqa: E402
+from cnn_perception.training.transfer import begin_from  # noqa: E402
 
 NARROW = [2, 2, "M", 3, 3, "M", 4, 4, 4, "M", 5, 5, 5, "M", 6, 6, 6, "M"]
 """VGG16's layers with fewer channels."""
@@ -115,6 +118,30 @@ def test_a_finer_network_starts_as_the_coarser_one() -> None:
     # Not equal: an interpolation interpolated again is smoother.
     assert torch.corrcoef(torch.stack([wanted.flatten(), found.flatten()]))[0, 1] > 0.98
     assert wanted.std() > 1e-3
+
+
+def test_stages_hand_on_what_they_learnt() -> None:
+    # Section 4.2: 32s, 16s and 8s each begin with the layers of the one before.
+    torch.manual_seed(0)
+    images = torch.randn(1, 3, 64, 64)
+    coarse = FcnVgg16(3, 32, narrow_vgg()).eval()
+    for stride, new, upscores in (
+        (16, "score_pool4", ["upscore2", "upscore16"]),
+        (8, "score_pool3", ["upscore_pool4", "upscore8"]),
+    ):
+        for parameter in coarse.parameters():
+            # As if it had learnt.
+            nn.init.normal_(parameter, std=0.1)
+        fine = FcnVgg16(3, stride, narrow_vgg()).eval()
+        left = begin_from(fine, coarse.state_dict(), Path("coarse.pt"))
+        assert set(left) == {f"{new}.weight", f"{new}.bias"} | {f"{x}.weight" for x in upscores}
+        ours, theirs = fine.state_dict(), coarse.state_dict()
+        assert all(torch.equal(ours[x], theirs[x]) for x in ours if x not in left)
+        # What the finer map adds is nothing at first.
+        score = fine.get_submodule(new)
+        assert not score(torch.randn(1, score.in_channels, 4, 4)).any()
+        assert fine(images).any()
+        coarse = fine
 
 
 @pytest.mark.parametrize("factor", [2, 8, 16, 32])

@@ -19,6 +19,7 @@ from torchvision.models.detection.image_list import ImageList  # noqa: E402
 from cnn_perception.detection.decode import decode_boxes  # noqa: E402
 from cnn_perception.detection.default_boxes import DefaultBoxSpec, default_boxes  # noqa: E402
 from cnn_perception.errors import ConfigError  # noqa: E402
+from cnn_perception.export.onnx_file import check_onnx, write_onnx  # noqa: E402
 from cnn_perception.networks.fold import folded  # noqa: E402
 from cnn_perception.networks.ssd import (  # noqa: E402
     SSD300_BOXES,
@@ -33,7 +34,6 @@ from cnn_perception.networks.ssd import (  # noqa: E402
 )
 from cnn_perception.training.losses import multibox_loss  # noqa: E402
 from cnn_perception.training.matching import Matcher  # noqa: E402
-from cnn_perception.export.onnx_file import check_onnx, write_onnx  # noqa: E402
 
 
 def lively(network: Ssd) -> Ssd:
