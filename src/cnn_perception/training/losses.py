@@ -13,14 +13,19 @@ __all__ = ["UNLABELLED", "dice_loss", "mask_entropy", "mask_loss", "multibox_los
 
 
 def multibox_loss(
-    logits: Tensor, deltas: Tensor, classes: Tensor, offsets: Tensor, negatives: float = 3.0
+    logits: Tensor,
+    deltas: Tensor,
+    classes: Tensor,
+    offsets: Tensor,
+    negatives: float = 3.0,
+    beta: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """Return the class and the offset loss of SSD (Liu et al. 2016, section 2.2).
 
     logits: (B, A, C + 1); deltas, offsets: (B, A, 4); classes: int64 (B, A) with `BACKGROUND` and
     `IGNORED`. Cross entropy over the positives and, per image, the `negatives` times as many
-    background boxes with the largest loss (hard negative mining; at least 10), and smooth L1 over
-    the positives; both sums are divided by the number of positives.
+    background boxes with the largest loss (hard negative mining; at least 10), and smooth L1 with
+    `beta` over the positives; both sums are divided by the number of positives.
     """
     positive = classes > BACKGROUND
     batch = classes.shape[0]
@@ -38,10 +43,10 @@ def multibox_loss(
         rank = torch.arange(most, device=logits.device)[None]
         mined = torch.zeros_like(positive).scatter_(1, index, (rank < wanted) & (top >= 0))
     class_loss = entropy[positive | mined].sum() / total
-    box_loss = (
-        functional.smooth_l1_loss(deltas[positive], offsets[positive], reduction="sum") / total
+    box_loss = functional.smooth_l1_loss(
+        deltas[positive], offsets[positive], reduction="sum", beta=beta
     )
-    return class_loss, box_loss
+    return class_loss, box_loss / total
 
 
 def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:

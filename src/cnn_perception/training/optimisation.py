@@ -48,6 +48,9 @@ class OptimisationConfig(Config):
         "How the rate falls: constant, cosine to 0, step at milestones, polynomial to 0",
         choices=("constant", "cosine", "step", "polynomial"),
     )
+    cycles: int = setting(
+        1, "cosine: how often the rate falls; it begins at the peak again", minimum=1, maximum=100
+    )
     milestones: tuple[float, ...] = setting((), "step: when the rate falls, in units")
     gamma: float = setting(
         0.1, "step: what the rate is multiplied with at a milestone", minimum=0.0, maximum=1.0
@@ -97,6 +100,8 @@ class OptimisationConfig(Config):
             raise ConfigError(
                 f"warmup = {self.warmup:g} is not below length = {self.length:g}: shorten it"
             )
+        if self.cycles > 1 and self.schedule != "cosine":
+            raise ConfigError(f"cycles = {self.cycles}: only schedule cosine has cycles")
         if (self.schedule == "step") != bool(self.milestones):
             raise ConfigError(
                 f"schedule = {self.schedule!r} with milestones = {list(self.milestones)}: the step "

@@ -23,7 +23,8 @@ class Schedule:
     """The learning rate of each step.
 
     Without warm-up the rates are those of torch.optim.lr_scheduler's ConstantLR with factor 1,
-    CosineAnnealingLR, MultiStepLR and PolynomialLR over the whole run. During the warm-up the rate
+    CosineAnnealingLR, MultiStepLR and PolynomialLR over the whole run, and with several cycles
+    those of CosineAnnealingWarmRestarts (Loshchilov and Hutter 2017). During the warm-up the rate
     rises evenly, (step + 1) / (warm-up + 1) of what it rises to (Goyal et al. 2017); a cosine or a
     polynomial begins after it.
     """
@@ -44,7 +45,8 @@ class Schedule:
         done = (step - self.warmup) / (self.steps - self.warmup)
         match self.config.schedule:
             case "cosine":
-                return peak * 0.5 * (1 + math.cos(math.pi * done))
+                within = done * self.config.cycles % 1
+                return peak * 0.5 * (1 + math.cos(math.pi * within))
             case "polynomial":
                 return peak * float((1 - done) ** self.config.power)
             case "step":

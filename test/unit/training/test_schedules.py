@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 from torch.optim import lr_scheduler  # noqa: E402
 
+from cnn_perception.errors import ConfigError  # noqa: E402
 from cnn_perception.training.optimisation import OptimisationConfig  # noqa: E402
 from cnn_perception.training.schedules import Schedule, steps_in  # noqa: E402
 
@@ -40,6 +41,13 @@ def test_constant_is_torchs() -> None:
 def test_cosine_is_torchs() -> None:
     wanted = torch_rates(lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=50), 50)
     assert rates(schedule="cosine") == pytest.approx(wanted)
+
+
+def test_cosine_in_cycles_is_torchs_warm_restarts() -> None:
+    wanted = torch_rates(lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, T_0=16), 48)
+    assert rates(48, schedule="cosine", cycles=3) == pytest.approx(wanted)
+    with pytest.raises(ConfigError, match="only schedule cosine"):
+        OptimisationConfig(schedule="constant", cycles=2)
 
 
 def test_step_is_torchs() -> None:

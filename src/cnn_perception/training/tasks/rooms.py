@@ -34,7 +34,6 @@ from cnn_perception.training.tasks.rooms_config import parse_rooms
 
 __all__ = ["RoomsTask"]
 
-_MASK_STRIDE = 4
 _ENLARGE = 2
 """How much the segmenter's graph enlarges its logits, of stride 4, before it takes the best."""
 
@@ -82,14 +81,14 @@ class RoomsTask:
 
     def sample(self, image: LabelledImage, rng: np.random.Generator) -> Sample:
         """Return images uint8 (H, W, 3), classes int64 (A,), deltas float32 (A, 4) of the default
-        boxes, and masks uint8 (H / 4, W / 4)."""
+        boxes, and masks uint8 at `mask_stride`."""
         varied = self._augmenter(image, rng)
         size = np.array(self.size * 2, np.float32)
         targets = self._matcher(varied.boxes / size, varied.classes, varied.difficult)
-        half = _MASK_STRIDE // 2
+        stride = self.config.mask_stride
         return {
             "images": varied.color,
-            "masks": varied.mask[half::_MASK_STRIDE, half::_MASK_STRIDE],
+            "masks": varied.mask[stride // 2 :: stride, stride // 2 :: stride],
             "classes": targets.classes,
             "deltas": targets.deltas,
         }
@@ -103,6 +102,7 @@ class RoomsTask:
             batch["classes"],
             batch["deltas"],
             self.config.negatives,
+            self.config.offset_beta,
         )
         logits, masks = outputs.mask_logits.float(), batch["masks"].long()
         box_weight, mask_weight = self.config.box_weight, self.config.mask_weight

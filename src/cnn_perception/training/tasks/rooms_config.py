@@ -33,6 +33,15 @@ class RoomsConfig(Config):
     negatives: float = setting(
         3.0, "Hard negatives per positive default box", minimum=0.5, maximum=100.0
     )
+    offset_beta: float = setting(
+        1.0,
+        "Error of an offset, in variances, from which smooth L1 is linear; smaller is more precise",
+        minimum=0.01,
+        maximum=10.0,
+    )
+    mask_stride: int = setting(
+        4, "Pixels between two that the masks teach; logits have stride 4", minimum=1, maximum=4
+    )
     mask_weight: float = setting(1.0, "Weight of the mask loss", minimum=0.0, maximum=100.0)
     box_weight: float = setting(1.0, "Weight of the box loss", minimum=0.0, maximum=100.0)
 
