@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
 from ctypes.util import find_library
 from dataclasses import dataclass
 from types import ModuleType
@@ -41,6 +42,10 @@ def load_mujoco() -> ModuleType:
     """
     if sys.platform == "linux" and "MUJOCO_GL" not in os.environ:
         os.environ["MUJOCO_GL"] = "egl" if find_library("EGL") else "osmesa"
+    # PyTorch's compiler and Mesa bring an LLVM each. The compiler, if loaded later, would take
+    # Mesa's for its own, and the process would end with a segmentation fault.
+    with suppress(ImportError):
+        importlib.import_module("triton")
     try:
         return importlib.import_module("mujoco")
     except ImportError as error:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -178,3 +179,21 @@ def test_missing_opengl_is_one_clear_error(choice: str, room: Room) -> None:
     )
     assert "libegl1" in result.stdout
     assert result.stdout.count("\n") == 1
+
+
+def test_pytorchs_compiler_can_be_loaded_after_rendering(room: Room) -> None:
+    """Each has an LLVM of its own; mixed up, they end the process without a word."""
+    if find_spec("triton") is None:
+        pytest.skip("triton comes with PyTorch, an extra: [train]")
+    code = (
+        "from cnn_perception.simulation.room import Room\n"
+        "import numpy as np\n"
+        "room = Room(0)\n"
+        "room.render(room.sample_view(np.random.default_rng(0)))\n"
+        "import triton\n"
+        "print('alive')\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.stdout == "alive\n", (result.returncode, result.stderr)
