@@ -120,13 +120,19 @@ class _Job:
     size: tuple[int, int]
 
     def done(self) -> bool:
-        """Return whether the file is there and has what it should have."""
+        """Return whether the file is there; raises DatasetError for one with other images."""
         try:
             records = open_shard(self.path)
         except DatasetError:
             return False
-        shape = records["mask"].shape
-        return shape == (self.rooms * self.views, self.size[1], self.size[0])
+        count, height, width = records["mask"].shape
+        if (count, (width, height)) != (self.rooms * self.views, self.size):
+            raise DatasetError(
+                f"{self.path} holds {count} images of {width}x{height}, not "
+                f"{self.rooms * self.views} of {self.size[0]}x{self.size[1]}: delete it or take "
+                "another folder"
+            )
+        return True
 
 
 def write_shards(
@@ -141,9 +147,9 @@ def write_shards(
 
     Writes ``train_XXXX.npy`` with `views` images of each of 50 rooms, and ``val_XXXX.npy`` with one
     image of each evaluation room; the same whatever the number of `processes`. Shards that are
-    there already, with as many images of this size, are kept, so that an interrupted call can be
-    repeated. Raises DatasetError for a folder with shards of more rooms, and PerceptionError where
-    MuJoCo or OpenGL is missing.
+    there already are kept, so that an interrupted call can be repeated. Raises DatasetError for a
+    folder with shards of other rooms, views or sizes, and PerceptionError where MuJoCo or OpenGL
+    is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [

@@ -208,9 +208,12 @@ def test_shards_that_are_there_are_kept(tmp_path: Path, monkeypatch: pytest.Monk
     path = tmp_path / "train_0001.npy"
     path.write_bytes(path.read_bytes()[:-1])
     assert render() == 2 and jobs == ["room_50_view_0", "room_51_view_0"]
-    assert render(53) == 3
-    assert render(53, views=2) == 106
-    assert render(53, views=2, size=(16, 12)) == 107
+    for other in ({"count": 120}, {"views": 2}, {"size": (16, 12)}):
+        with pytest.raises(
+            DatasetError, match=r"\.npy holds .* images of 32x24, not .*: delete it"
+        ):
+            render(**other)  # type: ignore[arg-type]
     with pytest.raises(DatasetError, match=r"train_0001\.npy holds rooms beyond the 50 to train"):
         render(50)
+    assert not jobs
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
