@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from cnn_perception.networks.counts import count_multiply_adds, count_parameters
 from cnn_perception.networks.fcn_vgg16 import fcn8s, fcn16s, fcn32s  # noqa: E402
 from cnn_perception.networks.mobilenet_v2 import MobileNetV2Trunk  # noqa: E402
 from cnn_perception.networks.rooms import RoomsNetwork  # noqa: E402
+from cnn_perception.networks.segmenters import design_segmenter  # noqa: E402
 from cnn_perception.networks.ssd import (  # noqa: E402
     SSD_NETWORKS,
     ssd300_resnet50,
@@ -25,29 +27,20 @@ from cnn_perception.networks.ssd import (  # noqa: E402
     ssdlite320_mobilenet_v2,
     ssdlite320_mobilenet_v3_large,
 )
+from cnn_perception.pretrained.catalog import read_catalog  # noqa: E402
 
-CLASSIFIERS = (
-    "alexnet",
-    "densenet121",
-    "efficientnet_b0",
-    "googlenet",
-    "mobilenet_v2",
-    "mobilenet_v3_large",
-    "mobilenet_v3_small",
-    "resnet18",
-    "resnet50",
-    "shufflenet_v2_x1_0",
-    "squeezenet1_0",
-    "vgg16",
-    "vit_b_16",
-)
-SEGMENTERS = (
-    "deeplabv3_mobilenet_v3_large",
-    "deeplabv3_resnet50",
-    "fcn_resnet50",
-    "fcn_resnet101",
-    "lraspp_mobilenet_v3_large",
-)
+CATALOG = {name: entry for name, entry in read_catalog().items() if entry.weights}
+"""torchvision's networks that can be fetched."""
+
+
+def of_task(task: str) -> list[str]:
+    return [name for name, entry in CATALOG.items() if entry.task == task]
+
+
+def meta_of(name: str) -> dict[str, Any]:
+    """What torchvision says of the weights that are fetched."""
+    meta: dict[str, Any] = models.get_model_weights(name)[CATALOG[name].weights].meta
+    return meta
 
 
 def counts(build: Callable[[], nn.Module], *size: int) -> tuple[int, int]:
@@ -64,10 +57,14 @@ def rounded(value: int, digits: int) -> float:
 # --- what torchvision publishes with its weights ---
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", of_task("classification"))
 def test_classifiers_equal_the_published_counts(name: str) -> None:
-    options = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
-    weights = models.get_model_weights(name).DEFAULT
+    # GoogLeNet's published count is without the auxiliary heads, Inception's with them.
+    options = {
+        "googlenet": {"aux_logits": False, "init_weights": False},
+        "inception_v3": {"aux_logits": True, "init_weights": False},
+    }.get(name, {})
+    weights = models.get_model_weights(name)[CATALOG[name].weights]
     side = weights.transforms().crop_size[0]
     parameters, adds = counts(
         lambda: models.get_model(name, weights=None, **options), 3, side, side
@@ -76,19 +73,88 @@ def test_classifiers_equal_the_published_counts(name: str) -> None:
     assert round(adds / 1e9, 3) == weights.meta["_ops"]
 
 
-@pytest.mark.parametrize("name", SEGMENTERS)
+@pytest.mark.parametrize("name", of_task("segmentation"))
 def test_segmenters_equal_the_published_counts(name: str) -> None:
-    options = {} if name.startswith("lraspp") else {"aux_loss": True}
-    weights = models.get_model_weights(name).DEFAULT
-    side = weights.transforms().resize_size[0]
-    parameters, adds = counts(
-        lambda: models.get_model(name, weights=None, weights_backbone=None, **options),
-        3,
-        side,
-        side,
-    )
-    assert parameters == weights.meta["num_params"]
-    assert round(adds / 1e9, 3) == weights.meta["_ops"]
+    side = models.get_model_weights(name)[CATALOG[name].weights].transforms().resize_size[0]
+    with torch.device("meta"):
+        network = design_segmenter({"name": name}).build(21)
+        # torchvision counts the auxiliary head too, which training alone runs.
+        adds = count_multiply_adds(TrainedSegmenter(network), torch.empty(1, 3, side, side))
+    assert count_parameters(network) == meta_of(name)["num_params"]
+    assert round(adds / 1e9, 3) == meta_of(name)["_ops"]
+
+
+class TrainedSegmenter(nn.Module):
+    """A segmenter with its auxiliary head."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Any:
+        return self.network.with_auxiliary(images)
+
+
+class Detector(nn.Module):
+    """A detector of torchvision without what depends on the picture.
+
+    Of regions of interest as many are classified, and as many outlined, as are asked for.
+    """
+
+    def __init__(self, model: nn.Module, regions: int, outlines: int) -> None:
+        super().__init__()
+        self.model = model
+        self.regions = regions
+        self.outlines = outlines
+
+    def forward(self, images: Tensor) -> None:
+        maps = list(self.model.backbone(images).values())
+        if hasattr(self.model, "head"):
+            self.model.head(maps)
+            return
+        self.model.rpn.head(maps)
+        heads, channels = self.model.roi_heads, maps[0].shape[1]
+        if self.regions:
+            heads.box_predictor(heads.box_head(torch.empty(self.regions, channels, 7, 7)))
+        if self.outlines:
+            heads.mask_predictor(heads.mask_head(torch.empty(self.outlines, channels, 14, 14)))
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "regions", "outlines"),
+    [
+        # torchvision counts on noise: 1000 regions are looked at, or none that is likely enough.
+        ("fasterrcnn_mobilenet_v3_large_320_fpn", 320, 0, 0),
+        ("fasterrcnn_mobilenet_v3_large_fpn", 800, 0, 0),
+        ("fasterrcnn_resnet50_fpn", 800, 1000, 0),
+        ("fasterrcnn_resnet50_fpn_v2", 800, 1000, 0),
+        ("maskrcnn_resnet50_fpn", 800, 1000, 0),
+        ("maskrcnn_resnet50_fpn_v2", 800, 1000, 100),
+        ("retinanet_resnet50_fpn", 800, 0, 0),
+        ("retinanet_resnet50_fpn_v2", 800, 0, 0),
+        ("ssd300_vgg16", 300, 0, 0),
+        ("ssdlite320_mobilenet_v3_large", 320, 0, 0),
+    ],
+)
+def test_detectors_equal_the_published_counts(
+    name: str, side: int, regions: int, outlines: int
+) -> None:
+    with torch.device("meta"):
+        model = models.get_model(name, weights=None, weights_backbone=None).eval()
+        network = Detector(model, regions, outlines)
+        adds = count_multiply_adds(network, torch.empty(1, 3, side, side))
+    parameters = count_parameters(model)
+    if name.endswith(("v3_large_fpn", "320_fpn", "resnet50_fpn")):
+        # With weights the normalisation of the trunk does not learn, and does not count.
+        norms = [x for x in model.backbone.body.modules() if isinstance(x, nn.BatchNorm2d)]
+        parameters -= sum(count_parameters(norm) for norm in norms)
+    assert parameters == meta_of(name)["num_params"]
+    assert round(adds / 1e9, 3) == meta_of(name)["_ops"]
+
+
+def test_all_detectors_that_can_be_fetched_are_counted() -> None:
+    (mark,) = test_detectors_equal_the_published_counts.pytestmark  # type: ignore[attr-defined]
+    assert {case[0] for case in mark.args[1]} == set(of_task("detection"))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +167,7 @@ def test_segmenters_equal_the_published_counts(name: str) -> None:
 def test_our_detectors_equal_the_published_counts(
     name: str, build: Callable[[int], nn.Module], side: int
 ) -> None:
-    meta = models.get_model_weights(name).DEFAULT.meta
+    meta = meta_of(name)
     classes = len(meta["categories"]) - 1
     parameters, adds = counts(lambda: build(classes), 3, side, side)
     assert parameters == meta["num_params"]
