@@ -77,6 +77,8 @@ def command(
     from cnn_perception.runtime.bundle import load_bundle
 
     bundle = load_bundle(model)
+    if out is not None:
+        _make(out)
     images = _open(bundle, data, split, rooms, seed, broken)
     session = SessionConfig(provider=provider.value, threads=threads)
     console = Console(stderr=print_json)
@@ -88,6 +90,18 @@ def command(
     if out is not None:
         files = write_evaluation(evaluation, out)
         console.print(f"{len(files)} files in {out}", markup=False, highlight=False)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder before minutes are spent on what it is for; raises ConfigError."""
+    from cnn_perception.errors import ConfigError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--out {folder} cannot be made ({error.strerror}): give another folder"
+        ) from error
 
 
 def _open(

@@ -13,7 +13,7 @@ from cnn_perception.cli.main import app
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.datasets.rooms import RenderedRooms
 from cnn_perception.datasets.shards import save_shard
-from cnn_perception.errors import DatasetError, ModelError
+from cnn_perception.errors import ConfigError, DatasetError, ModelError
 from dataset_trees import palette_png, voc_xml, write_picture
 from models import (
     cell_box,
@@ -98,6 +98,13 @@ def test_bundle_without_a_class_of_the_rooms_is_refused(tmp_path: Path) -> None:
     assert "and simulated rooms, seeds 1000000 to 1000499 have no class in common" in str(
         result.exception
     )
+
+
+def test_folder_that_cannot_be_made_is_refused_at_once(repository: Path, shard: Path) -> None:
+    arguments = ["evaluate", str(repository / "models" / "rooms_ssdlite"), "--data", str(shard)]
+    result = CliRunner().invoke(app, [*arguments, "--out", str(shard)])
+    assert isinstance(result.exception, ConfigError)
+    assert str(result.exception).startswith(f"--out {shard} cannot be made (File exists)")
 
 
 SIZE = (128, 96)

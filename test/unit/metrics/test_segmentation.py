@@ -89,3 +89,10 @@ def test_label_that_is_only_predicted_counts_as_zero() -> None:
 
 def test_nothing_counted_is_not_a_number() -> None:
     assert np.isnan(list(measured([1], [255], 3).figures().values())).all()
+
+
+def test_label_that_the_truth_cannot_have_has_no_iou() -> None:
+    metric = SegmentationMetric(3, known=np.array([True, True, False]))
+    metric.update(np.array([0, 1, 2, 2]), np.array([0, 1, 1, 255]))
+    assert metric.iou()[:2].tolist() == [1.0, 0.5] and np.isnan(metric.iou()[2])
+    assert metric.mean_iou() == 0.75 and metric.pixel_accuracy() == pytest.approx(2 / 3)
