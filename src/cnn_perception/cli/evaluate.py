@@ -113,6 +113,7 @@ def _open(
     broken: _Broken,
 ) -> EvaluationData:
     """Return the images: those of `data`, or rendered ones."""
+    import logging
     from typing import cast
 
     from cnn_perception.datasets.find import Task, open_dataset
@@ -123,6 +124,8 @@ def _open(
         rendered = RenderedRooms(seed, rooms or _ROOMS)
         last = seed + len(rendered) - 1
         return match_data(bundle, rendered, f"simulated rooms, seeds {seed} to {last}")
+    # The report names all files that were skipped, after the progress bar.
+    logging.getLogger("cnn_perception.datasets").setLevel(logging.ERROR)
     policy: Literal["raise", "skip"] = "skip" if broken is _Broken.skip else "raise"
     dataset = open_dataset(data, cast(Task, bundle.task), split, broken=policy)
     return match_data(bundle, dataset, f"{data}, {split}" if split else str(data), rooms)
