@@ -108,8 +108,9 @@ class Placement:
     def boxes_to_input(self, boxes: Float32Array) -> Float32Array:
         """Return float32 (N, 4) corners in input pixels of corners in source pixels."""
         scale, offset, corner = self._corner_terms()
-        moved: Float32Array = np.asarray(boxes, np.float32).reshape(-1, 4) - corner
-        return moved * scale + offset
+        moved: Float32Array = (np.asarray(boxes, np.float32).reshape(-1, 4) - corner) * scale
+        moved += offset
+        return moved
 
     def _corner_terms(self) -> Float32Array:
         """Return scale, offset and the cut's corner, float32 (3, 4), for corners x, y, x, y."""
