@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from cnn_perception.export.bundle import About, describe, prepared, write_bundle
-from cnn_perception.export.onnx_file import OnnxOptions
+from cnn_perception.export.onnx_file import Compare, OnnxOptions, largest_difference
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.networks.fold import folded
 from cnn_perception.types import UInt8Array
@@ -25,6 +25,7 @@ def export_classifier(
     spec: InputSpec,
     labels: Sequence[str],
     options: OnnxOptions | None = None,
+    compare: Compare = largest_difference,
 ) -> float:
     """Write a classifier as a ``class_logits`` bundle; see `write_bundle` for checks and result.
 
@@ -40,4 +41,5 @@ def export_classifier(
         ["class_logits"],
         plan=about.plan,
         options=options,
+        compare=compare,
     )

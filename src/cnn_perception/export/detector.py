@@ -14,7 +14,7 @@ from cnn_perception.detection.default_boxes import DefaultBoxSpec
 from cnn_perception.errors import ModelError
 from cnn_perception.export.bundle import About, ExplainHead, describe, prepared, write_bundle
 from cnn_perception.export.level_explanation import LevelExplanation, reference_cam
-from cnn_perception.export.onnx_file import OnnxOptions
+from cnn_perception.export.onnx_file import Compare, OnnxOptions, largest_difference
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.networks.fold import folded
 from cnn_perception.networks.ssdlite import LevelHead, SsdLite
@@ -51,6 +51,7 @@ def export_detector(
     boxes: DefaultBoxSpec,
     labels: Sequence[str],
     options: OnnxOptions | None = None,
+    compare: Compare = largest_difference,
 ) -> float:
     """Write an SSD network as an ``ssd_raw`` bundle; see `write_bundle` for checks and result.
 
@@ -82,6 +83,7 @@ def export_detector(
         plan=about.plan,
         explain=explain,
         options=options,
+        compare=compare,
     )
 
 

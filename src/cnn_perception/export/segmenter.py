@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnn_perception.export.bundle import About, describe, prepared, write_bundle
-from cnn_perception.export.onnx_file import OnnxOptions
+from cnn_perception.export.onnx_file import Compare, OnnxOptions, largest_difference
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.networks.fold import folded
 from cnn_perception.types import UInt8Array
@@ -51,6 +51,7 @@ def export_segmenter(
     labels: Sequence[str],
     enlarge: int | None = 1,
     options: OnnxOptions | None = None,
+    compare: Compare = largest_difference,
 ) -> float:
     """Write a segmenter as a ``mask_index`` or ``mask_logits`` bundle; see `write_bundle`.
 
@@ -75,4 +76,5 @@ def export_segmenter(
         plan=about.plan,
         proof_only=proof_only,
         options=options,
+        compare=compare,
     )
