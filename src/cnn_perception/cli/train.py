@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,7 +53,6 @@ def command(
     torchrun --nproc-per-node 2 --no-python cnn-perception train ...
     """
     import json
-    import os
 
     from rich.console import Console
 
@@ -79,42 +81,46 @@ def command(
         changes.append(f"data.path={json.dumps(str(data))}")
     settings = load_plan(plan, changes)
     console = Console()
-    if os.environ.get("RANK", "0") == "0":
-        _log_to(console)
     group = TrainingGroup.join()
-    if group.rank == 0:
-        prepare_data(settings)
-    group.any(False)  # the others wait until the data are there
-    train, validation = open_data(settings)
-    task = make_task(settings, data_labels(settings, train))
-    trainer = Trainer(settings, task, train, validation, out)
-    if resume:
-        trainer.resume()
-    elif start is not None:
-        trainer.learner.begin_from(start)
-    finished = trainer.run(steps, console)
-    if group.rank == 0:
-        console.print(
-            f"{out}: step {trainer.learner.step} of {trainer.steps}", markup=False, highlight=False
-        )
-        if not finished:
-            console.print("interrupted; the same command with --resume goes on", markup=False)
-        elif export:
-            _export(out, train, validation, console)
+    with _logging_to(console, logging.INFO if group.rank == 0 else logging.ERROR):
+        if group.rank == 0:
+            prepare_data(settings)
+        group.any(False)  # the others wait until the data are there
+        train, validation = open_data(settings)
+        task = make_task(settings, data_labels(settings, train))
+        trainer = Trainer(settings, task, train, validation, out)
+        if resume:
+            trainer.resume()
+        elif start is not None:
+            trainer.learner.begin_from(start)
+        finished = trainer.run(steps, console)
+        if group.rank == 0:
+            place = f"{out}: step {trainer.learner.step} of {trainer.steps}"
+            console.print(place, markup=False, highlight=False)
+            if not finished:
+                console.print("interrupted; the same command with --resume goes on")
+            elif export:
+                _export(out, train, validation, console)
     group.leave()
     if not finished:
         raise typer.Exit(_INTERRUPTED)
 
 
-def _log_to(console: Console) -> None:
-    """Show the package's log lines."""
-    import logging
-
+@contextmanager
+def _logging_to(console: Console, level: int) -> Iterator[None]:
+    """Show the package's log lines for a while."""
     from rich.logging import RichHandler
 
     logger = logging.getLogger("cnn_perception")
-    logger.addHandler(RichHandler(console=console, show_path=False))
-    logger.setLevel(logging.INFO)
+    handler = RichHandler(console=console, show_path=False)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def _export(out: Path, train: Dataset, validation: Dataset | None, console: Console) -> None:
