@@ -1,4 +1,4 @@
-"""``cnn-perception models``: the model bundles that are here."""
+"""``cnn-perception models``: the model bundles that are here, and those that could be."""
 
 from __future__ import annotations
 
@@ -8,32 +8,49 @@ from typing import Annotated, Any
 
 import typer
 
-from cnn_perception.cli import models_export
+from cnn_perception.cli import models_export, models_pull
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List, check and complete model bundles.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch, check and export model bundles.", no_args_is_help=True)
 app.command("export")(models_export.command)
+app.command("pull")(models_pull.command)
 
 
 @app.command("list")
 def list_command(
+    available: Annotated[
+        bool, typer.Option("--available", help="The published networks that can be pulled.")
+    ] = False,
     print_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the bundles on the search path, and say what those lack that cannot be used."""
-    from rich.console import Console
-    from rich.table import Table
+    rows = _published() if available else _here()
+    if print_json:
+        typer.echo(json.dumps(rows, indent=1))
+    elif available:
+        _show_published(rows)
+    else:
+        _show_here(rows)
 
+
+def _here() -> list[dict[str, Any]]:
+    """Return what is known of each bundle on the search path."""
     from cnn_perception.errors import ModelError
+    from cnn_perception.pretrained.catalog import read_catalog
     from cnn_perception.runtime.bundle import list_bundles, load_bundle
 
+    published = read_catalog()
     rows: list[dict[str, Any]] = []
     for name, file in list_bundles().items():
         row: dict[str, Any] = {"name": name, "folder": str(file.parent), "usable": True}
         try:
             bundle = load_bundle(file)
         except ModelError as error:
-            row.update(usable=False, error=str(error).removeprefix(f"{file}: "))
+            text = str(error).removeprefix(f"{file}: ")
+            if name in published:
+                text += f"; or run 'cnn-perception models pull {name}'"
+            row.update(usable=False, error=text)
         else:
             row.update(
                 task=bundle.task,
@@ -43,9 +60,13 @@ def list_command(
                 description=bundle.description,
             )
         rows.append(row)
-    if print_json:
-        typer.echo(json.dumps(rows, indent=1))
-        return
+    return rows
+
+
+def _show_here(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("name", "task", "labels", "explains", box=None, pad_edge=False)
     table.add_column("about", overflow="fold")
     for row in rows:
@@ -55,7 +76,49 @@ def list_command(
             table.add_row(row["name"], *cells)
         else:
             table.add_row(row["name"], "not usable", "", "", row["error"], style="yellow")
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print("published networks: cnn-perception models list --available", style="dim")
+
+
+def _published() -> list[dict[str, Any]]:
+    """Return what is known of each network that can be pulled."""
+    from dataclasses import asdict
+
+    from cnn_perception.pretrained.catalog import read_catalog
+    from cnn_perception.runtime.locate import list_bundles
+
+    here = list_bundles()
+    return [
+        {**asdict(network), "here": name in here and (here[name].parent / "model.onnx").is_file()}
+        for name, network in read_catalog().items()
+    ]
+
+
+def _show_published(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    widest = max(len(row["name"]) for row in rows)
+    for task in dict.fromkeys(row["task"] for row in rows):
+        table = Table(box=None, pad_edge=False)
+        table.add_column(task, no_wrap=True, min_width=widest)
+        table.add_column("MB", justify="right")
+        for column in ("figure", "measured on", "licence", "here"):
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            if row["task"] == task:
+                table.add_row(
+                    row["name"],
+                    f"{row['megabytes']:.0f}",
+                    f"{row['figure_name']} {row['figure']:.3f}",
+                    row["measured_on"],
+                    row["licence"],
+                    "yes" if row["here"] else "",
+                )
+        console.print(table, "")
+    console.print("get one: cnn-perception models pull NAME", style="dim")
 
 
 @app.command("check")

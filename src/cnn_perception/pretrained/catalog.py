@@ -59,9 +59,9 @@ def read_catalog(file: Path | None = None) -> dict[str, Published]:
     return found
 
 
-def find_published(name: str) -> Published:
+def find_published(name: str, file: Path | None = None) -> Published:
     """Return the network of that name; raises ModelError where there is none."""
-    catalog = read_catalog()
+    catalog = read_catalog(file)
     if name in catalog:
         return catalog[name]
     near = difflib.get_close_matches(name, catalog, 1)
