@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from cnn_perception.cli import bench_models
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,6 +18,7 @@ __all__ = ["app"]
 app = typer.Typer(
     help="Measure this machine; results are proven equal first.", no_args_is_help=True
 )
+app.command("models")(bench_models.command)
 
 
 @app.callback()

@@ -20,6 +20,8 @@ from cnn_perception.errors import ConfigError, ModelError  # noqa: E402
 from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
 from cnn_perception.runtime.session import Session  # noqa: E402
 from cnn_perception.simulation.labels import OBJECT_CLASSES  # noqa: E402
+from cnn_perception.training.checkpoint import load_checkpoint  # noqa: E402
+from cnn_perception.training.eager import eager_network  # noqa: E402
 from cnn_perception.training.plan import parse_plan  # noqa: E402
 from cnn_perception.training.tasks import make_task  # noqa: E402
 
@@ -107,3 +109,13 @@ def test_what_is_wrong_is_said_in_a_line(tmp_path: Path, pictures: Path) -> None
         (tmp_path / "empty").mkdir()
         run(file, "--out", tmp_path / "out", "--data", tmp_path / "empty")
     assert not (tmp_path / "out").exists()
+
+
+def test_exported_bundles_are_as_pytorch_runs_them(tmp_path: Path, pictures: Path) -> None:
+    file = checkpoint(tmp_path / "best.pt", CLASSIFIER, ("zero", "one"))
+    run(file, "--out", tmp_path / "digits", "--data", pictures)
+    loaded, bundle = load_checkpoint(file), load_bundle(tmp_path / "digits")
+    image = np.random.default_rng(0).random((1, 3, bundle.input.height, bundle.input.width))
+    wanted = eager_network(loaded, bundle)(image.astype(np.float32))["class_logits"]
+    found = Session(bundle).run({bundle.input.name: image.astype(np.float32)})["class_logits"]
+    np.testing.assert_allclose(found, wanted, atol=1e-4)

@@ -1,0 +1,143 @@
+"""``cnn-perception bench models``: how fast networks are here, and what is around them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from cnn_perception.types import UInt8Array
+
+__all__ = ["command"]
+
+_SHIPPED = ("rooms_ssdlite", "rooms_fcn")
+
+
+def command(
+    models: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(
+            metavar="[MODELS]...",
+            help="Bundles: names, folders, model.yaml files.  [default: rooms_ssdlite rooms_fcn]",
+        ),
+    ] = None,
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Pictures, a file or a folder; the shipped drive's by default."),
+    ] = None,
+    checkpoint: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where the bundles come from: compares with PyTorch too."),
+    ] = None,
+    pictures: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each picture is timed.")] = 40,
+    candidates: Annotated[
+        int, typer.Option(min=1, help="Boxes that are decoded and suppressed.")
+    ] = 300,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write the result as JSON into this file too."),
+    ] = None,
+) -> None:
+    """Time networks, and what comes before and after them, on one core.
+
+    A network runs in ONNX Runtime, OpenCV and, from its checkpoint, PyTorch. Their answers are
+    compared first; who differs is named and not timed.
+    """
+    from cnn_perception.benchmarks.machine import describe_machine, use_one_core
+
+    core = use_one_core()
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from cnn_perception.benchmarks.models import measure
+    from cnn_perception.runtime.bundle import load_bundle
+
+    bundles = [load_bundle(model) for model in models or _SHIPPED]
+    shown = _pictures(data, pictures)
+    eager = {}
+    if checkpoint is not None:
+        from cnn_perception.training.checkpoint import load_checkpoint
+        from cnn_perception.training.eager import eager_network
+
+        loaded = load_checkpoint(checkpoint)
+        eager = {bundle.name: eager_network(loaded, bundle) for bundle in bundles}
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("timing")
+        results = measure(
+            bundles,
+            shown,
+            rounds=rounds,
+            candidates=candidates,
+            eager=eager,
+            progress=lambda done, total: bar.update(task, completed=done + 1, total=total + 1),
+        )
+    answer = {
+        "benchmark": "models",
+        "machine": describe_machine(),
+        "settings": {"pictures": len(shown), "rounds": rounds, "core": core},
+        "results": [result.summary() for result in results],
+    }
+    text = json.dumps(answer, indent=1)
+    if out is not None:
+        out.write_text(text + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(text)
+    else:
+        _print(answer)
+
+
+def _pictures(data: Path | None, count: int) -> list[UInt8Array]:
+    from cnn_perception.benchmarks.models import read_pictures
+    from cnn_perception.cli.inputs import find_sources
+    from cnn_perception.errors import ConfigError
+    from cnn_perception.resources import demo_drive
+
+    if data is None:
+        return read_pictures(demo_drive(), count)
+    sources = [source for source in find_sources([data]) if not source.is_video]
+    if not sources:
+        raise ConfigError(f"no pictures in {data}: give another --data")
+    return [source.picture() for source in sources[:count]]
+
+
+def _print(answer: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    settings, machine = answer["settings"], answer["machine"]
+    core = "not bound to a core" if settings["core"] is None else f"core {settings['core']} alone"
+    console.print(
+        f"{settings['pictures']} pictures, {settings['rounds']} rounds; {machine['cpu']}, {core}, "
+        f"load {machine['load_average'][0]:g}",
+        markup=False,
+        highlight=False,
+    )
+    for result in answer["results"]:
+        table = Table(
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            title=f"{result['bundle']}: {result['task']}, {result['input']}, "
+            f"{result['megabytes']:.2f} MB",
+            title_justify="left",
+            title_style="bold",
+        )
+        table.add_column("ms of processor time", no_wrap=True)
+        for title in ("p50", "p95", "min"):
+            table.add_column(title, justify="right", no_wrap=True)
+        for stage, times in result["milliseconds"].items():
+            name = stage
+            if stage == "candidates":
+                name = f"decode and suppress {result['candidates']} candidates"
+            table.add_row(name, *(f"{times[key]:.3f}" for key in ("p50", "p95", "min")))
+        console.print(table)
+        for name, reason in result["refused"].items():
+            console.print(f"{name} is not timed: {reason}", markup=False, highlight=False)
