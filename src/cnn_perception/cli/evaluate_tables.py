@@ -30,6 +30,7 @@ _CLASS_NAMES = {"ap_50": "AP@0.5", "ap_50_95": "AP@[.5:.95]", "iou": "IoU"}
 _HIDDEN = {"ap_50_2007", "ap_75", "ar_100"}
 _AREAS = {"small": "below 32²", "medium": "32² to 96²", "large": "above 96²"}
 _MOST_NAMES = 12
+_MOST_ROWS = 100
 
 
 def print_report(console: Console, report: Mapping[str, Any]) -> None:
@@ -54,17 +55,17 @@ def print_report(console: Console, report: Mapping[str, Any]) -> None:
 
 
 def _class_table(classes: Mapping[str, Mapping[str, Any]]) -> Table:
-    """One row per class that occurs, the best first."""
+    """One row per class that occurs, the best first; of very many the best and the worst."""
     columns = [name for name in next(iter(classes.values())) if name not in _HIDDEN]
     count, first = columns[0], columns[1]
     known = {label: row for label, row in classes.items() if row[first] is not None or row[count]}
     ranked = sorted(known.items(), key=lambda item: -(item[1][first] or 0))
     heads = [*columns[1:], count]
-    return _table(
-        "by class",
-        [_CLASS_NAMES.get(name, name) for name in heads],
-        [(label, [row[name] for name in heads]) for label, row in ranked],
-    )
+    rows = [(label, [row[name] for name in heads]) for label, row in ranked]
+    half = _MOST_ROWS // 2
+    if len(rows) > _MOST_ROWS:
+        rows = [*rows[:half], (f"... {len(rows) - 2 * half} more", []), *rows[-half:]]
+    return _table("by class", [_CLASS_NAMES.get(name, name) for name in heads], rows)
 
 
 def _size_table(sizes: Mapping[str, Mapping[str, Any]]) -> Table:

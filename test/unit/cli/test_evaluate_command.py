@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from cnn_perception.cli.evaluate_tables import print_report
 from cnn_perception.cli.main import app
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.datasets.rooms import RenderedRooms
@@ -183,6 +186,29 @@ def test_classifier_on_class_folders(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["evaluate", str(bundle), "--data", str(tmp_path / "data")])
     (row,) = (line.split() for line in result.output.splitlines() if line.startswith(" green"))
     assert row == ["green", "0.000", "1"]
+
+
+def test_table_of_very_many_classes_is_cut_in_the_middle() -> None:
+    report = {
+        "model": "many",
+        "version": "1",
+        "data": {
+            "source": "x",
+            "images": 1000,
+            "only_in_data": [],
+            "only_in_bundle": [],
+            "broken": {},
+        },
+        "figures": {"top_1": 0.5, "top_5": None},
+        "classes": {f"class{k}": {"images": 1, "accuracy": k / 1000} for k in range(1000)},
+    }
+    console = Console(file=io.StringIO(), width=80)
+    print_report(console, report)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    first = next(line.split() for line in lines if "class9" in line)
+    assert first == ["class999", "0.999", "1"]
+    (cut,) = (k for k, line in enumerate(lines) if "... 900 more" in line)
+    assert "class950" in lines[cut - 1] and "class49" in lines[cut + 1]
 
 
 def test_broken_data_are_an_error_or_listed(tmp_path: Path, voc: Path) -> None:
