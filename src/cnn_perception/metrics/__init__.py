@@ -1,1 +1,1 @@
-"""How good boxes and masks are, in plain numpy."""
+"""How good boxes, masks and classes are, in plain numpy."""

@@ -12,7 +12,7 @@ from cnn_perception.metrics.average_precision import (
     eleven_point_ap,
     precision_recall,
 )
-from cnn_perception.metrics.detection import SIZES, DetectionMetric
+from cnn_perception.metrics.detection import COCO_IOUS, SIZES, DetectionMetric
 from cnn_perception.metrics.matching import FALSE, HIT, NOT_COUNTED, box_areas, match_voc
 from cnn_perception.types import Detections
 
@@ -162,6 +162,7 @@ def reference_coco(images: list[CocoImage], classes: int) -> list[float]:
         }
         truth.createIndex()
         evaluation = COCOeval(truth, truth.loadRes(results), "bbox")
+        np.testing.assert_array_equal(evaluation.params.iouThrs, COCO_IOUS)
         _keep_ignored(evaluation)
         evaluation.evaluate()
         evaluation.accumulate()
