@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -79,10 +82,11 @@ def command(
     bundle = load_bundle(model)
     if out is not None:
         _make(out)
-    images = _open(bundle, data, split, rooms, seed, broken)
     session = SessionConfig(provider=provider.value, threads=threads)
     console = Console(stderr=print_json)
-    evaluation = _evaluate(bundle, images, session, worst if out else 0, console)
+    with _named_in_the_report():
+        images = _open(bundle, data, split, rooms, seed, broken)
+        evaluation = _evaluate(bundle, images, session, worst if out else 0, console)
     if print_json:
         typer.echo(json.dumps(evaluation.report))
     else:
@@ -90,6 +94,18 @@ def command(
     if out is not None:
         files = write_evaluation(evaluation, out)
         console.print(f"{len(files)} files in {out}", markup=False, highlight=False)
+
+
+@contextmanager
+def _named_in_the_report() -> Iterator[None]:
+    """Keep files that are skipped from being logged as well, amid the progress bar."""
+    logger = logging.getLogger("cnn_perception.datasets")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _make(folder: Path) -> None:
@@ -113,7 +129,6 @@ def _open(
     broken: _Broken,
 ) -> EvaluationData:
     """Return the images: those of `data`, or rendered ones."""
-    import logging
     from typing import cast
 
     from cnn_perception.datasets.find import Task, open_dataset
@@ -124,8 +139,6 @@ def _open(
         rendered = RenderedRooms(seed, rooms or _ROOMS)
         last = seed + len(rendered) - 1
         return match_data(bundle, rendered, f"simulated rooms, seeds {seed} to {last}")
-    # The report names all files that were skipped, after the progress bar.
-    logging.getLogger("cnn_perception.datasets").setLevel(logging.ERROR)
     policy: Literal["raise", "skip"] = "skip" if broken is _Broken.skip else "raise"
     dataset = open_dataset(data, cast(Task, bundle.task), split, broken=policy)
     return match_data(bundle, dataset, f"{data}, {split}" if split else str(data), rooms)
