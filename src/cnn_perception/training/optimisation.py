@@ -83,7 +83,10 @@ class OptimisationConfig(Config):
     )
     threads: int = setting(0, "Threads of PyTorch; 0 is one per core", minimum=0, maximum=256)
     workers: int = setting(
-        1, "Processes that load images; 0 loads between steps", minimum=0, maximum=256
+        1,
+        "Processes that load images, at most one per core; 0 loads between steps",
+        minimum=0,
+        maximum=256,
     )
     report_every: int = setting(50, "Steps between two reports", minimum=1)
     checkpoint_minutes: float = setting(

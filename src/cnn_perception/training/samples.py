@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Generator, Mapping
 from typing import NamedTuple
@@ -96,9 +97,10 @@ class Batches(TorchDataset[Batch]):
 def load_batches(
     batches: Batches, first: int, last: int, workers: int, *, pin_memory: bool = False
 ) -> Generator[Tensors, None, None]:
-    """Yield batches first to last - 1 in order, loaded by `workers` processes ahead of use.
+    """Yield batches first to last - 1 in order, loaded by processes ahead of use.
 
-    However many processes there are, the batches are the same, and so are the errors.
+    Where `workers` is 0 they are loaded here; there are at most as many processes as cores. However
+    many there are, the batches are the same, and so are the errors.
     """
     if workers == 0 or first >= last:
         yield from (batches[number].tensors for number in range(first, last))
@@ -107,7 +109,7 @@ def load_batches(
         _Caught(batches),
         batch_size=None,
         sampler=range(first, last),
-        num_workers=workers,
+        num_workers=min(workers, len(os.sched_getaffinity(0))),
         prefetch_factor=_PREFETCH,
         worker_init_fn=_start_worker,
         pin_memory=pin_memory,

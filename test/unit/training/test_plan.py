@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from cnn_perception.config import settings
 from cnn_perception.errors import ConfigError
 from cnn_perception.training.optimisation import OptimisationConfig
-from cnn_perception.training.plan import load_plan, parse_plan
+from cnn_perception.training.plan import DataConfig, load_plan, parse_plan
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ def test_wrong_plans_are_refused(tree: object, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "text"),
+    ("values", "text"),
     [
         ({"warmup": 10, "length": 10}, "warmup = 10 is not below length"),
         ({"schedule": "step"}, "needs some"),
@@ -39,9 +41,9 @@ def test_wrong_plans_are_refused(tree: object, text: str) -> None:
         ({"nesterov": True}, "only with optimiser momentum"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(settings: dict, text: str) -> None:
+def test_settings_that_contradict_each_other_are_refused(values: dict, text: str) -> None:
     with pytest.raises(ConfigError, match=text):
-        OptimisationConfig.from_mapping(settings)
+        OptimisationConfig.from_mapping(values)
 
 
 def test_file_that_is_no_yaml_is_named_in_one_line(tmp_path: Path) -> None:
@@ -73,3 +75,14 @@ def test_changes_that_are_none_are_refused(tmp_path: Path, change: str) -> None:
     path.write_text("task: rooms\n", encoding="utf-8")
     with pytest.raises(ConfigError):
         load_plan(path, [change])
+
+
+def test_the_manual_describes_every_setting_and_names_plans_that_exist(repository: Path) -> None:
+    text = (repository / "docs" / "training.md").read_text(encoding="utf-8")
+    for section, config in (("data", DataConfig), ("optimisation", OptimisationConfig)):
+        for known in settings(config):
+            assert f"| `{section}.{known.name}` |" in text
+            assert known.description in text
+    plans = {repository / "config" / "training" / name for name in re.findall(r"\w+\.yaml", text)}
+    plans.discard(repository / "config" / "training" / "model.yaml")
+    assert len(plans) > 4 and all(path.is_file() for path in plans)
