@@ -107,4 +107,5 @@ def _progress_bar(console: Console, title: str) -> Iterator[Progress]:
     try:
         yield show
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()

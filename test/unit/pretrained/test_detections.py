@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 from torch import Tensor, nn  # noqa: E402
 from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet  # noqa: E402
 from torchvision.models.detection.anchor_utils import AnchorGenerator  # noqa: E402
-from torchvision.ops import MultiScaleRoIAlign  # noqa: E402
+from torchvision.ops import MultiScaleRoIAlign, batched_nms  # noqa: E402
 
 from cnn_perception.config import DetectorConfig  # noqa: E402
 from cnn_perception.detection.detector import Detector  # noqa: E402
@@ -24,6 +24,7 @@ from cnn_perception.pretrained.bundles import write_published  # noqa: E402
 from cnn_perception.pretrained.catalog import find_published  # noqa: E402
 from cnn_perception.pretrained.detections import (  # noqa: E402
     answer_of_torchvision,
+    best_of_each,
     detections_apart,
 )
 from cnn_perception.pretrained.pull import check_pictures  # noqa: E402
@@ -63,7 +64,7 @@ def two_stage(kind: type[FasterRCNN] = FasterRCNN) -> FasterRCNN:
         rpn_anchor_generator=anchors(),
         rpn_pre_nms_top_n_test=200,
         rpn_post_nms_top_n_test=60,
-        rpn_score_thresh=0.3,
+        rpn_score_thresh=0.9,
         box_roi_pool=MultiScaleRoIAlign(["0", "1"], 3, 2, canonical_scale=16),
         box_detections_per_img=20,
         **more,
@@ -188,6 +189,20 @@ def test_sizes_that_pyramids_cannot_take(size: tuple[int, int], tmp_path: Path) 
     message = rf"size {size[0]}x{size[1]}: give multiples of 32, from 64 to 4096"
     with pytest.raises(ConfigError, match=message):
         write_published(published, two_stage(), tmp_path / "x", check_pictures()[:1], size)
+
+
+def test_groups_do_not_suppress_each_other() -> None:
+    """As torchvision's suppression, for boxes all over an image, among them one of its size."""
+    generator = torch.Generator().manual_seed(5)
+    corners = torch.rand(400, 2, 2, generator=generator).sort(dim=1).values.reshape(400, 4)
+    boxes = corners * torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])
+    boxes[0] = torch.tensor([0.0, 0.0, WIDTH, HEIGHT])
+    scores = torch.rand(400, generator=generator)
+    groups = torch.randint(4, (400,), generator=generator)
+    kept = best_of_each(boxes, scores, groups, 0.3, WIDTH, 300)
+    assert kept.tolist() == batched_nms(boxes, scores, groups, 0.3).tolist()
+    assert 20 < len(kept) < 300
+    assert best_of_each(boxes, scores, groups, 0.3, WIDTH, 7).tolist() == kept[:7].tolist()
 
 
 def test_transform_is_put_back() -> None:
