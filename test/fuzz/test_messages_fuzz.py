@@ -216,10 +216,14 @@ def test_camera_infos(**fields: Any) -> None:
 @given(
     source=st.tuples(st.integers(1, 90), st.integers(1, 90)),
     size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
-    resize=st.sampled_from(["stretch", "letterbox"]),
+    resize=st.sampled_from(["stretch", "letterbox", "crop"]),
+    margin=st.integers(0, 40),
 )
-def test_placements_invert(source: tuple[int, int], size: tuple[int, int], resize: str) -> None:
-    spec = InputSpec("image", *size, resize=resize)
+def test_placements_invert(
+    source: tuple[int, int], size: tuple[int, int], resize: str, margin: int
+) -> None:
+    shorter = max(size) + margin if resize == "crop" else None
+    spec = InputSpec("image", *size, resize=resize, shorter_side=shorter)
     rgb = np.full((source[1], source[0], 3), 200, np.uint8)
     tensor, placement = Preprocessor(spec)(rgb)
     assert placement == place(spec, *source)
@@ -233,7 +237,9 @@ def test_placements_invert(source: tuple[int, int], size: tuple[int, int], resiz
     inside[y : y + height, x : x + width] = 1
     mapped = placement.map_to_source(inside, "nearest")
     assert mapped.shape == source[::-1]
-    assert mapped.all()
+    x, y, width, height = placement.seen
+    assert mapped[y : y + height, x : x + width].all()
+    assert mapped.sum() == width * height > 0
 
 
 @_SETTINGS
