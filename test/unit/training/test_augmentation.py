@@ -169,11 +169,9 @@ def test_objects_that_left_are_gone_and_cut_ones_are_marked() -> None:
 
 
 def test_objects_become_difficult_when_tiny() -> None:
-    matrix = np.diag([0.1, 0.1, 1])[:2]
-    assert warp(scene(*BOXES), matrix, (128, 96), least_side=3.5).difficult.tolist() == [
-        True,
-        False,
-    ]
+    small = warp(scene(*BOXES), np.diag([0.1, 0.1, 1])[:2], (128, 96), least_side=3.5)
+    assert small.difficult.tolist() == [True, False]
+    assert small.areas is not None and small.areas.tolist() == pytest.approx([12, 30])
 
 
 def test_what_lies_outside_the_source_is_unlabelled() -> None:
@@ -237,12 +235,25 @@ def test_resized_crop_falls_back_to_the_middle() -> None:
 
 def test_ssd_keeps_objects_whose_middle_is_inside() -> None:
     config = AugmentationConfig(geometry="ssd", expand=0.0)
-    image, kept = scene(*BOXES), set()
+    image, left_out = scene(*BOXES), 0
     for seed in range(60):
+        window = choose_window(image, (64, 64), config, rng(seed))
+        kept = centers_inside(image.boxes, window)
         varied = Augmenter(config, (64, 64))(image, rng(seed))
-        kept.add(tuple(varied.classes))
-    assert kept == {(0,), (1,), (0, 1)}
+        assert kept.any() and varied.classes.tolist() == np.flatnonzero(kept).tolist()
+        left_out += len(np.unique(varied.mask)) - 1 > kept.sum()
+    assert left_out > 3
     assert len(Augmenter(config, (64, 64))(scene(), rng(3)).boxes) == 0
+
+
+def test_ssd_crops_are_of_any_size_within_the_limits() -> None:
+    found = windows(1500, scene(*BOXES), (64, 64), geometry="ssd", expand=0.0, crop_min=0.4)
+    share = sides(found)[(sides(found) != (128, 96)).any(1)] / (128, 96)
+    assert 0.4 <= share.min() < 0.45 and 0.97 < share.max() < 1.0
+    ratio = share[:, 0] * 128 / (share[:, 1] * 96)
+    assert ratio.min() >= 0.5 and ratio.max() <= 2.0
+    canvas = windows(1500, scene(*BOXES), (64, 64), geometry="ssd", expand=1.0, expand_max=3.0)
+    assert 2.9 < (sides(canvas) / (128, 96)).max() <= 3.0
 
 
 def test_no_unknown_geometry() -> None:
