@@ -209,9 +209,7 @@ def test_shards_that_are_there_are_kept(tmp_path: Path, monkeypatch: pytest.Monk
     path.write_bytes(path.read_bytes()[:-1])
     assert render() == 2 and jobs == ["room_50_view_0", "room_51_view_0"]
     for other in ({"count": 120}, {"views": 2}, {"size": (16, 12)}):
-        with pytest.raises(
-            DatasetError, match=r"\.npy holds .* of 32x24, not .*: delete it"
-        ):
+        with pytest.raises(DatasetError, match=r"\.npy holds .* of 32x24, not .*: delete it"):
             render(**other)  # type: ignore[arg-type]
     with pytest.raises(DatasetError, match=r"train_0001\.npy holds rooms beyond the 50 to train"):
         render(50)
