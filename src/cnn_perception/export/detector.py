@@ -12,12 +12,23 @@ from torch import Tensor, nn
 from cnn_perception.detection.decode import SSD_VARIANCES
 from cnn_perception.detection.default_boxes import DefaultBoxSpec
 from cnn_perception.errors import ModelError
-from cnn_perception.export.bundle import About, ExplainHead, describe, prepared, write_bundle
-from cnn_perception.export.level_explanation import LevelExplanation, reference_cam
+from cnn_perception.export.bundle import (
+    EXPLAIN_TOLERANCE,
+    About,
+    ExplainHead,
+    describe,
+    prepared,
+    write_bundle,
+)
+from cnn_perception.export.level_explanation import (
+    LevelClasses,
+    LevelExplanation,
+    level_classes,
+    reference_cam,
+)
 from cnn_perception.export.onnx_file import Compare, OnnxOptions, largest_difference
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.networks.fold import folded
-from cnn_perception.networks.ssdlite import LevelHead, SsdLite
 from cnn_perception.types import UInt8Array
 
 __all__ = ["SSD_THRESHOLDS", "export_detector"]
@@ -56,8 +67,8 @@ def export_detector(
     """Write an SSD network as an ``ssd_raw`` bundle; see `write_bundle` for checks and result.
 
     network: answers with `SsdOutputs`, not folded. pictures: real ones, RGB uint8 (H, W, 3) of any
-    size. boxes: its default boxes. labels: without background. Predictors of `SsdLite` get explain
-    graphs.
+    size. boxes: its default boxes. labels: without background. SSDLite's predictors, the
+    rooms networks' and torchvision's, get explain graphs.
     """
     detector = folded(network)
     inputs = prepared(spec, pictures)
@@ -67,12 +78,9 @@ def export_detector(
         "default_boxes": _default_boxes(boxes),
         "variances": list(SSD_VARIANCES),
     }
-    explain: list[ExplainHead] = []
-    names = ["class_logits", "box_deltas"]
-    if isinstance(detector, SsdLite):
-        explain = list(_explain_heads(detector, boxes, inputs))
-        names += [head.feature_map for head in explain]
-    else:
+    explain = list(_explain_heads(detector, boxes, inputs))
+    names = ["class_logits", "box_deltas", *(head.feature_map for head in explain)]
+    if not explain:
         detector = _RawOutputs(detector).eval()
     return write_bundle(
         folder,
@@ -101,14 +109,14 @@ def _default_boxes(spec: DefaultBoxSpec) -> dict[str, object]:
 
 
 def _explain_heads(
-    detector: SsdLite, spec: DefaultBoxSpec, inputs: Sequence[Tensor]
+    detector: nn.Module, spec: DefaultBoxSpec, inputs: Sequence[Tensor]
 ) -> Iterator[ExplainHead]:
     """Yield the explanation of each level, compared with the gradient of the head itself."""
+    heads = level_classes(detector)
     with torch.no_grad():
-        features = [detector(image).features for image in inputs]
+        features = [detector(image).features for image in inputs] if heads else []
     first = 0
-    for level, count in enumerate(spec.boxes_per_level):
-        head = detector.head.heads[level]
+    for level, (head, count) in enumerate(zip(heads, spec.boxes_per_level, strict=False)):
         explanation = LevelExplanation(head, *spec.feature_maps[level]).eval()
         cases = _cases(explanation, head, [maps[level] for maps in features], level)
         yield ExplainHead(level, explanation, cases, f"feature_{level}", (first, count))
@@ -116,7 +124,7 @@ def _explain_heads(
 
 
 def _cases(
-    explanation: LevelExplanation, head: LevelHead, features: Sequence[Tensor], level: int
+    explanation: LevelExplanation, head: LevelClasses, features: Sequence[Tensor], level: int
 ) -> list[dict[str, Tensor]]:
     """Return random questions; raises ModelError where closed form and gradient disagree."""
     rng = np.random.default_rng(0)
@@ -132,7 +140,7 @@ def _cases(
             }
             wanted = reference_cam(head, feature, anchor, class_index)
             difference = float((explanation(*case.values()) - wanted).abs().max())
-            if not difference <= 1e-4:
+            if not difference <= EXPLAIN_TOLERANCE * max(1.0, float(wanted.abs().max())):
                 raise ModelError(
                     f"Grad-CAM of level {level}, anchor {anchor}, class {class_index} is off the "
                     f"head's gradient by {difference:.2g}: the head is not what LevelExplanation "
