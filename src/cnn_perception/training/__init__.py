@@ -1,1 +1,1 @@
-"""Training and export of the shipped bundles; needs PyTorch, never imported by a node."""
+"""Training of networks; needs PyTorch, never imported by a node."""

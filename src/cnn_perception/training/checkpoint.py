@@ -18,15 +18,17 @@ from cnn_perception.training.tasks import make_task
 
 __all__ = ["Checkpoint", "check_same_plan", "load_checkpoint", "read_state", "write_state"]
 
-_OF_THE_MACHINE = {
+_FREE = {
     "data.path",
+    "data.broken",
     "optimisation.device",
     "optimisation.threads",
     "optimisation.workers",
     "optimisation.checkpoint_minutes",
     "optimisation.report_every",
 }
-"""Settings that a run may change when it goes on: they do not change what it learns."""
+"""Settings that a run may change when it goes on: they do not change what it has learnt so far, nor
+what it learns from images that can be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +91,20 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint; a reader never sees half of one, nor does a power cut leave it."""
+    """Write a checkpoint; a reader never sees half of one, nor does a power cut leave it.
+
+    Raises ModelError where it cannot be written, and then the old one is still there.
+    """
     partial = path.with_suffix(".part")
-    with partial.open("wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # the latter: torch's own of a full disk
+        partial.unlink(missing_ok=True)
+        raise ModelError(f"{path} cannot be written: {_first_line(error)}") from error
 
 
 def check_same_plan(old: TrainingPlan, new: TrainingPlan, path: Path) -> None:
@@ -103,7 +112,7 @@ def check_same_plan(old: TrainingPlan, new: TrainingPlan, path: Path) -> None:
     before, after = dict(_flat(old)), dict(_flat(new))
     for key in [*after, *before]:
         first, second = before.get(key), after.get(key)
-        if first != second and key not in _OF_THE_MACHINE:
+        if first != second and key not in _FREE:
             raise ConfigError(
                 f"{key} = {second!r}, but the run in {path.parent} began with {first!r}: put that "
                 "back, or begin another run with --start"

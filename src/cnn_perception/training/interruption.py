@@ -15,11 +15,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interruption:
     """While entered, the first signal of each kind only sets `asked`; a second one acts as usual.
 
-    Outside of the main thread, where Python takes no signals, it does nothing.
+    alone: the process was started by no other that hands signals on, as torchrun does: its children
+    get every Ctrl-C twice, and so a second one means nothing. Outside of the main thread, where
+    Python takes no signals, it does nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, alone: bool = True) -> None:
         self.asked = False
+        self._alone = alone
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -39,7 +42,8 @@ class Interruption:
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         self.asked = True
-        self._restore(number)
+        if self._alone:
+            self._restore(number)
 
     def _restore(self, number: int) -> None:
         handler = self._before.pop(number, None)

@@ -15,7 +15,7 @@ __all__ = ["Precision", "choose_device"]
 
 
 def choose_device(name: str, index: int = 0) -> torch.device:
-    """Return the device: auto is CUDA where there is one; index: which GPU of several.
+    """Return the device: auto is CUDA where there is one; index: of the process on its machine.
 
     Raises ConfigError for cuda without one.
     """
@@ -24,8 +24,9 @@ def choose_device(name: str, index: int = 0) -> torch.device:
         raise ConfigError("device = 'cuda', but PyTorch finds no GPU: say auto or cpu")
     if name == "cpu" or not found:
         return torch.device("cpu")
-    torch.cuda.set_device(index)
-    return torch.device("cuda", index)
+    device = torch.device("cuda", index % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
 
 
 class Precision:

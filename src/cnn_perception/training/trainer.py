@@ -66,7 +66,10 @@ class Trainer:
         config = self.plan.optimisation
         learner = self.learner
         last = min(until or self.steps, self.steps)
-        self.out.mkdir(parents=True, exist_ok=True)
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{self.out} cannot be made: {error.strerror}") from error
         loaded = load_batches(
             self.batches,
             learner.step * config.accumulate,
@@ -77,7 +80,7 @@ class Trainer:
         main = self.group.rank == 0
         saved = time.monotonic()
         with (
-            Interruption() as interruption,
+            Interruption(alone=self.group.size == 1) as interruption,
             Journal(self.out, last, learner.step, console) if main else nullcontext() as journal,
             closing(loaded) as batches,
         ):
@@ -97,7 +100,7 @@ class Trainer:
                     saved = time.monotonic()
             if main:
                 self.save()
-        return learner.step >= last
+        return learner.step >= last and not interruption.asked
 
     def resume(self) -> None:
         """Go on where ``checkpoint.pt`` ends; raises ConfigError for another plan or other data."""

@@ -100,20 +100,28 @@ def test_a_signal_finishes_the_step_and_saves(number: int, tmp_path: Path) -> No
     assert_same(first, second)
 
 
-def test_a_measurement_that_is_interrupted_is_made_later(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [5, 12])
+def test_a_measurement_that_is_interrupted_is_made_later(step: int, tmp_path: Path) -> None:
     class Signalled(TinyTask):
         def measure(self, network, images):  # type: ignore[no-untyped-def]
             next(iter(images))
             os.kill(os.getpid(), signal.SIGINT)
             return super().measure(network, images)
 
-    assert not trainer(tmp_path, task=Signalled(), evaluate_every=5).run()
+    every = step if step < 12 else 0  # 12 is the last, which is measured in any case
+    assert not trainer(tmp_path, task=Signalled(), evaluate_every=every).run()
     state = read_state(tmp_path / "checkpoint.pt")
-    assert (state["step"], state["measured_step"], state["figures"]) == (5, 0, {})
+    assert (state["step"], state["measured_step"], state["figures"]) == (step, 0, {})
     assert not (tmp_path / "best.pt").exists()
-    assert resumed(tmp_path, evaluate_every=5).run(5)
-    assert read_state(tmp_path / "best.pt")["step"] == 5
-    assert [row["step"] for row in rows(tmp_path) if row["accuracy"]] == ["5"]
+    assert resumed(tmp_path, evaluate_every=every).run(step)
+    assert read_state(tmp_path / "best.pt")["step"] == step
+    assert [row["step"] for row in rows(tmp_path) if row["accuracy"]] == [str(step)]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"file/run cannot be made: Not a directory"):
+        trainer(tmp_path / "file" / "run").run()
 
 
 def test_best_checkpoint_is_that_of_the_highest_figure(tmp_path: Path) -> None:
