@@ -26,6 +26,13 @@ from cnn_perception.networks.fold import folded
 from cnn_perception.networks.ssd import from_torchvision
 from cnn_perception.pretrained.catalog import Published
 from cnn_perception.pretrained.detections import answer_of_torchvision, detections_apart
+from cnn_perception.pretrained.inputs import (
+    SEGMENTER_SIZE,
+    Size,
+    checked_size,
+    detector_size,
+    input_spec,
+)
 from cnn_perception.pretrained.retinanet import RetinaNetDetector
 from cnn_perception.pretrained.two_stage import TwoStageDetector
 from cnn_perception.types import UInt8Array
@@ -41,14 +48,8 @@ _LIMITS = (
     "Pictures are resized by OpenCV and, but for classifiers and SSD, always to the same size: "
     "answers differ slightly from those of torchvision's own transforms."
 )
-_SEGMENTER_SIZE = (696, 520)
-"""Width and height of a 4:3 picture whose shorter side is as in training."""
-
 _TOLERANCE = 1e-3
 _SCORE = 0.5
-
-Size = tuple[int, int]
-"""Width and height in pixels."""
 
 
 class _MaskLogits(nn.Module):
@@ -82,41 +83,22 @@ def write_published(
     """
     weights = get_model_weights(published.name)[published.weights]
     labels = class_names(weights.meta["categories"], published.task)
-    about = About(
-        description=f"{_KNOWS[published.task]} torchvision's {published.name}.",
-        licence=f"{published.licence}; the data that it was trained on have terms of their own",
-        source=published.url,
-        version=published.weights,
-        limits=_LIMITS,
-        palette=voc_palette()[: len(labels)].tolist() if published.task == "segmentation" else None,
-    )
+    about = _about(published)
     if size is not None and (published.task == "classification" or isinstance(network, SSD)):
         raise ConfigError(f"{published.name} takes pictures of one size only: leave out --size")
-    if isinstance(network, FasterRCNN | RetinaNet):
+    if isinstance(network, SSD):
+        worst = _write_ssd(network, folder, pictures, about, labels)
+    elif published.task == "detection":
         worst = _write_detector(network, folder, pictures, about, labels, size)
-    elif isinstance(network, SSD):
-        raw = from_torchvision(network)
-        height, width = raw.default_boxes.image_size or (0, 0)
-        spec = InputSpec("images", width, height, mean=raw.mean, std=raw.std)
-        boxes = raw.default_boxes
-        worst = export_detector(raw, folder, pictures, about, spec=spec, boxes=boxes, labels=labels)
     elif published.task == "segmentation":
-        spec = _spec(weights.transforms(), _checked(size or _SEGMENTER_SIZE, 8), "letterbox")
-        logits = _MaskLogits(network).eval()
-        worst = export_segmenter(
-            logits,
-            folder,
-            pictures,
-            about,
-            spec=spec,
-            labels=labels,
-            enlarge=None,
-            compare=relative_difference,
+        spec = input_spec(
+            weights.transforms(), checked_size(size or SEGMENTER_SIZE, 8), "letterbox"
         )
+        worst = _write_segmenter(network, folder, pictures, about, labels, spec)
     else:
         preset = weights.transforms()
         (side,), (shorter,) = preset.crop_size, preset.resize_size
-        spec = _spec(preset, (side, side), "crop", shorter)
+        spec = input_spec(preset, (side, side), "crop", shorter)
         worst = export_classifier(
             network, folder, pictures, about, spec=spec, labels=labels, compare=relative_difference
         )
@@ -143,6 +125,58 @@ def class_names(categories: Sequence[str], task: str) -> list[str]:
     return names[1:] if task == "detection" else names
 
 
+def _about(published: Published) -> About:
+    """Return what a bundle says of its origin."""
+    palette = voc_palette()[:21].tolist() if published.task == "segmentation" else None
+    return About(
+        description=f"{_KNOWS[published.task]} torchvision's {published.name}.",
+        licence=f"{published.licence}; the data that it was trained on have terms of their own",
+        source=published.url,
+        version=published.weights,
+        limits=_LIMITS,
+        palette=palette,
+    )
+
+
+def _write_ssd(
+    network: SSD, folder: Path, pictures: Sequence[UInt8Array], about: About, labels: Sequence[str]
+) -> float:
+    """Write a detector with raw outputs, at the size that its default boxes are made for."""
+    raw = from_torchvision(network)
+    width, height = network.transform.fixed_size
+    return export_detector(
+        raw,
+        folder,
+        pictures,
+        about,
+        spec=InputSpec("images", width, height, mean=raw.mean, std=raw.std),
+        boxes=raw.default_boxes,
+        labels=labels,
+        compare=relative_difference,
+    )
+
+
+def _write_segmenter(
+    network: nn.Module,
+    folder: Path,
+    pictures: Sequence[UInt8Array],
+    about: About,
+    labels: Sequence[str],
+    spec: InputSpec,
+) -> float:
+    """Write a segmenter that leaves the interpolation of its logits to the robot."""
+    return export_segmenter(
+        _MaskLogits(network).eval(),
+        folder,
+        pictures,
+        about,
+        spec=spec,
+        labels=labels,
+        enlarge=None,
+        compare=relative_difference,
+    )
+
+
 def _write_detector(
     network: FasterRCNN | RetinaNet,
     folder: Path,
@@ -152,8 +186,8 @@ def _write_detector(
     size: Size | None,
 ) -> float:
     """Write a detector whose answers are final, also held against torchvision's own code."""
-    width, height = _checked(size or _detector_size(network.transform), 32)
-    spec = _spec(network.transform, (width, height), "letterbox")
+    width, height = checked_size(size or detector_size(network.transform), 32)
+    spec = input_spec(network.transform, (width, height), "letterbox")
     inputs = prepared(spec, pictures)
     form = RetinaNetDetector if isinstance(network, RetinaNet) else TwoStageDetector
     detector = form(network, height, width).eval()
@@ -193,38 +227,3 @@ def _check_detector(detector: nn.Module, network: nn.Module, inputs: Sequence[Te
         raise ModelError(
             "nothing is found in the pictures, so that nothing is proven: give some with --picture"
         )
-
-
-def _detector_size(transform: Any) -> Size:
-    """Return what a 4:3 picture becomes in training, whole multiples of 32 as torchvision pads."""
-    shorter = int(transform.min_size[0])
-    longer = min(shorter * 4 / 3, float(transform.max_size))
-    return -(-int(longer) // 32) * 32, -(-shorter // 32) * 32
-
-
-def _checked(size: Size, step: int) -> Size:
-    if min(size) < 2 * step or size[0] % step or size[1] % step or max(size) > 4096:
-        raise ConfigError(
-            f"size {size[0]}x{size[1]}: give multiples of {step}, from {2 * step} to 4096"
-        )
-    return size
-
-
-def _spec(preset: Any, size: Size, resize: str, shorter: int | None = None) -> InputSpec:
-    """Return the input of a network whose normalisation torchvision states on the scale 0 to 1."""
-    mean = getattr(preset, "image_mean", None) or preset.mean
-    std = getattr(preset, "image_std", None) or preset.std
-    return InputSpec(
-        "images",
-        size[0],
-        size[1],
-        resize=resize,
-        mean=_levels(mean),
-        std=_levels(std),
-        shorter_side=shorter,
-    )
-
-
-def _levels(values: Sequence[float]) -> tuple[float, float, float]:
-    red, green, blue = (round(255.0 * value, 4) for value in values)
-    return red, green, blue

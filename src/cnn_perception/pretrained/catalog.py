@@ -12,6 +12,7 @@ from cnn_perception.runtime.section import Section, read_yaml
 
 __all__ = ["Published", "find_published", "read_catalog"]
 
+_TASKS = ("detection", "segmentation", "classification")
 _GROUP_KEYS = ("task", "licence", "measured_on", "figure", "url", "networks")
 _KEYS = ("weights", "file", "megabytes", "figure", "sha256")
 
@@ -74,7 +75,7 @@ def _published(name: str, group: Section, section: Section) -> Published:
     file_name = section.text("file")
     return Published(
         name=name,
-        task=group.text("task"),
+        task=group.text("task", _TASKS),
         licence=group.line("licence"),
         url=group.text("url") + file_name,
         sha256=section.text("sha256")

@@ -79,11 +79,11 @@ def download(
     wait: called with seconds before an attempt is repeated. Raises ModelError.
     """
     path = folder / url.rpartition("/")[2]
-    if path.is_file() and file_digest(path).startswith(sha256):
-        return path
     part = path.with_name(f"{path.name}.part")
     resumed = part.is_file()
     try:
+        if path.is_file() and file_digest(path).startswith(sha256):
+            return path
         folder.mkdir(parents=True, exist_ok=True)
         _fetch_patiently(url, part, progress, wait)
         if resumed and not file_digest(part).startswith(sha256):
@@ -99,7 +99,7 @@ def download(
             )
         part.replace(path)
     except OSError as error:
-        raise ModelError(f"{path} cannot be written: {error}") from error
+        raise ModelError(f"{path} cannot be read or written: {error}") from error
     return path
 
 

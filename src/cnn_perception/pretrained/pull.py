@@ -23,6 +23,8 @@ from cnn_perception.types import UInt8Array
 
 __all__ = ["check_pictures", "installed", "pull", "run_once"]
 
+_EXPORTERS = ("torch", "torchvision", "onnx", "onnxscript")
+
 
 def installed(name: str) -> Path | None:
     """Return the folder of a bundle that is here and can be used, or None."""
@@ -50,10 +52,12 @@ def pull(
     height of the input instead of the usual. tell: called with what is being done. Raises
     ModelError with nothing changed but for the kept download.
     """
-    if published.weights and find_spec("torchvision") is None:
+    missing = [name for name in _EXPORTERS if find_spec(name) is None]
+    if published.weights and missing:
         raise ModelError(
-            f"{published.name} is made from weights of PyTorch, which is not here: install "
-            "cnn_perception with the [train] extra, or pull on another machine and copy the folder"
+            f"{published.name} is made from weights of PyTorch, which needs {', '.join(missing)}: "
+            "install cnn_perception with the [train] extra, or pull on another machine and copy "
+            "the folder"
         )
     if file is None:
         tell(f"fetching {published.url}")

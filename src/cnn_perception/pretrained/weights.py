@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+import torchvision
 from torch import nn
 from torchvision.models import get_model, get_model_weights
 
@@ -23,7 +24,13 @@ def load_network(published: Published, file: Path) -> nn.Module:
     normalisations and their epsilon, the order of the colours. It finds the file where it would
     have downloaded it to. Raises ModelError for a file that does not fit.
     """
-    weights = get_model_weights(published.name)[published.weights]
+    try:
+        weights = get_model_weights(published.name)[published.weights]
+    except (KeyError, ValueError) as error:
+        raise ModelError(
+            f"torchvision {torchvision.__version__} knows no weights {published.weights} of "
+            f"{published.name}: install another version, or correct the catalog"
+        ) from error
     previous = torch.hub.get_dir()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "checkpoints" / weights.url.rpartition("/")[2]

@@ -62,6 +62,7 @@ def test_unknown_names() -> None:
         ("figure: 0.5", "figure: 50", r"networks\.tiny\.figure = 50: give a number from 0 to 1"),
         ("file: ", "flie: ", r"unknown key .*tiny\.flie: did you mean file\?"),
         ("networks: {tiny", "networks: [tiny", "not valid YAML"),
+        ("task: detection", "task: driving", r"task = 'driving': choose one of detection, segm"),
         ("task: detection", "", r"the key groups\[0\]\.task is missing"),
     ],
 )

@@ -161,7 +161,7 @@ def test_no_server(server: WeightsServer, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(server: WeightsServer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ModelError, match=r"file/net-0123\.pth cannot be written: .*"):
+    with pytest.raises(ModelError, match=r"file/net-0123\.pth cannot be read or written: .*"):
         fetch(server, tmp_path / "file")
 
 

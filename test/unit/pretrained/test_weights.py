@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,13 @@ def test_files_that_do_not_fit(tmp_path: Path, content: str) -> None:
     with pytest.raises(ModelError, match=rf"weights\.pth does not hold {name}'s weights") as caught:
         load_network(CATALOG[name], file)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [{"name": "resnet19"}, {"weights": "IMAGENET1K_V9"}])
+def test_weights_that_torchvision_does_not_know(change: dict[str, str], tmp_path: Path) -> None:
+    published = replace(CATALOG["resnet18"], **change)
+    with pytest.raises(ModelError, match=r"torchvision .* knows no weights IMAGENET1K_V"):
+        load_network(published, tmp_path / "weights.pth")
 
 
 def test_labels_of_coco() -> None:
