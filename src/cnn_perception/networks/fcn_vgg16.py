@@ -15,7 +15,7 @@ from torchvision.models import VGG, vgg16
 
 from cnn_perception.errors import ConfigError
 
-__all__ = ["FcnVgg16", "bilinear_kernel", "bilinear_upsampling", "fcn8s", "fcn16s", "fcn32s"]
+__all__ = ["FcnVgg16", "bilinear_kernel", "bilinear_upsampling"]
 
 _BORDER = 100
 _KERNEL = 7
@@ -23,21 +23,6 @@ _POOL4_OFFSET = 5
 _POOL3_OFFSET = 9
 _OUTPUT_OFFSETS = {32: 19, 16: 27, 8: 31}
 """Where the image begins in the enlarged scores, by the stride of the finest map that is used."""
-
-
-def fcn32s(classes: int, trunk: VGG | None = None) -> FcnVgg16:
-    """Return FCN-32s: scores of the last layer, enlarged 32 times. See `FcnVgg16`."""
-    return FcnVgg16(classes, 32, trunk)
-
-
-def fcn16s(classes: int, trunk: VGG | None = None) -> FcnVgg16:
-    """Return FCN-16s: FCN-32s joined with scores of pool4. See `FcnVgg16`."""
-    return FcnVgg16(classes, 16, trunk)
-
-
-def fcn8s(classes: int, trunk: VGG | None = None) -> FcnVgg16:
-    """Return FCN-8s: FCN-16s joined with scores of pool3. See `FcnVgg16`."""
-    return FcnVgg16(classes, 8, trunk)
 
 
 class FcnVgg16(nn.Module):

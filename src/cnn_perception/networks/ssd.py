@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import torch
 from torch import Tensor, nn
 from torchvision.models import (
@@ -33,7 +31,6 @@ from cnn_perception.networks.ssdlite import SsdOutputs
 __all__ = [
     "SSD300_BOXES",
     "SSDLITE320_BOXES",
-    "SSD_NETWORKS",
     "Ssd",
     "from_torchvision",
     "ssd300_resnet50",
@@ -187,12 +184,3 @@ def vgg16_trunk() -> VGG:
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             nn.init.zeros_(layer.bias)
     return network
-
-
-SSD_NETWORKS: Mapping[str, Callable[[int], Ssd]] = {
-    "ssd300_resnet50": ssd300_resnet50,
-    "ssd300_vgg16": ssd300_vgg16,
-    "ssdlite320_mobilenet_v2": ssdlite320_mobilenet_v2,
-    "ssdlite320_mobilenet_v3_large": ssdlite320_mobilenet_v3_large,
-}
-"""Builders by name; each takes the number of classes without background."""
