@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 import torchvision
 from torch import nn
+from torch.func import functional_call
 from torchvision.models import get_model, get_model_weights, list_models
 
 from cnn_perception.config import Config, setting
@@ -73,8 +75,7 @@ class ClassifierDesign:
             )
             published = str(get_model_weights(options.name).DEFAULT)
         try:
-            with torch.no_grad():
-                network.eval()(torch.zeros(1, 3, height, width))
+            _probe(network.eval(), width, height)
         except (RuntimeError, AssertionError, ValueError) as error:
             raise ConfigError(
                 f"{options.name} cannot take images of {width}x{height}: set image_width and "
@@ -113,6 +114,13 @@ def design_classifier(section: Mapping[str, Any]) -> ClassifierDesign:
     size = (options.image_width or side, options.image_height or side)
     shorter_side = math.ceil(max(size) * shorter_side / side)
     return ClassifierDesign(options, size, shorter_side, normalisation)
+
+
+def _probe(network: nn.Module, width: int, height: int) -> None:
+    """Run a network on an image of that size without computing anything."""
+    tensors = chain(network.named_parameters(), network.named_buffers())
+    shapes = {name: tensor.detach().to("meta") for name, tensor in tensors}
+    functional_call(network, shapes, torch.empty(1, 3, height, width, device="meta"))
 
 
 def _extra(name: str, size: tuple[int, int]) -> dict[str, Any]:
