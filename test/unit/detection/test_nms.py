@@ -72,6 +72,15 @@ def test_overlap_equal_to_the_threshold_is_kept() -> None:
     assert len(batched_nms(boxes, scores, np.zeros(2, np.int32), 0.49999)) == 1
 
 
+def test_an_overlap_of_float32_is_compared_with_the_exact_threshold() -> None:
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 3, 10]], np.float32)
+    overlap = np.float32(30) / np.float32(100)
+    assert float(overlap) > 0.3
+    scores = np.array([0.9, 0.8], np.float32)
+    assert len(batched_nms(boxes, scores, np.zeros(2, np.int32), 0.3)) == 1
+    assert len(batched_nms(boxes, scores, np.zeros(2, np.int32), float(overlap))) == 2
+
+
 def test_the_first_of_equal_scores_wins() -> None:
     boxes = np.array([[0, 0, 10, 10]] * 5, np.float32)
     assert batched_nms(boxes, np.full(5, 0.5, np.float32), np.zeros(5, np.int32), 0.5).tolist() == [
