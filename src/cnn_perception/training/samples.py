@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Generator, Mapping
+from multiprocessing import resource_tracker
 from typing import NamedTuple
 
 import cv2
@@ -117,20 +118,30 @@ def load_batches(
         multiprocessing_context="spawn",
     )
     # Ctrl-C reaches every process of the terminal, but it is the trainer's to answer. Children
-    # inherit what is blocked; ignoring it once they run would come seconds too late.
+    # inherit what is blocked; ignoring it once they run would come seconds too late. The tracker
+    # comes first: starting it unblocks the signal.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         iterator = iter(loader)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     skipped: set[str] = set()
-    for batch in iterator:
-        if isinstance(batch, PerceptionError):
-            raise batch
-        for name in batch.skipped.keys() - skipped:
-            _log.warning("skipped: %s", batch.skipped[name])
-        skipped |= batch.skipped.keys()
-        yield batch.tensors
+    try:
+        for batch in iterator:
+            if isinstance(batch, PerceptionError):
+                raise batch
+            for name in batch.skipped.keys() - skipped:
+                _log.warning("skipped: %s", batch.skipped[name])
+            skipped |= batch.skipped.keys()
+            yield batch.tensors
+    except (ConnectionError, EOFError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
+            raise
+        raise DatasetError(
+            "a process that loads images was ended from outside, perhaps for want of memory: lower "
+            "optimisation.workers"
+        ) from error
 
 
 class _Caught(TorchDataset[Batch | PerceptionError]):

@@ -101,10 +101,10 @@ def test_ctrl_c_saves_and_resume_goes_on_exactly(plan: Path, tmp_path: Path) -> 
         start_new_session=True,
     )
     assert process.stdout is not None
-    lines = []
+    lines: list[str] = []
     for line in process.stdout:
         lines.append(line)
-        if "step 2 of 1000" in line:
+        if "step 2 of 1000 (" in line:
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers too
     assert process.wait(timeout=120) == 130, "".join(lines)
     assert "interrupted; the same command with --resume goes on" in "".join(lines)
