@@ -70,10 +70,11 @@ def load_best(
     """
     part = max(parts, key=lambda part: len(part.state_dict().keys() & state.keys()))
     fit = load_fitting(part, state)
-    if not fit.loaded:
+    # Counters of batches fit everywhere.
+    if not any(state[key].ndim for key in fit.loaded):
         raise ModelError(
-            f"weights = {weights!r}: nothing in it fits {name} (it begins with "
-            f"{next(iter(state))}): give a state dict with torchvision's names"
+            f"weights = {weights!r}: nothing in it fits {name} ({fit}): give a state dict of the "
+            "same network, or of the classifier underneath, with torchvision's names"
         )
     _log.info("%s from weights = %r: %s", name, weights, fit)
     return part

@@ -51,8 +51,14 @@ def test_weights_go_where_their_names_are(caplog: pytest.LogCaptureFixture) -> N
     named = {f"trunk.{name}": x for name, x in network().state_dict().items()}
     assert load_best("net", (whole, trunk), named, "file") is whole
     assert torch.equal(trunk[0].weight, named["trunk.0.weight"])
-    with pytest.raises(ModelError, match=r"'file': nothing in it fits net \(it begins with a\)"):
+    with pytest.raises(ModelError, match=r"'file': nothing in it fits net .*in the network: a\)"):
         load_best("net", (whole, trunk), {"a": torch.zeros(1)}, "file")
+
+
+def test_counters_of_batches_are_no_weights() -> None:
+    wide = {"0.weight": torch.zeros(9, 2), "1.num_batches_tracked": torch.tensor(7)}
+    with pytest.raises(ModelError, match=r"1 tensors loaded.* of another shape .*: 0\.weight"):
+        load_best("net", (network(),), wide, "file")
 
 
 def test_files(tmp_path: Path) -> None:
