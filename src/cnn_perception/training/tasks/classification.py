@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,13 @@ from cnn_perception.export.classifier import export_classifier
 from cnn_perception.export.onnx_file import OnnxOptions
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.metrics.classification import ClassificationMetric
-from cnn_perception.networks.classifiers import design_classifier
+from cnn_perception.networks.classifiers import ClassifierOptions, design_classifier
 from cnn_perception.networks.normalisation import normalise
 from cnn_perception.training.augmentation import Augmenter
 from cnn_perception.training.inputs import input_batches
 from cnn_perception.training.origin import about_trained
 from cnn_perception.training.plan import TrainingPlan
+from cnn_perception.training.sections import split_section
 from cnn_perception.training.task import Sample
 
 __all__ = ["ClassLossConfig", "ClassificationTask"]
@@ -56,10 +57,9 @@ class ClassificationTask:
             raise ConfigError(f"images of {len(labels)} classes: a classifier needs two or more")
         self.plan = plan
         self.labels = tuple(labels)
-        own = {field.name for field in fields(ClassLossConfig)}
-        section = plan.network
-        self.config = ClassLossConfig.from_mapping({k: v for k, v in section.items() if k in own})
-        self.design = design_classifier({k: v for k, v in section.items() if k not in own})
+        own, rest = split_section(plan.network, ClassLossConfig, ClassifierOptions)
+        self.config = ClassLossConfig.from_mapping(own)
+        self.design = design_classifier(rest)
         width, height = self.design.size
         cropped = plan.augmentation.geometry == "resized_crop"
         self.input = InputSpec(

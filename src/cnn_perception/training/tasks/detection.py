@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from cnn_perception.export.detector import export_detector
 from cnn_perception.export.onnx_file import OnnxOptions
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.metrics.detection import DetectionMetric
-from cnn_perception.networks.detectors import design_detector
+from cnn_perception.networks.detectors import DetectorOptions, design_detector
 from cnn_perception.networks.normalisation import normalise
 from cnn_perception.training.augmentation import Augmenter
 from cnn_perception.training.inputs import input_batches
@@ -27,6 +27,7 @@ from cnn_perception.training.losses import multibox_loss
 from cnn_perception.training.matching import Matcher
 from cnn_perception.training.origin import about_trained
 from cnn_perception.training.plan import TrainingPlan
+from cnn_perception.training.sections import split_section
 from cnn_perception.training.task import Sample
 
 __all__ = ["DetectionTask", "MultiboxConfig"]
@@ -65,10 +66,9 @@ class DetectionTask:
             raise ConfigError("the data have no classes of objects: a detector needs at least one")
         self.plan = plan
         self.labels = tuple(labels)
-        own = {field.name for field in fields(MultiboxConfig)}
-        section = plan.network
-        self.config = MultiboxConfig.from_mapping({k: v for k, v in section.items() if k in own})
-        self.design = design_detector({k: v for k, v in section.items() if k not in own})
+        own, rest = split_section(plan.network, MultiboxConfig, DetectorOptions, ["default_boxes"])
+        self.config = MultiboxConfig.from_mapping(own)
+        self.design = design_detector(rest)
         width, height = self.design.size
         self.input = InputSpec(
             "images", width, height, "rgb", "stretch", *self.design.normalisation

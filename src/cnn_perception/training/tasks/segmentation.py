@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,17 @@ from cnn_perception.export.segmenter import export_segmenter
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.metrics.segmentation import SegmentationMetric
 from cnn_perception.networks.normalisation import IMAGENET, normalise
-from cnn_perception.networks.segmenters import TorchvisionSegmenter, design_segmenter
+from cnn_perception.networks.segmenters import (
+    SegmenterOptions,
+    TorchvisionSegmenter,
+    design_segmenter,
+)
 from cnn_perception.training.augmentation import Augmenter
 from cnn_perception.training.inputs import input_batches
 from cnn_perception.training.losses import dice_loss, mask_entropy
 from cnn_perception.training.origin import about_trained
 from cnn_perception.training.plan import TrainingPlan
+from cnn_perception.training.sections import split_section
 from cnn_perception.training.task import Sample
 
 __all__ = ["MaskLossConfig", "SegmentationTask"]
@@ -56,10 +61,9 @@ class SegmentationTask:
             raise ConfigError(f"masks with {len(labels)} labels: a segmenter needs two or more")
         self.plan = plan
         self.labels = tuple(labels)
-        own = {field.name for field in fields(MaskLossConfig)}
-        section = plan.network
-        self.config = MaskLossConfig.from_mapping({k: v for k, v in section.items() if k in own})
-        self.design = design_segmenter({k: v for k, v in section.items() if k not in own})
+        own, rest = split_section(plan.network, MaskLossConfig, SegmenterOptions)
+        self.config = MaskLossConfig.from_mapping(own)
+        self.design = design_segmenter(rest)
         width, height = self.design.size
         self.input = InputSpec("images", width, height, "rgb", "stretch", *IMAGENET)
         self._augmenter = Augmenter(plan.augmentation, self.design.size)
