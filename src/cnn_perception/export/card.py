@@ -49,7 +49,7 @@ def _facts(bundle: ModelBundle) -> Iterator[str]:
         "network": f"`{network.name}`, {network.stat().st_size / 1e6:.2f} MB, "
         f"ONNX opset {_opset(network)}, batch normalisation folded",
         "explain graphs": str(len(bundle.explain) or "none"),
-        "made by": "`cnn-perception models export`, compared with PyTorch on real images first",
+        "made by": "cnn-perception; compared with PyTorch on real images before it was written",
     }
     yield "| | |"
     yield "|---|---|"
@@ -82,7 +82,7 @@ def _training(plan: Any, file: Path) -> Iterator[str]:
         yield "The network was not trained with `cnn-perception train`: see its source."
         return
     optimisation = plan.get("optimisation") or {}
-    yield f"`cnn-perception train` on this plan, kept in [{file.name}]({file.name}); "
+    yield f"`cnn-perception train` on this plan, kept in [{file.name}]({file.name});"
     yield f"seed {optimisation.get('seed', 0)}, data: {_inline(plan.get('data') or {})}."
     yield ""
     yield "```yaml"
