@@ -12,7 +12,7 @@ from dataset_trees import palette_png, voc_xml, write_picture
 
 SIDE = 64
 
-COLOURS = {"red": (210, 40, 40), "green": (30, 170, 60), "blue": (50, 70, 220)}
+RED, BLUE = (210, 40, 40), (50, 70, 220)
 
 
 def _background(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
@@ -41,10 +41,10 @@ def write_squares(root: Path, images: int, split: str, seed: int = 0) -> Path:
         disc = (right, below, right + size, below + size)
         if rng.random() < 0.5:
             square, disc = disc, square
-        cv2.rectangle(rgb, square[:2], _inner(square), COLOURS["red"], -1)
+        cv2.rectangle(rgb, square[:2], _inner(square), RED, -1)
         cv2.rectangle(mask, square[:2], _inner(square), 8, -1)
         center = ((disc[0] + disc[2]) // 2, (disc[1] + disc[3]) // 2)
-        cv2.circle(rgb, center, size // 2, COLOURS["blue"], -1)
+        cv2.circle(rgb, center, size // 2, BLUE, -1)
         cv2.circle(mask, center, size // 2, 12, -1)
         cv2.circle(mask, center, size // 2, 255, 1)
         write_picture(root / "JPEGImages" / f"{name}.png", rgb)
