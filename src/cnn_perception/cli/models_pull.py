@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _USES = {
-    "detection": "cnn-perception detect {name} PICTURES",
-    "segmentation": "cnn-perception segment {name} PICTURES",
+    "detection": "cnn-perception detect --model {name} PICTURES",
+    "segmentation": "cnn-perception segment --model {name} PICTURES",
     "classification": "cnn-perception models check {name}",
 }
 

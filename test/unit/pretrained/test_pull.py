@@ -162,7 +162,7 @@ def test_described_networks_need_no_torch(
     file = shared_data / "models" / "ultraface_RFB-320.onnx"
     text = run("pull", "ultraface", "--from", file)
     assert f"ultraface is ready in {own_folders / 'ultraface'}" in text
-    assert "cnn-perception detect ultraface" in text
+    assert "cnn-perception detect --model ultraface" in text
     assert "ultraface is there" in run("pull", "ultraface", "--from", file)
     assert "ultraface is ready" in run("pull", "ultraface", "--from", file, "--force")
 
