@@ -100,5 +100,5 @@ distclean: clean  ## Remove the virtual environments too
 	@echo "installing torch into .venv-torch"
 	$(PYTHON) -m venv .venv-torch
 	.venv-torch/$(PIP_INSTALL) -c constraints.txt $(BUILD_TOOLS)
-	.venv-torch/$(PIP_INSTALL) -c constraints.txt -e '.[cpu,train,test]'
+	.venv-torch/$(PIP_INSTALL) -c constraints.txt -e '.[cpu,train,test,oracle]'
 	@touch .venv-torch/COLCON_IGNORE $@

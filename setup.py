@@ -97,6 +97,8 @@ setup(
             "tensorboard",
         ],
         "test": ["pytest", "hypothesis", "catkin_pkg", "mujoco>=3.3.7", "onnx", "pycocotools"],
+        # What explanations are compared with. They bring torch, which the other tests do without.
+        "oracle": ["captum", "grad-cam"],
         "dev": ["ruff", "mypy", "types-PyYAML"],
     },
     entry_points={
