@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
+from cnn_perception.pretrained.detections import answer_of_torchvision
+
 __all__ = ["lively_network", "published_state", "write_random_weights"]
 
 
@@ -45,7 +47,7 @@ def lively_network(name: str) -> nn.Module:
         part.train()(images)
         network.eval()
         if detector:
-            _make_detector_lively(network)
+            _make_detector_lively(network, images[0])
         else:
             _scale_logits(network, images)
     return network
@@ -87,16 +89,30 @@ def _scale_logits(network: nn.Module, images: Tensor) -> None:
                 module.bias.mul_(2.0 / logits.std())
 
 
-def _make_detector_lively(network: nn.Module) -> None:
-    """Spread scores over 0 to 1 and keep boxes near their anchors."""
+def _make_detector_lively(network: nn.Module, image: Tensor) -> None:
+    """Spread scores over 0 to 1 and keep boxes near their anchors.
+
+    Saturated scores are equal, and equal scores have no order.
+    """
     for name, module in network.named_modules():
         if not isinstance(module, nn.Conv2d | nn.Linear):
             continue
-        size = module.weight[0].numel()
-        if "bbox" in name or "regression_head" in name.rpartition(".module_list")[0]:
-            module.weight.mul_(0.1)
+        if "bbox" in name or "regression_head" in name:
+            _scale_once(module, 0.3)
         elif name.endswith(("cls_logits", "cls_score")):
-            # Saturated scores are equal, and equal scores have no order.
-            spread = 0.3 if "classification_head" in name else 2.0
-            nn.init.normal_(module.weight, std=spread / size**0.5)
             nn.init.zeros_(module.bias)
+            # RetinaNet's coarse maps have larger values than the first, where this is measured.
+            _scale_once(module, 0.3 if "classification_head" in name else 2.0)
+    answer_of_torchvision(network, image[None])
+
+
+def _scale_once(layer: nn.Module, spread: float) -> None:
+    """Give a layer's next answer that standard deviation, and so its weights."""
+
+    def scale(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        hook.remove()
+        factor = spread / output.std()
+        module.weight.mul_(factor)
+        return output * factor
+
+    hook = layer.register_forward_hook(scale)
