@@ -21,8 +21,8 @@ LAYERS = (
     ("image",),
     ("messages", "runtime"),
     ("detection", "mapping", "segmentation"),
-    ("classification", "explain", "networks"),
-    ("replay", "ros"),
+    ("classification", "networks"),
+    ("explain", "replay", "ros"),
     ("nodes", "simulation"),
     ("datasets",),
     ("metrics",),
@@ -145,6 +145,16 @@ def test_only_the_training_side_knows_torch() -> None:
         if {target.split(".")[0] for target in targets} & TORCH_PACKAGES
     }
     assert users <= TORCH_PARTS
+
+
+def test_only_the_command_line_looks_into_networks() -> None:
+    methods = f"{PACKAGE}.explain.methods"
+    users = {
+        module
+        for module, targets in IMPORTS.items()
+        if any(target.startswith(methods) for target in targets) and not module.startswith(methods)
+    }
+    assert {part(module) for module in users} <= {"cli"}
 
 
 def loaded_by(modules: list[str]) -> set[str]:
