@@ -1,0 +1,62 @@
+"""Grad-CAM and Grad-CAM++: feature maps, each as heavy as its gradients say."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cnn_perception.explain.methods.hooks import examined, gradient, recorded
+from cnn_perception.explain.methods.layers import check_layer
+from cnn_perception.explain.methods.targets import Target
+from cnn_perception.types import Float32Array
+
+__all__ = ["grad_cam", "grad_cam_plus_plus"]
+
+
+def grad_cam(network: nn.Module, layer: str, images: Tensor, target: Target) -> Float32Array:
+    """Return where a layer's maps A speak for a target y: float32 (h, w), not negative.
+
+    L = relu(sum_k w_k A_k), w_k = mean_ij dy/dA_kij (Selvaraju et al. 2017, equations 1 and 2).
+    images: one, normalised float32 (1, 3, H, W); layer: dotted name; h and w are those of the
+    layer, values have no common scale. Raises ConfigError for a layer that does not exist, has no
+    maps or no part in the target.
+    """
+    maps, gradients = _maps_and_gradients(network, layer, images, target)
+    return _weighted(maps, gradients.mean((1, 2)))
+
+
+def grad_cam_plus_plus(
+    network: nn.Module, layer: str, images: Tensor, target: Target, *, stabiliser: float = 1e-6
+) -> Float32Array:
+    """Return Grad-CAM++, which gives several objects of one class their shares, as `grad_cam` does.
+
+    w_k = sum_ij a_kij relu(g_kij), a = g^2 / (2 g^2 + g^3 sum_ab A_kab), g = dy/dA
+    (Chattopadhay et al. 2018, equations 12 and 19, for y = exp of the target, whose factor scales
+    all). stabiliser is added to the denominator, as pytorch-grad-cam does: it makes small gradients
+    count less than in the paper, which has 0.
+    """
+    maps, gradients = _maps_and_gradients(network, layer, images, target)
+    squares = gradients.square()
+    sums = maps.sum((1, 2), keepdim=True)
+    denominators = 2 * squares + sums * squares * gradients + stabiliser
+    shares = torch.where(denominators != 0, squares / denominators, 0.0)
+    return _weighted(maps, (shares * gradients.clamp(min=0)).sum((1, 2)))
+
+
+def _maps_and_gradients(
+    network: nn.Module, layer: str, images: Tensor, target: Target
+) -> tuple[Tensor, Tensor]:
+    """Return a layer's maps of one image and the target's gradients there, both (K, h, w)."""
+    check_layer(network, layer)
+    with examined(network), recorded(network, layer) as recording:
+        value = target(network(images.clone())).sum()
+        maps = recording.maps
+        gradients = gradient(value, maps, f"layer {layer}")
+    return maps.detach()[0], gradients[0]
+
+
+def _weighted(maps: Tensor, weights: Tensor) -> Float32Array:
+    """Return the positive part of weighted maps' sum."""
+    cam = torch.einsum("k,kij->ij", weights, maps).clamp(min=0)
+    return np.asarray(cam.cpu().numpy(), np.float32)
