@@ -208,6 +208,18 @@ def test_loss_that_is_no_number_keeps_the_last_checkpoint(tmp_path: Path) -> Non
     assert read_state(tmp_path / "checkpoint.pt")["step"] == 3
 
 
+def test_dropout_differs_from_step_to_step_and_not_from_run_to_run(tmp_path: Path) -> None:
+    draws: list[list[float]] = []
+    for _ in range(2):
+        run = trainer(tmp_path, length=3, accumulate=2)
+        drawn: list[float] = []
+        dropout = run.learner.network[0][3]
+        dropout.register_forward_hook(lambda *_, seen=drawn: seen.append(float(torch.rand(1))))
+        run.run()
+        draws.append(drawn)
+    assert draws[0] == draws[1] and len(set(draws[0])) == 6
+
+
 def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
     class Plain(TinyTask):
         """Without what depends on who shares a batch."""
@@ -218,7 +230,15 @@ def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
             return network
 
     large, small = (
-        trainer(tmp_path / str(batch), task=Plain(), batch=batch, accumulate=8 // batch, length=3)
+        trainer(
+            tmp_path / str(batch),
+            task=Plain(),
+            batch=batch,
+            accumulate=8 // batch,
+            length=3,
+            optimiser="sgd",  # it takes the size of gradients as it is
+            clip=0.0,
+        )
         for batch in (8, 2)
     )
     assert large.run() and small.run()
