@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cnn_perception.cli.options import Json, Out, Paths, Provider, ProviderOption, Threads
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from cnn_perception.cli.annotate import Annotator
+    from cnn_perception.config import ExplainerConfig, SessionConfig
+    from cnn_perception.types import UInt8Array
+
+__all__ = ["Method", "command"]
+
+
+class Method(str, Enum):
+    """How to explain."""
+
+    gradcam = "gradcam"
+    gradcam_plus_plus = "gradcam++"
+    guided_gradcam = "guided-gradcam"
+    guided = "guided"
+    deconvnet = "deconvnet"
+    saliency = "saliency"
+    occlusion = "occlusion"
+    cam = "cam"
+    activations = "activations"
+    filters = "filters"
 
 
 def command(
@@ -26,29 +47,72 @@ def command(
         typer.Option(min=-1.0, max=1.0, help="Lowest score; negative takes the model's own."),
     ] = -1.0,
     alpha: Annotated[float, typer.Option(min=0.0, max=1.0, help="Opacity of the heat.")] = 0.5,
+    method: Annotated[
+        Method, typer.Option(help="How; all but gradcam need --network or --weights, and PyTorch.")
+    ] = Method.gradcam,
+    network: Annotated[
+        str,
+        typer.Option(help="Instead of a bundle: torchvision's name of a classifier, or an SSD."),
+    ] = "",
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="Of --network: none (random), imagenet, or a state dict. Without --network: a "
+            "checkpoint of 'cnn-perception train'."
+        ),
+    ] = "",
+    layer: Annotated[
+        str, typer.Option(help="Layer of the network, as features.14; empty: its last maps.")
+    ] = "",
     print_json: Json = False,
     provider: ProviderOption = Provider.auto,
     threads: Threads = 1,
 ) -> None:
     """Explain the best answer by Grad-CAM; writes heat over pictures, and explanations.json.
 
-    The heat itself is stored as a 16-bit PNG, 65535 where it is 1. Exit code 1 when a file could
-    not be read; the others are done nevertheless.
+    The heat itself is stored as a 16-bit PNG, 65535 where it is 1. A bundle explains itself without
+    PyTorch; other networks are looked into by any method. Gradients are also stored in colour, zero
+    is grey; activations and filters as a sheet. --score, --provider and --threads are for bundles.
+    Exit code 1 when a file could not be read; the others are done nevertheless.
     """
+    from cnn_perception.cli.annotate import annotate
+    from cnn_perception.config import ExplainerConfig, SessionConfig
+
+    if network or weights:
+        from cnn_perception.cli.explain_methods import looking_into
+
+        annotator = looking_into(method, network, weights or "none", layer, target, alpha)
+    else:
+        config = ExplainerConfig(target_class=target, score_threshold=score, overlay_alpha=alpha)
+        session = SessionConfig(provider=provider.value, threads=threads)
+        annotator = _bundle_annotator(model, method, layer, config, session)
+    if not annotate(paths, out, "explanations", annotator, print_json=print_json):
+        raise typer.Exit(1)
+
+
+def _bundle_annotator(
+    model: str,
+    method: Method,
+    layer: str,
+    config: ExplainerConfig,
+    session: SessionConfig,
+) -> Annotator:
+    """Return what draws a bundle's own explanation."""
     import numpy as np
 
-    from cnn_perception.cli.annotate import Annotation, annotate
-    from cnn_perception.config import ExplainerConfig, SessionConfig
+    from cnn_perception.cli.annotate import Annotation
+    from cnn_perception.errors import ConfigError
     from cnn_perception.explain.explainer import Explainer
     from cnn_perception.image.draw import blend_heatmap
     from cnn_perception.runtime.bundle import load_bundle
-    from cnn_perception.types import UInt8Array
 
-    explainer = Explainer(
-        load_bundle(model),
-        ExplainerConfig(target_class=target, score_threshold=score, overlay_alpha=alpha),
-        SessionConfig(provider=provider.value, threads=threads),
-    )
+    if method is not Method.gradcam or layer:
+        what = f"--layer {layer}" if layer else f"--method {method.value}"
+        raise ConfigError(
+            f"{what}: a bundle explains itself by gradcam of its own layers: give --network, or a "
+            "training checkpoint as --weights"
+        )
+    explainer = Explainer(load_bundle(model), config, session)
 
     def annotator(rgb: UInt8Array) -> Annotation:
         found = explainer.explain(rgb)
@@ -63,8 +127,7 @@ def command(
             }
         heat = np.round(found.heatmap * 65535).astype(np.uint16)
         caption = explainer.caption(found)
-        overlay = blend_heatmap(rgb, found.heatmap, alpha, caption)
+        overlay = blend_heatmap(rgb, found.heatmap, config.overlay_alpha, caption)
         return Annotation(overlay, {"explanation": record}, caption, {"heat": heat})
 
-    if not annotate(paths, out, "explanations", annotator, print_json=print_json):
-        raise typer.Exit(1)
+    return annotator

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.export.onnx_file import OnnxOptions
+from cnn_perception.image.preprocess import InputSpec
 
 __all__ = ["Sample", "Task"]
 
@@ -22,11 +23,13 @@ class Task(Protocol):
     """A network, how an image becomes a sample of it, what is minimised and what is measured.
 
     The trainer drives it and knows neither boxes nor masks; a task knows no optimiser. `labels`
-    are the names of what the network tells apart; `metric` names the figure, of those that
-    `measure` returns, by which the best checkpoint is chosen (larger is better).
+    are the names of what the network tells apart; `input` is how pictures are given to it; `metric`
+    names the figure, of those that `measure` returns, by which the best checkpoint is chosen
+    (larger is better).
     """
 
     labels: tuple[str, ...]
+    input: InputSpec
     metric: str
 
     def build(self) -> nn.Module:
