@@ -23,7 +23,13 @@ _FINE = 99.5
 """Percentile at which pictures of gradients are at full strength: a few pixels are far above."""
 
 
-_LAYERED = {Method.gradcam, Method.gradcam_plus_plus, Method.guided_gradcam, Method.cam}
+_LAYERED = {
+    Method.gradcam,
+    Method.gradcam_plus_plus,
+    Method.guided_gradcam,
+    Method.cam,
+    Method.activations,
+}
 _SHEETS = {Method.activations, Method.filters}
 
 
@@ -50,6 +56,11 @@ def looking_into(
 
     opened = _open(network, weights)
     wanted = opened.class_id(target)
+    layered = method in _LAYERED
+    if layer and not layered:
+        raise ConfigError(
+            f"layer = {layer!r}: {method.value} is of the whole network: leave --layer out"
+        )
     if layer:
         check_layer(opened.network, layer)
 
@@ -58,7 +69,7 @@ def looking_into(
         with examined(opened.network), torch.no_grad():
             class_id, score = best_class(opened.network(images), wanted)
         name = layer
-        if not name and (method in _LAYERED or method is Method.activations):
+        if layered and not name:
             name = last_map_layer(opened.network, images)
         if method in _SHEETS:
             sheet = _sheet(method, opened, name, images)
