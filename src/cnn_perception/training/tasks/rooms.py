@@ -182,7 +182,7 @@ class RoomsTask:
             description,
             licence="Apache-2.0",
             source="cnn-perception train config/training/rooms.yaml",
-            version="0.1.0",
+            version="0.2.0",
             limits=_LIMITS,
             plan=self.plan.tree,
             palette=palette,
