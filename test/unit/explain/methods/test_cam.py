@@ -7,6 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 
+from torch import nn  # noqa: E402
+
 from cnn_perception.errors import ConfigError  # noqa: E402
 from cnn_perception.explain.methods.cam import class_activation_map  # noqa: E402
 from cnn_perception.explain.methods.grad_cam import grad_cam  # noqa: E402
@@ -47,10 +49,12 @@ def test_networks_and_layers_of_another_form_are_refused() -> None:
         class_activation_map(small_network(), "9", image(), 5)
 
 
-def test_the_network_is_as_before() -> None:
-    network = small_network(in_place=True)
+def test_the_network_and_the_image_are_as_before() -> None:
+    network, seen = small_network(in_place=True), image()
+    network[0] = nn.Sequential(nn.ReLU(inplace=True), network[0])
     with unchanged(network):
-        class_activation_map(network, "9", image(), 0)
+        class_activation_map(network, "9", seen, 0)
+    assert torch.equal(seen, image())
     network[7] = Breaking()
     with unchanged(network), pytest.raises(Broken):
         class_activation_map(network, "9", image(), 0)

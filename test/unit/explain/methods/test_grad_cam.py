@@ -77,10 +77,12 @@ def test_what_speaks_against_a_class_everywhere_is_zero() -> None:
 
 
 @pytest.mark.parametrize("method", [grad_cam, grad_cam_plus_plus])
-def test_the_network_is_as_before(method: Callable[..., np.ndarray]) -> None:
-    network = small_network(in_place=True)
+def test_the_network_and_the_image_are_as_before(method: Callable[..., np.ndarray]) -> None:
+    network, seen = small_network(in_place=True), image()
+    network[0] = nn.Sequential(nn.ReLU(inplace=True), network[0])
     with unchanged(network):
-        method(network, "4", image(), class_target(0))
+        method(network, "4", seen, class_target(0))
+    assert torch.equal(seen, image())
     with unchanged(network), pytest.raises(ConfigError, match="target = 5 is no class"):
         method(network, "4", image(), class_target(5))
     network[7] = Breaking()

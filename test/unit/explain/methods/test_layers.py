@@ -51,6 +51,10 @@ def test_the_last_maps_of_known_networks(name: str, layer: str) -> None:
     assert last_map_layer(network, torch.zeros(1, 3, 64, 64)) == layer
 
 
+def test_pooled_maps_are_not_the_last_ones() -> None:
+    assert last_map_layer(small_network(pooled=False), image()) == "9"
+
+
 def test_looking_for_the_last_maps_changes_nothing() -> None:
     network = small_network()
     with unchanged(network):

@@ -56,6 +56,7 @@ def test_sizes_without_sense(window: int, stride: int) -> None:
 
 def test_the_network_and_the_image_are_as_before() -> None:
     network, seen = small_network(in_place=True), image()
+    network[0] = nn.Sequential(nn.ReLU(inplace=True), network[0])
     with unchanged(network):
         occlusion(network, seen, class_target(0), window=32, stride=32)
     assert torch.equal(seen, image())

@@ -31,9 +31,11 @@ def test_activations_are_those_before_the_next_layer_works_in_place() -> None:
 
 
 def test_activations_leave_the_network_as_before() -> None:
-    network = small_network(in_place=True)
+    network, seen = small_network(in_place=True), image()
+    network[0] = nn.Sequential(nn.ReLU(inplace=True), network[0])
     with unchanged(network):
-        layer_activations(network, "5", image())
+        layer_activations(network, "5", seen)
+    assert torch.equal(seen, image())
     network[7] = Breaking()
     with unchanged(network), pytest.raises(Broken):
         layer_activations(network, "5", image())
