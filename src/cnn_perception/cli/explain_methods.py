@@ -100,6 +100,8 @@ def _open(network: str, weights: str) -> OpenNetwork:
 
     if network:
         return open_network(network, weights)
+    if weights in ("none", "imagenet"):
+        raise ConfigError(f"weights = {weights!r} are of a network: say by --network which")
     from cnn_perception.training.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(Path(weights))

@@ -90,6 +90,8 @@ def test_what_cannot_be_explained_is_said(tmp_path: Path, picture: Path) -> None
         _explain(picture, "--layer", "conv1", *out)
     with pytest.raises(ConfigError, match=r"layer = 'features\.9' is not in the network"):
         _explain(picture, *LENET, "--layer", "features.9", *out)
+    with pytest.raises(ConfigError, match="weights = 'imagenet' are of a network"):
+        _explain(picture, "--weights", "imagenet", *out)
     with pytest.raises(ConfigError, match="saliency is of the whole network"):
         _explain(picture, *LENET, "--layer", "features.0", "--method", "saliency", *out)
     with pytest.raises(ConfigError, match="target = 'cat' is no class of lenet5"):
