@@ -43,16 +43,13 @@ def looking_into(
     empty for the last feature maps; target: name or number of a class, empty for the best one.
     """
     try:
-        import torch
+        from cnn_perception.explain.methods.layers import check_layer, last_map_layer
+        from cnn_perception.explain.methods.targets import best_class
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"--method {method.value} of a network needs {error.name}: install cnn_perception with "
             "the [train] extra"
         ) from error
-
-    from cnn_perception.explain.methods.hooks import examined
-    from cnn_perception.explain.methods.layers import check_layer, last_map_layer
-    from cnn_perception.explain.methods.targets import best_class
 
     opened = _open(network, weights)
     wanted = opened.class_id(target)
@@ -66,8 +63,7 @@ def looking_into(
 
     def annotator(rgb: UInt8Array) -> Annotation:
         images, placement = opened.prepare(rgb)
-        with examined(opened.network), torch.no_grad():
-            class_id, score = best_class(opened.network(images), wanted)
+        class_id, score = best_class(opened.answer(images), wanted)
         name = layer
         if layered and not name:
             name = last_map_layer(opened.network, images)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from cnn_perception.errors import ConfigError, ModelError
+from cnn_perception.explain.methods.hooks import examined
 from cnn_perception.image.preprocess import InputSpec, Placement, Preprocessor
 from cnn_perception.networks.classifiers import CLASSIFIERS, design_classifier
 from cnn_perception.networks.detectors import DETECTORS, design_detector
@@ -43,6 +45,11 @@ class OpenNetwork:
         """Return normalised float32 (1, 3, H, W) of RGB uint8 (h, w, 3), and where what lies."""
         values, placement = Preprocessor(self.spec)(rgb)
         return torch.from_numpy(values), placement
+
+    def answer(self, images: Tensor) -> Any:
+        """Return what the network says of prepared images, without gradients."""
+        with examined(self.network), torch.no_grad():
+            return self.network(images.clone())
 
     def label(self, class_id: int) -> str:
         """Return the name of a class."""
