@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cnn_perception.datasets.dataset import Dataset
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.errors import DatasetError
+from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.training.plan import TrainingPlan, parse_plan
 from cnn_perception.training.task import Sample
 
@@ -48,6 +49,7 @@ class TinyTask:
     """A trunk with normalisation and dropout, and a head."""
 
     metric = "accuracy"
+    input = InputSpec("images", SIZE, SIZE)
 
     def __init__(self, labels: Sequence[str] = ("dark", "bright")) -> None:
         self.labels = tuple(labels)

@@ -17,6 +17,7 @@ from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.datasets.rooms import RenderedRooms
 from cnn_perception.datasets.shards import save_shard
 from cnn_perception.errors import ConfigError, DatasetError, ModelError
+from cnn_perception.runtime.bundle import load_bundle
 from dataset_trees import palette_png, voc_xml, write_picture
 from models import (
     cell_box,
@@ -58,7 +59,8 @@ def test_figures_of_a_detector_as_tables(repository: Path, shard: Path, tmp_path
     result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out"), "--worst", "1"])
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.output.splitlines()]
-    assert "rooms_ssdlite 0.1.0 on 2 images of" in result.output
+    version = load_bundle(model).version
+    assert f"rooms_ssdlite {version} on 2 images of" in result.output
     assert next(line for line in lines if "AR@100" in line)[:2] == ["mAP@0.5", "mAP@[.5:.95]"]
     (table,) = (line for line in lines if line[:1] == ["table"])
     assert len(table) == 4 and table[-1] == "2"
