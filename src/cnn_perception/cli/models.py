@@ -48,8 +48,8 @@ def _here() -> list[dict[str, Any]]:
             bundle = load_bundle(file)
         except ModelError as error:
             text = str(error).removeprefix(f"{file}: ")
-            if name in published:
-                text += f"; or run 'cnn-perception models pull {name}'"
+            if name in published and not (file.parent / "model.onnx").is_file():
+                text = f"not fetched yet: run 'cnn-perception models pull {name}'"
             row.update(usable=False, error=text)
         else:
             row.update(
@@ -65,19 +65,19 @@ def _here() -> list[dict[str, Any]]:
 
 def _show_here(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("name", "task", "labels", "explains", box=None, pad_edge=False)
-    table.add_column("about", overflow="fold")
+    console = Console(highlight=False, soft_wrap=True)
+    widest = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
         if row["usable"]:
-            explains = "yes" if row["explains"] else ""
-            cells = (row["task"], str(row["labels"]), explains, row["description"])
-            table.add_row(row["name"], *cells)
+            explains = ", explains" if row["explains"] else ""
+            facts = f"{row['task']}, {row['labels']} labels{explains}"
+            console.print(f"{row['name']:<{widest}}  {facts}", markup=False)
+            about, style = row["description"], "dim"
         else:
-            table.add_row(row["name"], "not usable", "", "", row["error"], style="yellow")
-    console = Console()
-    console.print(table)
+            console.print(f"{row['name']:<{widest}}  not usable", style="yellow", markup=False)
+            about, style = row["error"], "yellow"
+        console.print(f"{'':<{widest}}  {about}", style=style, markup=False)
     console.print("published networks: cnn-perception models list --available", style="dim")
 
 
@@ -97,27 +97,18 @@ def _published() -> list[dict[str, Any]]:
 
 def _show_published(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     widest = max(len(row["name"]) for row in rows)
-    for task in dict.fromkeys(row["task"] for row in rows):
-        table = Table(box=None, pad_edge=False)
-        table.add_column(task, no_wrap=True, min_width=widest)
-        table.add_column("MB", justify="right")
-        for column in ("figure", "measured on", "licence", "here"):
-            table.add_column(column, overflow="fold")
-        for row in rows:
-            if row["task"] == task:
-                table.add_row(
-                    row["name"],
-                    f"{row['megabytes']:.0f}",
-                    f"{row['figure_name']} {row['figure']:.3f}",
-                    row["measured_on"],
-                    row["licence"],
-                    "yes" if row["here"] else "",
-                )
-        console.print(table, "")
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        title = f"{row['task']}: {row['figure_name']} on {row['measured_on']}"
+        facts = f"{row['figure']:.3f} {row['megabytes']:4.0f} MB  {row['licence']:<12}"
+        line = f"  {row['name']:<{widest}} {facts}  {'here' if row['here'] else ''}"
+        groups.setdefault(title, []).append(line.rstrip())
+    for title, lines in groups.items():
+        console.print(title, style="bold")
+        console.print("\n".join(lines), "", sep="\n", markup=False)
     console.print("get one: cnn-perception models pull NAME", style="dim")
 
 

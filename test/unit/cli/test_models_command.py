@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,25 @@ def test_list(folder: Path) -> None:
     text = _run("list")
     assert "answers by colour" in text
     assert "not usable" in text
+
+
+def test_list_of_what_can_be_pulled(folder: Path) -> None:
+    lines = _run("list", "--available").splitlines()
+    first = lines.index("detection: map_50_95 on COCO val2017")
+    names = [line.split()[0] for line in lines[first + 1 : lines.index("", first)]]
+    assert {"fastestdet", "ssd300_vgg16"} <= set(names)
+    assert "resnet18" not in names
+    (line,) = (line for line in lines if line.split()[:1] == ["resnet18"])
+    assert line.split()[1:] == ["0.698", "45", "MB", "BSD-3-Clause"]
+
+
+def test_a_published_network_that_is_not_here_is_to_be_pulled(folder: Path) -> None:
+    lacking = folder / "ultraface"
+    shutil.copytree(folder / "lacking", lacking)
+    rows = {row["name"]: row for row in json.loads(_run("list", "--json"))}
+    assert rows["ultraface"]["error"] == (
+        "not fetched yet: run 'cnn-perception models pull ultraface'"
+    )
 
 
 def test_check(folder: Path) -> None:
