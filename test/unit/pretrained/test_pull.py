@@ -216,6 +216,5 @@ def test_list_of_what_there_is_to_pull(own_folders: Path) -> None:
     assert rows["resnet18"]["here"] and not rows["resnet34"]["here"]
     assert rows["resnet34"]["megabytes"] == pytest.approx(83.3)
     text = run("list", "--available")
-    assert "fasterrcnn_mobilenet_v3_large_320_fpn" in text
-    assert "map_50_95 0.228" in text
+    assert "fasterrcnn_mobilenet_v3_large_320_fpn 0.228" in text
     assert "cnn-perception models pull fastestdet" in run("list")
