@@ -48,7 +48,7 @@ def _here() -> list[dict[str, Any]]:
             bundle = load_bundle(file)
         except ModelError as error:
             text = str(error).removeprefix(f"{file}: ")
-            if name in published and not (file.parent / "model.onnx").is_file():
+            if name in published and not _fetched(file):
                 text = f"not fetched yet: run 'cnn-perception models pull {name}'"
             row.update(usable=False, error=text)
         else:
@@ -61,6 +61,11 @@ def _here() -> list[dict[str, Any]]:
             )
         rows.append(row)
     return rows
+
+
+def _fetched(file: Path) -> bool:
+    """Say whether a published network lies beside the model.yaml that describes it."""
+    return (file.parent / "model.onnx").is_file()
 
 
 def _show_here(rows: list[dict[str, Any]]) -> None:
@@ -90,7 +95,7 @@ def _published() -> list[dict[str, Any]]:
 
     here = list_bundles()
     return [
-        {**asdict(network), "here": name in here and (here[name].parent / "model.onnx").is_file()}
+        {**asdict(network), "here": name in here and _fetched(here[name])}
         for name, network in read_catalog().items()
     ]
 
