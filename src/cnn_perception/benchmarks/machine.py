@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_machine", "use_one_core"]
+__all__ = ["describe_machine", "machine_line", "use_one_core"]
 
 _LIBRARIES = ("numpy", "numba", "octomap-python", "opencv-python-headless", "onnxruntime")
 
@@ -46,6 +47,12 @@ def describe_machine() -> dict[str, Any]:
         "system": platform.platform(),
         "libraries": {name: found for name in _LIBRARIES if (found := _version(name))},
     }
+
+
+def machine_line(machine: Mapping[str, Any], core: int | None) -> str:
+    """Return processor, core and load in words, from `describe_machine` and `use_one_core`."""
+    place = "not bound to a core" if core is None else f"core {core} alone"
+    return f"{machine['cpu']}, {place}, load {machine['load_average'][0]:g}"
 
 
 def _version(name: str) -> str:

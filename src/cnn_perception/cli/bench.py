@@ -130,12 +130,13 @@ def _print(console: Console, answer: dict[str, Any], lacking: str) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    settings, machine = answer["settings"], answer["machine"]
-    core = "not bound to a core" if settings["core"] is None else f"core {settings['core']} alone"
+    from cnn_perception.benchmarks.machine import machine_line
+
+    settings = answer["settings"]
     lines = [
         f"{settings['frames']} frames of {settings['data']}, "
         f"{settings['points'] / settings['frames']:.0f} points each, {settings['rounds']} rounds",
-        f"{machine['cpu']}, {core}, load {machine['load_average'][0]:g}",
+        machine_line(answer["machine"], settings["core"]),
     ]
     for result in answer["results"]:
         table = Table(

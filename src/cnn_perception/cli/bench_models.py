@@ -112,12 +112,13 @@ def _print(answer: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from cnn_perception.benchmarks.machine import machine_line
+
     console = Console()
-    settings, machine = answer["settings"], answer["machine"]
-    core = "not bound to a core" if settings["core"] is None else f"core {settings['core']} alone"
+    settings = answer["settings"]
     console.print(
-        f"{settings['pictures']} pictures, {settings['rounds']} rounds; {machine['cpu']}, {core}, "
-        f"load {machine['load_average'][0]:g}",
+        f"{settings['pictures']} pictures, {settings['rounds']} rounds; "
+        f"{machine_line(answer['machine'], settings['core'])}",
         markup=False,
         highlight=False,
     )
