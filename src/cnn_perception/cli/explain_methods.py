@@ -34,24 +34,26 @@ _SHEETS = {Method.activations, Method.filters}
 
 
 def looking_into(
-    method: Method, network: str, weights: str, layer: str, target: str, alpha: float
+    method: Method, model: str, network: str, weights: str, layer: str, target: str, alpha: float
 ) -> Annotator:
     """Return what draws the explanation of a picture.
 
     network: a name of torchvision or of this package's SSDs, weights "none", "imagenet" or a file;
-    without a name, weights is a checkpoint of ``cnn-perception train``. layer: its dotted name,
-    empty for the last feature maps; target: name or number of a class, empty for the best one.
+    without a name, weights is a checkpoint of ``cnn-perception train``, and without weights either
+    model is a bundle. layer: its dotted name, empty for the last feature maps; target: name or
+    number of a class, empty for the best one.
     """
     try:
         from cnn_perception.explain.methods.layers import check_layer, last_map_layer
-        from cnn_perception.explain.methods.targets import best_class
+        from cnn_perception.explain.methods.targets import best_class, class_target
+
+        opened = _open(model, network, weights)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"--method {method.value} of a network needs {error.name}: install cnn_perception with "
-            "the [train] extra"
+            f"--method {method.value} needs {error.name}: install cnn_perception with the [train] "
+            "extra"
         ) from error
 
-    opened = _open(network, weights)
     wanted = opened.class_id(target)
     layered = method in _LAYERED
     if layer and not layered:
@@ -66,7 +68,7 @@ def looking_into(
         class_id, score = best_class(opened.answer(images), wanted)
         name = layer
         if layered and not name:
-            name = last_map_layer(opened.network, images)
+            name = last_map_layer(opened.network, images, class_target(class_id))
         if method in _SHEETS:
             sheet = _sheet(method, opened, name, images)
             caption = f"{opened.name}, {method.value} {name}".strip()
@@ -91,11 +93,16 @@ def _record(method: Method, layer: str, **found: object) -> dict[str, Any]:
     return {"explanation": {"method": method.value, "layer": layer or None, **found}}
 
 
-def _open(network: str, weights: str) -> OpenNetwork:
+def _open(model: str, network: str, weights: str) -> OpenNetwork:
     from cnn_perception.explain.methods.network import OpenNetwork, open_network
 
     if network:
-        return open_network(network, weights)
+        return open_network(network, weights or "none")
+    if not weights:
+        from cnn_perception.explain.methods.bundle import open_bundle
+        from cnn_perception.runtime.bundle import load_bundle
+
+        return open_bundle(load_bundle(model))
     if weights in ("none", "imagenet"):
         raise ConfigError(f"weights = {weights!r} are of a network: say by --network which")
     from cnn_perception.training.checkpoint import load_checkpoint
