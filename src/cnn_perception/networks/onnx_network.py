@@ -140,14 +140,15 @@ class OnnxNetwork(nn.Module):
                 constants.update(zip(node.outputs, _computed(node, constants), strict=False))
                 continue
             layer, inputs = layer_of(node, constants)
-            name = self._own_name(node.outputs[0])
+            name = self._own_name(next(filter(None, node.outputs)))
             self.add_module(name, layer)
             self._steps.append(_Step(name, node, inputs))
         read = {name for step in self._steps for name in step.inputs}
         read.update(item.name for item in graph.output)
-        for name in constants.keys() & read:
-            self._constants[name] = self._own_name(name)
-            self.register_buffer(self._constants[name], constants[name])
+        for name, tensor in constants.items():
+            if name in read:
+                self._constants[name] = self._own_name(name)
+                self.register_buffer(self._constants[name], tensor)
 
     def _own_name(self, tensor: str) -> str:
         """Return a name for what belongs to a tensor, one that no attribute of this object has."""
