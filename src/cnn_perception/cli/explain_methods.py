@@ -30,6 +30,7 @@ _LAYERED = {
     Method.cam,
     Method.activations,
 }
+_GRADIENTS = {Method.guided_gradcam, Method.guided, Method.deconvnet, Method.saliency}
 _SHEETS = {Method.activations, Method.filters}
 
 
@@ -78,7 +79,7 @@ def looking_into(
         values = placement.map_to_source(_explain(method, opened, name, images, class_id), "linear")
         label = opened.label(class_id)
         caption = f"{label} {score:.2f}, {method.value} {name}".strip()
-        heat, maps = _drawn(values)
+        heat, maps = _drawn(values, full=_FINE if method in _GRADIENTS else 100.0)
         return Annotation(
             blend_heatmap(rgb, heat, alpha, caption),
             _record(method, name, label=label, class_id=class_id, score=round(score, 4)),
@@ -157,16 +158,16 @@ def _sheet(method: Method, opened: OpenNetwork, layer: str, images: Any) -> UInt
     return draw_activations(layer_activations(opened.network, layer, images))
 
 
-def _drawn(values: Float32Array) -> tuple[Float32Array, dict[str, Any]]:
-    """Return heat (H, W) in [0, 1], and the maps to store; of gradients also their colours."""
-    maps: dict[str, Any] = {}
+def _drawn(values: Float32Array, full: float) -> tuple[Float32Array, dict[str, Any]]:
+    """Return heat (H, W) in [0, 1], and the maps to store; of gradients in colour also those.
+
+    full: percentile at which heat is 1.
+    """
+    strength = np.abs(values).max(2) if values.ndim == 3 else np.maximum(values, 0)
+    most = float(np.percentile(strength, full)) or float(strength.max()) or 1.0
+    heat = np.minimum(strength / most, 1)
+    maps: dict[str, Any] = {"heat": np.round(heat * 65535).astype(np.uint16)}
     if values.ndim == 3:
-        strength = np.abs(values).max(2)
-        full = float(np.percentile(strength, _FINE)) or float(strength.max()) or 1.0
-        heat = np.minimum(strength / full, 1)
-        maps["gradient"] = np.round(127.5 + 127.5 * np.clip(values / full, -1, 1)).astype(np.uint8)
-    else:
-        heat = np.maximum(values, 0)
-        heat = heat / (float(heat.max()) or 1.0)
-    maps["heat"] = np.round(heat * 65535).astype(np.uint16)
+        colours = 127.5 + 127.5 * np.clip(values / most, -1, 1)
+        maps["gradient"] = np.round(colours).astype(np.uint8)
     return np.asarray(heat, np.float32), maps
