@@ -9,7 +9,6 @@ from pathlib import Path
 
 import onnx
 import torch
-from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto
 from onnx.inliner import inline_local_functions
 from torch import Tensor, nn
@@ -173,7 +172,7 @@ class OnnxNetwork(nn.Module):
 def _load(file: Path) -> ModelProto:
     try:
         return onnx.load(file)
-    except (OSError, ValueError, DecodeError) as error:
+    except Exception as error:  # the file system's, onnx's, or protobuf's, which is onnx's business
         raise ModelError(f"{file} cannot be read as ONNX: {error}") from error
 
 
