@@ -42,10 +42,10 @@ def last_map_layer(network: nn.Module, images: Tensor, target: Target) -> str:
     """Return the name of the layer whose feature maps are the last ones that speak for a target.
 
     images: one, float32 (1, 3, H, W). Of a classifier it is the outermost module that answers with
-    maps larger than one pixel, pooling left aside: ``layer4`` of a ResNet, ``features`` of a
-    MobileNet. Of other networks it is what is read by the last convolution that the target depends
-    on, for a detector thus by the head of the level that found the box. Raises ConfigError where
-    there is none.
+    maps as large as those of a convolution, and larger than one pixel, pooling left aside:
+    ``layer4`` of a ResNet, ``features`` of a MobileNet. Of other networks it is what is read by the
+    last convolution that the target depends on, for a detector thus by the head of the level that
+    found the box. Raises ConfigError where there is none.
     """
     names = {module: name for name, module in network.named_modules()}
     answers: list[_Answer] = []
@@ -59,8 +59,7 @@ def last_map_layer(network: nn.Module, images: Tensor, target: Target) -> str:
         with examined(network):
             answer = network(images.detach().requires_grad_().clone())
             if isinstance(answer, Tensor) and answer.dim() == 2:
-                pools = (nn.AdaptiveAvgPool2d, nn.AvgPool2d)
-                answers = [x for x in answers if not isinstance(x.module, pools)]
+                answers = _of_convolutions(answers)
             else:
                 answers = _before_the_prediction(answers, target(answer).sum())
     finally:
@@ -81,6 +80,16 @@ class _Answer(NamedTuple):
     module: nn.Module
     inputs: tuple[Any, ...]
     output: Tensor
+
+
+def _of_convolutions(answers: list[_Answer]) -> list[_Answer]:
+    """Return the answers that are maps of a convolution's size, averages left aside.
+
+    Others with four axes may be anything: attention, or maps whose channels come last.
+    """
+    sizes = {x.output.shape[2:] for x in answers if isinstance(x.module, nn.Conv2d)}
+    pools = (nn.AdaptiveAvgPool2d, nn.AvgPool2d)
+    return [x for x in answers if x.output.shape[2:] in sizes and not isinstance(x.module, pools)]
 
 
 def _before_the_prediction(answers: list[_Answer], value: Tensor) -> list[_Answer]:

@@ -57,6 +57,18 @@ def test_pooled_maps_are_not_the_last_ones() -> None:
     assert last_map_layer(small_network(pooled=False), image(), class_target(0)) == "9"
 
 
+def test_channels_that_come_last_are_no_maps() -> None:
+    class Last(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.permute(0, 2, 3, 1)
+
+    network = nn.Sequential(
+        *(nn.Conv2d(3, 6, 3), nn.ReLU(), Last(), nn.LayerNorm(6), nn.Flatten()),
+        nn.Linear(6 * 14 * 14, 2),
+    )
+    assert last_map_layer(network, image(size=16), class_target(0)) == "1"
+
+
 def test_looking_for_the_last_maps_changes_nothing() -> None:
     network = small_network()
     with unchanged(network):
