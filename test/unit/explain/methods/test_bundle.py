@@ -108,6 +108,15 @@ def test_labels_are_traced_to_logits(tmp_path: Path, form: str) -> None:
     assert _is_of_the_cell(saliency(opened.network, images, class_target(1)))
 
 
+def test_a_class_that_is_nowhere_has_no_heat(tmp_path: Path) -> None:
+    opened = open_bundle(load_bundle(write_segmenter_bundle(tmp_path / "masks")))
+    images, _ = opened.prepare(RED)
+    blue = class_target(3)
+    layer = last_map_layer(opened.network, images, blue)
+    assert layer == "feature"
+    assert not grad_cam(opened.network, layer, images, blue).any()
+
+
 def test_labels_of_no_logits_are_refused(tmp_path: Path) -> None:
     graph = GraphBuilder()
     graph.add("ReduceMax", ["image"], "most", axes=[1], keepdims=0)
