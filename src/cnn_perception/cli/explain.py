@@ -48,8 +48,9 @@ def command(
     ] = -1.0,
     alpha: Annotated[float, typer.Option(min=0.0, max=1.0, help="Opacity of the heat.")] = 0.5,
     method: Annotated[
-        Method, typer.Option(help="How; all but gradcam need --network or --weights, and PyTorch.")
-    ] = Method.gradcam,
+        Method | None,
+        typer.Option(help="How, with PyTorch; without it and --layer a bundle explains itself."),
+    ] = None,
     network: Annotated[
         str,
         typer.Option(help="Instead of a bundle: torchvision's name of a classifier, or an SSD."),
@@ -71,47 +72,36 @@ def command(
     """Explain the best answer by Grad-CAM; writes heat over pictures, and explanations.json.
 
     The heat itself is stored as a 16-bit PNG, 65535 where it is 1. A bundle explains itself without
-    PyTorch; other networks are looked into by any method. Gradients are also stored in colour, zero
-    is grey; activations and filters as a sheet. --score, --provider and --threads are for bundles.
-    Exit code 1 when a file could not be read; the others are done nevertheless.
+    PyTorch; bundles and other networks are looked into by any --method. Gradients are also stored
+    in colour, zero is grey; activations and filters as a sheet. --score, --provider and --threads
+    are for bundles that explain themselves. Exit code 1 when a file could not be read; the others
+    are done nevertheless.
     """
     from cnn_perception.cli.annotate import annotate
     from cnn_perception.config import ExplainerConfig, SessionConfig
 
-    if network or weights:
+    if method or layer or network or weights:
         from cnn_perception.cli.explain_methods import looking_into
 
-        annotator = looking_into(method, network, weights or "none", layer, target, alpha)
+        way = method or Method.gradcam
+        annotator = looking_into(way, model, network, weights, layer, target, alpha)
     else:
         config = ExplainerConfig(target_class=target, score_threshold=score, overlay_alpha=alpha)
         session = SessionConfig(provider=provider.value, threads=threads)
-        annotator = _bundle_annotator(model, method, layer, config, session)
+        annotator = _bundle_annotator(model, config, session)
     if not annotate(paths, out, "explanations", annotator, print_json=print_json):
         raise typer.Exit(1)
 
 
-def _bundle_annotator(
-    model: str,
-    method: Method,
-    layer: str,
-    config: ExplainerConfig,
-    session: SessionConfig,
-) -> Annotator:
+def _bundle_annotator(model: str, config: ExplainerConfig, session: SessionConfig) -> Annotator:
     """Return what draws a bundle's own explanation."""
     import numpy as np
 
     from cnn_perception.cli.annotate import Annotation
-    from cnn_perception.errors import ConfigError
     from cnn_perception.explain.explainer import Explainer
     from cnn_perception.image.draw import blend_heatmap
     from cnn_perception.runtime.bundle import load_bundle
 
-    if method is not Method.gradcam or layer:
-        what = f"--layer {layer}" if layer else f"--method {method.value}"
-        raise ConfigError(
-            f"{what}: a bundle explains itself by gradcam of its own layers: give --network, or a "
-            "training checkpoint as --weights"
-        )
     explainer = Explainer(load_bundle(model), config, session)
 
     def annotator(rgb: UInt8Array) -> Annotation:

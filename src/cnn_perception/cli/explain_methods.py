@@ -30,28 +30,31 @@ _LAYERED = {
     Method.cam,
     Method.activations,
 }
+_GRADIENTS = {Method.guided_gradcam, Method.guided, Method.deconvnet, Method.saliency}
 _SHEETS = {Method.activations, Method.filters}
 
 
 def looking_into(
-    method: Method, network: str, weights: str, layer: str, target: str, alpha: float
+    method: Method, model: str, network: str, weights: str, layer: str, target: str, alpha: float
 ) -> Annotator:
     """Return what draws the explanation of a picture.
 
     network: a name of torchvision or of this package's SSDs, weights "none", "imagenet" or a file;
-    without a name, weights is a checkpoint of ``cnn-perception train``. layer: its dotted name,
-    empty for the last feature maps; target: name or number of a class, empty for the best one.
+    without a name, weights is a checkpoint of ``cnn-perception train``, and without weights either
+    model is a bundle. layer: its dotted name, empty for the last feature maps; target: name or
+    number of a class, empty for the best one.
     """
     try:
         from cnn_perception.explain.methods.layers import check_layer, last_map_layer
-        from cnn_perception.explain.methods.targets import best_class
+        from cnn_perception.explain.methods.targets import best_class, class_target
+
+        opened = _open(model, network, weights)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"--method {method.value} of a network needs {error.name}: install cnn_perception with "
-            "the [train] extra"
+            f"--method {method.value} needs {error.name}: install cnn_perception with the [train] "
+            "extra"
         ) from error
 
-    opened = _open(network, weights)
     wanted = opened.class_id(target)
     layered = method in _LAYERED
     if layer and not layered:
@@ -66,7 +69,7 @@ def looking_into(
         class_id, score = best_class(opened.answer(images), wanted)
         name = layer
         if layered and not name:
-            name = last_map_layer(opened.network, images)
+            name = last_map_layer(opened.network, images, class_target(class_id))
         if method in _SHEETS:
             sheet = _sheet(method, opened, name, images)
             caption = f"{opened.name}, {method.value} {name}".strip()
@@ -76,7 +79,7 @@ def looking_into(
         values = placement.map_to_source(_explain(method, opened, name, images, class_id), "linear")
         label = opened.label(class_id)
         caption = f"{label} {score:.2f}, {method.value} {name}".strip()
-        heat, maps = _drawn(values)
+        heat, maps = _drawn(values, full=_FINE if method in _GRADIENTS else 100.0)
         return Annotation(
             blend_heatmap(rgb, heat, alpha, caption),
             _record(method, name, label=label, class_id=class_id, score=round(score, 4)),
@@ -91,11 +94,16 @@ def _record(method: Method, layer: str, **found: object) -> dict[str, Any]:
     return {"explanation": {"method": method.value, "layer": layer or None, **found}}
 
 
-def _open(network: str, weights: str) -> OpenNetwork:
+def _open(model: str, network: str, weights: str) -> OpenNetwork:
     from cnn_perception.explain.methods.network import OpenNetwork, open_network
 
     if network:
-        return open_network(network, weights)
+        return open_network(network, weights or "none")
+    if not weights:
+        from cnn_perception.explain.methods.bundle import open_bundle
+        from cnn_perception.runtime.bundle import load_bundle
+
+        return open_bundle(load_bundle(model))
     if weights in ("none", "imagenet"):
         raise ConfigError(f"weights = {weights!r} are of a network: say by --network which")
     from cnn_perception.training.checkpoint import load_checkpoint
@@ -150,16 +158,16 @@ def _sheet(method: Method, opened: OpenNetwork, layer: str, images: Any) -> UInt
     return draw_activations(layer_activations(opened.network, layer, images))
 
 
-def _drawn(values: Float32Array) -> tuple[Float32Array, dict[str, Any]]:
-    """Return heat (H, W) in [0, 1], and the maps to store; of gradients also their colours."""
-    maps: dict[str, Any] = {}
+def _drawn(values: Float32Array, full: float) -> tuple[Float32Array, dict[str, Any]]:
+    """Return heat (H, W) in [0, 1], and the maps to store; of gradients in colour also those.
+
+    full: percentile at which heat is 1.
+    """
+    strength = np.abs(values).max(2) if values.ndim == 3 else np.maximum(values, 0)
+    most = float(np.percentile(strength, full)) or float(strength.max()) or 1.0
+    heat = np.minimum(strength / most, 1)
+    maps: dict[str, Any] = {"heat": np.round(heat * 65535).astype(np.uint16)}
     if values.ndim == 3:
-        strength = np.abs(values).max(2)
-        full = float(np.percentile(strength, _FINE)) or float(strength.max()) or 1.0
-        heat = np.minimum(strength / full, 1)
-        maps["gradient"] = np.round(127.5 + 127.5 * np.clip(values / full, -1, 1)).astype(np.uint8)
-    else:
-        heat = np.maximum(values, 0)
-        heat = heat / (float(heat.max()) or 1.0)
-    maps["heat"] = np.round(heat * 65535).astype(np.uint16)
+        colours = 127.5 + 127.5 * np.clip(values / most, -1, 1)
+        maps["gradient"] = np.round(colours).astype(np.uint8)
     return np.asarray(heat, np.float32), maps

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import onnx
 import torch
-from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto
 from onnx.inliner import inline_local_functions
 from torch import Tensor, nn
@@ -27,11 +26,11 @@ _OLDEST_OPSET = 7
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One layer's turn: which tensors it reads, and which it answers with."""
+    """One layer's turn: its node, and which tensors it is called with."""
 
     layer: str
+    node: Node
     inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
 
 
 class OnnxNetwork(nn.Module):
@@ -69,14 +68,15 @@ class OnnxNetwork(nn.Module):
     @property
     def tensors(self) -> tuple[str, ...]:
         """Names of all tensors that depend on an input, in the order of the graph."""
-        return (*self.inputs, *(name for step in self._steps for name in step.outputs if name))
+        return (*self.inputs, *(name for step in self._steps for name in step.node.outputs if name))
 
     def layer(self, tensor: str) -> str:
         """Return the name of the layer that answers with a tensor; ConfigError where none does."""
-        for step in self._steps:
-            if tensor in step.outputs:
-                return step.layer
-        raise ConfigError(self._unknown(tensor))
+        return self._step(tensor).layer
+
+    def node(self, tensor: str) -> Node:
+        """Return the node that answers with a tensor; ConfigError where none does."""
+        return self._step(tensor).node
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Return the outputs for the graph's inputs, in order."""
@@ -97,11 +97,17 @@ class OnnxNetwork(nn.Module):
         for step, done in self._plan(feeds, outputs):
             answer = getattr(self, step.layer)(*(values[x] if x else None for x in step.inputs))
             answers = answer if isinstance(answer, tuple) else (answer,)
-            for name, value in zip(step.outputs, answers, strict=False):
+            for name, value in zip(step.node.outputs, answers, strict=False):
                 values.setdefault(name, value)  # what is fed stays
             for name in done:
                 del values[name]
         return {name: values[name] for name in outputs}
+
+    def _step(self, tensor: str) -> _Step:
+        for step in self._steps:
+            if tensor in step.node.outputs:
+                return step
+        raise ConfigError(self._unknown(tensor))
 
     def _plan(
         self, feeds: Mapping[str, Tensor], outputs: Sequence[str]
@@ -112,8 +118,8 @@ class OnnxNetwork(nn.Module):
         read = {*outputs, *self._constants, ""}
         plan = []
         for step in reversed(self._steps):
-            if not needed.isdisjoint(step.outputs):
-                needed = (needed - set(step.outputs)) | (set(step.inputs) - given)
+            if not needed.isdisjoint(step.node.outputs):
+                needed = (needed - set(step.node.outputs)) | (set(step.inputs) - given)
                 plan.append((step, set(step.inputs) - read))
                 read.update(step.inputs)
         if needed:
@@ -133,14 +139,15 @@ class OnnxNetwork(nn.Module):
                 constants.update(zip(node.outputs, _computed(node, constants), strict=False))
                 continue
             layer, inputs = layer_of(node, constants)
-            name = self._own_name(node.outputs[0])
+            name = self._own_name(next(filter(None, node.outputs)))
             self.add_module(name, layer)
-            self._steps.append(_Step(name, inputs, node.outputs))
+            self._steps.append(_Step(name, node, inputs))
         read = {name for step in self._steps for name in step.inputs}
         read.update(item.name for item in graph.output)
-        for name in constants.keys() & read:
-            self._constants[name] = self._own_name(name)
-            self.register_buffer(self._constants[name], constants[name])
+        for name, tensor in constants.items():
+            if name in read:
+                self._constants[name] = self._own_name(name)
+                self.register_buffer(self._constants[name], tensor)
 
     def _own_name(self, tensor: str) -> str:
         """Return a name for what belongs to a tensor, one that no attribute of this object has."""
@@ -165,7 +172,7 @@ class OnnxNetwork(nn.Module):
 def _load(file: Path) -> ModelProto:
     try:
         return onnx.load(file)
-    except (OSError, ValueError, DecodeError) as error:
+    except Exception as error:  # the file system's, onnx's, or protobuf's, which is onnx's business
         raise ModelError(f"{file} cannot be read as ONNX: {error}") from error
 
 

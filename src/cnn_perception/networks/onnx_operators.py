@@ -256,6 +256,7 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     "HardSwish": _plain(functional.hardswish),
     "Identity": _plain(lambda x: x),
+    "IsNaN": _plain(torch.isnan),
     "LeakyRelu": lambda node, x: functional.leaky_relu(x, node.get("alpha", 0.01)),
     "Log": _plain(torch.log),
     "Mish": _plain(functional.mish),

@@ -17,7 +17,15 @@ from torch import nn  # noqa: E402
 from torchvision.models import get_model  # noqa: E402
 
 from cnn_perception.errors import ConfigError, ModelError  # noqa: E402
+from cnn_perception.explain.methods.cam import class_activation_map  # noqa: E402
+from cnn_perception.explain.methods.deconvnet import deconvnet  # noqa: E402
+from cnn_perception.explain.methods.grad_cam import grad_cam  # noqa: E402
+from cnn_perception.explain.methods.guided_backpropagation import (  # noqa: E402
+    guided_backpropagation,
+)
+from cnn_perception.explain.methods.layers import last_map_layer  # noqa: E402
 from cnn_perception.explain.methods.network import randomise  # noqa: E402
+from cnn_perception.explain.methods.targets import class_target  # noqa: E402
 from cnn_perception.export.onnx_file import write_onnx  # noqa: E402
 from cnn_perception.networks.onnx_network import OnnxNetwork  # noqa: E402
 from looked_into import image, small_network  # noqa: E402
@@ -103,6 +111,39 @@ def test_gradients_are_those_of_the_original(exported: tuple[nn.Module, Path]) -
     torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-5 * largest)
     first = next(layer for layer in twin.modules() if isinstance(layer, nn.Conv2d))
     assert first.weight.grad is not None
+
+
+def test_methods_see_in_a_file_what_they_see_in_its_original(
+    exported: tuple[nn.Module, Path],
+) -> None:
+    network, file = exported
+    twin, images, target = OnnxNetwork(file), image(), class_target(2)
+    layers = [last_map_layer(each, images, target) for each in (network, twin)]
+    assert layers[0] == "9"
+    for method in (guided_backpropagation, deconvnet):
+        expected, found = (method(each, images, target) for each in (network, twin))
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    expected, found = (
+        grad_cam(each, layer, images, target)
+        for each, layer in zip((network, twin), layers, strict=True)
+    )
+    assert expected.max() > 0, "nothing to compare"
+    np.testing.assert_allclose(found, expected, atol=1e-5 * expected.max())
+    cam = class_activation_map(twin, layers[1], images, 2)
+    np.testing.assert_allclose(cam, class_activation_map(network, "9", images, 2), atol=1e-4)
+
+
+def test_a_file_is_explained_by_pytorch_grad_cam(exported: tuple[nn.Module, Path]) -> None:
+    pgc = pytest.importorskip("pytorch_grad_cam", reason="grad-cam is an extra: [oracle]")
+    twin, images = OnnxNetwork(exported[1]), image()
+    layer = last_map_layer(twin, images, class_target(2))
+    with pgc.GradCAM(twin, [twin.get_submodule(layer)]) as explained:
+        (expected,) = explained(images, [lambda logits: logits[2]])
+    scale = pgc.utils.image.scale_cam_image
+    found = grad_cam(twin, layer, images, class_target(2))
+    (scaled,) = scale(scale(found[None], (64, 64)))
+    assert expected.max() > 0.5, "nothing to compare"
+    np.testing.assert_allclose(scaled, expected, atol=1e-4)
 
 
 def test_what_lies_between_two_tensors_runs_alone(exported: tuple[nn.Module, Path]) -> None:
