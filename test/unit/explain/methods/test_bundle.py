@@ -80,7 +80,9 @@ def test_the_level_of_the_best_box_is_explained(tmp_path: Path, colour: str, lev
 def test_the_shipped_detector_is_explained_as_it_explains_itself(repository: Path) -> None:
     bundle = load_bundle(repository / "models" / "rooms_ssdlite")
     rgb = cv2.cvtColor(cv2.imread(str(repository / "models" / "room.jpg")), cv2.COLOR_BGR2RGB)
-    own = Explainer(bundle).explain(np.asarray(rgb, np.uint8))
+    explanation = Explainer(bundle).explain(np.asarray(rgb, np.uint8))
+    own = explanation.best
+    assert own is not None
     opened = open_bundle(bundle)
     images, placement = opened.prepare(np.asarray(rgb, np.uint8))
     class_id, score = best_class(opened.answer(images))
@@ -93,7 +95,7 @@ def test_the_shipped_detector_is_explained_as_it_explains_itself(repository: Pat
     layer = opened.network.layer(graph.feature_map)
     cam = grad_cam(opened.network, layer, images, class_target(class_id))
     heat = placement.map_to_source(cam, "linear")
-    np.testing.assert_allclose(heat / heat.max(), own.heatmap, atol=1e-4)
+    np.testing.assert_allclose(heat / heat.max(), explanation.heatmap, atol=1e-4)
 
 
 @pytest.mark.parametrize("form", ["mask_index", "mask_logits"])
