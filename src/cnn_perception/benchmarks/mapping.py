@@ -20,6 +20,7 @@ from cnn_perception.benchmarks.contenders import (
     build_octomap_cpp,
 )
 from cnn_perception.benchmarks.frames import BenchmarkFrame
+from cnn_perception.benchmarks.spread import spread
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.types import Float64Array
@@ -216,19 +217,8 @@ def _summary(each: Measurement, reference: Measurement, known_cells: int) -> dic
         "memory_bytes_per_cell": round(each.memory_bytes / max(known_cells, 1), 2),
     }
     if each.cpu_ms.size:
-        found["cpu_ms"] = _spread(each.cpu_ms)
-        found["wall_ms"] = _spread(each.wall_ms)
+        found["cpu_ms"] = spread(each.cpu_ms)
+        found["wall_ms"] = spread(each.wall_ms)
         found["times_faster"] = round(float(np.median(reference.cpu_ms / each.cpu_ms)), 2)
         found["samples"] = {"cpu_ms": each.cpu_ms.round(3).tolist()}
     return found
-
-
-def _spread(times: Float64Array) -> dict[str, float]:
-    quarter, median, three_quarters, p95 = np.percentile(times, [25, 50, 75, 95])
-    values = {
-        "median": median,
-        "min": times.min(),
-        "interquartile_range": three_quarters - quarter,
-        "p95": p95,
-    }
-    return {name: round(float(value), 3) for name, value in values.items()}
