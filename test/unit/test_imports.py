@@ -36,6 +36,7 @@ HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 ROS_PARTS = {"ros", "nodes"}
 ABOVE_ROS = ROS_PARTS | {"demo", "cli"}
 TORCH_PARTS = {"networks", "pretrained", "training", "export", "datasets", "metrics", "explain"}
+TORCH_PARTS |= {"benchmarks"}  # in modules of their own, see below
 ROS_PACKAGES = {
     "action_msgs",
     "ament_index_python",
@@ -148,14 +149,14 @@ def test_only_the_training_side_knows_torch() -> None:
     assert users <= TORCH_PARTS
 
 
-def test_only_commands_and_exports_look_into_networks() -> None:
+def test_only_commands_exports_and_benchmarks_look_into_networks() -> None:
     methods = f"{PACKAGE}.explain.methods"
     users = {
         module
         for module, targets in IMPORTS.items()
         if any(target.startswith(methods) for target in targets) and not module.startswith(methods)
     }
-    assert {part(module) for module in users} <= {"cli", "export"}
+    assert {part(module) for module in users} <= {"benchmarks", "cli", "export"}
 
 
 def loaded_by(modules: list[str]) -> set[str]:
@@ -176,6 +177,17 @@ def test_the_core_loads_without_ros_and_torch() -> None:
         or module == f"{PACKAGE}.explain.explainer"
     ]
     assert not loaded_by(core) & (ROS_PACKAGES | TORCH_PACKAGES)
+
+
+def test_benchmarks_of_what_runs_on_a_robot_load_no_torch() -> None:
+    benchmarks = [f"{PACKAGE}.benchmarks.{name}" for name in ("explain", "models", "race")]
+    assert not loaded_by(benchmarks) & TORCH_PACKAGES
+    users = {
+        module
+        for module, targets in IMPORTS.items()
+        if part(module) == "benchmarks" and {x.split(".")[0] for x in targets} & TORCH_PACKAGES
+    }
+    assert users == {f"{PACKAGE}.benchmarks.explain_torch"}
 
 
 @pytest.mark.skipif(

@@ -11,7 +11,17 @@ from typing import Any
 
 __all__ = ["describe_machine", "machine_line", "use_one_core"]
 
-_LIBRARIES = ("numpy", "numba", "octomap-python", "opencv-python-headless", "onnxruntime")
+_LIBRARIES = (
+    "numpy",
+    "numba",
+    "octomap-python",
+    "opencv-python-headless",
+    "onnxruntime",
+    "torch",
+    "torchvision",
+    "grad-cam",
+    "captum",
+)
 
 
 def use_one_core() -> int | None:

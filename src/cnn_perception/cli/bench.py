@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from cnn_perception.cli import bench_models
+from cnn_perception.cli import bench_explain, bench_models
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Measure this machine; results are proven equal first.", no_args_is_help=True
 )
 app.command("models")(bench_models.command)
+app.command("explain")(bench_explain.command)
 
 
 @app.callback()

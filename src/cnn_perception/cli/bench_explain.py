@@ -1,0 +1,190 @@
+"""``cnn-perception bench explain``: what an explanation costs here, against others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from cnn_perception.benchmarks.race import Job
+    from cnn_perception.types import UInt8Array
+
+__all__ = ["command"]
+
+
+def command(
+    network: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="Classifier, by torchvision's name; repeatable.  [default: mobilenet_v2]"
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="Detector with explain graphs: a bundle's name or folder.")
+    ] = "rooms_ssdlite",
+    picture: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="What is looked at; the shipped room by default."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each contender is timed.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write the result as JSON into this file too."),
+    ] = None,
+) -> None:
+    """Time explanations against pytorch-grad-cam and Captum, on one core and one thread.
+
+    Everybody explains the same answers; the maps are compared before anything is timed, and who
+    disagrees is named instead. Classifiers have random weights. Without PyTorch, only what runs on
+    a robot is timed.
+
+    Exit code 1 when somebody disagrees.
+    """
+    from cnn_perception.benchmarks.machine import describe_machine, use_one_core
+
+    core = use_one_core()
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from cnn_perception.benchmarks.race import race
+
+    lacking = _lacking()
+    networks = network or ["mobilenet_v2"]
+    settings = {
+        "networks": networks,
+        "model": model,
+        "picture": picture.name if picture is not None else "room.jpg",
+        "rounds": rounds,
+        "threads": 1,
+        "core": core,
+    }
+    jobs = _jobs(networks, model, _picture(picture), lacking)
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("")
+        results = race(
+            jobs,
+            rounds,
+            lambda name, done, total: bar.update(
+                task, description=name, completed=done, total=total
+            ),
+        )
+    answer = {
+        "benchmark": "explain",
+        "machine": describe_machine(),
+        "settings": settings,
+        "agree": not any(job.refused for job in jobs),
+        "lacking": lacking,
+        "results": [result.summary() for result in results],
+    }
+    text = json.dumps(answer, indent=1)
+    if out is not None:
+        out.write_text(text + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(text)
+    else:
+        _print(answer)
+    if not answer["agree"]:
+        raise typer.Exit(1)
+
+
+def _lacking() -> list[str]:
+    """Return the packages that others' explanations need and that are not installed."""
+    from importlib.util import find_spec
+
+    packages = {
+        "torch": "torch",
+        "torchvision": "torchvision",
+        "onnxscript": "onnxscript",
+        "pytorch_grad_cam": "grad-cam",
+        "captum": "captum",
+    }
+    return [name for module, name in packages.items() if find_spec(module) is None]
+
+
+def _picture(file: Path | None) -> UInt8Array:
+    from cnn_perception.cli.inputs import Source
+    from cnn_perception.resources import share_directory
+
+    file = file or share_directory() / "models" / "room.jpg"
+    return Source(file, Path(file.name)).picture()
+
+
+def _jobs(networks: list[str], model: str, rgb: UInt8Array, lacking: list[str]) -> list[Job]:
+    from cnn_perception.benchmarks.explain import detection_jobs, overlay_job
+    from cnn_perception.explain.explainer import Explainer
+    from cnn_perception.runtime.bundle import load_bundle
+
+    bundle = load_bundle(model)
+    heat = Explainer(bundle).explain(rgb).heatmap
+    if set(lacking) - {"grad-cam", "captum"}:
+        return [*detection_jobs(bundle, rgb), overlay_job(rgb, heat)]
+
+    from cnn_perception.benchmarks.explain_torch import GradCamTwin, classifier_jobs, overlays
+    from cnn_perception.explain.methods.network import open_network
+
+    alone = "grad-cam" in lacking
+    detection = [
+        *detection_jobs(bundle, rgb, None if alone else GradCamTwin(bundle)),
+        overlay_job(rgb, heat, () if alone else overlays(rgb, heat)),
+    ]
+    classification = [job for name in networks for job in classifier_jobs(open_network(name), rgb)]
+    return [*classification, *detection]
+
+
+def _print(answer: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from cnn_perception.benchmarks.machine import machine_line
+
+    console = Console()
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False)
+
+    settings = answer["settings"]
+    say(
+        f"{settings['picture']}, {settings['rounds']} rounds, one thread; "
+        f"{machine_line(answer['machine'], settings['core'])}"
+    )
+    for result in answer["results"]:
+        table = Table(
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            title=result["job"],
+            title_justify="left",
+            title_style="bold",
+        )
+        table.add_column("ms of processor time", no_wrap=True)
+        for title in ("median", "min", "IQR", "faster", "differs"):
+            table.add_column(title, justify="right", no_wrap=True)
+        for name, row in result["contenders"].items():
+            times = row.get("cpu_ms")
+            ratio, difference = row.get("times_faster"), row["difference"]
+            table.add_row(
+                name,
+                *(f"{times[key]:.2f}" for key in ("median", "min", "interquartile_range"))
+                if times
+                else ("-",) * 3,
+                "-" if ratio is None else f"{ratio:.1f} x",
+                "" if difference is None else f"{difference:.1e}",
+            )
+        console.print(table)
+        say(result["says"])
+        if "gap" in result:
+            say(f"{result['gap']['name']}: {result['gap']['ms']:.2f} ms")
+        for name, reason in result["refused"].items():
+            say(f"{name} is not timed: {reason}")
+    say("faster: than the first row, median of the rounds' ratios; differs: of maps in [0, 1].")
+    if answer["lacking"]:
+        say(
+            f"Without {', '.join(answer['lacking'])}: install cnn_perception with the extras "
+            "[train,oracle] for all contenders."
+        )
