@@ -15,7 +15,7 @@ PIP_INSTALL = bin/pip install --quiet --no-build-isolation
 # rosidl_adapter of the ROS wheels imports catkin_pkg without asking for it.
 BUILD_TOOLS := 'setuptools<80' wheel catkin_pkg
 INTERFACES := $(wildcard interfaces/setup.py interfaces/*/package.xml interfaces/*/*/*.msg interfaces/*/*/*.srv)
-TORCH_TESTS = $(wildcard $(addprefix test/unit/,networks training datasets metrics explain detection export pretrained simulation cli))
+TORCH_TESTS = $(wildcard $(addprefix test/unit/,benchmarks networks training datasets metrics explain detection export pretrained simulation cli))
 
 .PHONY: help setup demo test test-ros test-numpy1 test-torch check bench clean distclean
 
@@ -46,6 +46,7 @@ check: setup .venv/.test  ## Lint, formatting and types
 bench: setup  ## Measure this machine; results in out/bench
 	mkdir -p out/bench
 	$(RUN) cnn-perception bench mapping --out out/bench/mapping.json
+	$(RUN) cnn-perception bench explain --out out/bench/explain.json
 	$(RUN) for file in benchmarks/[a-z]*.py; do \
 	  echo "$$file"; python "$$file" --out "out/bench/$$(basename "$$file" .py).json"; \
 	done

@@ -104,27 +104,26 @@ def _best_detection(
         "Explainer: picture in, heat map over the picture out, with preparation, network, "
         "decoding, suppression and the box of evidence."
     )
-    if twin is None:
-        contenders = [Contender("Explainer", lambda turn: explainer.explain(rgb))]
-    else:
+    contenders: list[Contender] = []
+    difference = None
+    if twin is not None:
         contenders = _pytorch_grad_cam(bundle, rgb, twin, best)
-        wanted = contenders[-1].run(0)
-        heat = normalised(explainer.explain(rgb).heatmap)
-        difference = apart(heat, np.asarray(wanted, np.float32))
-        contenders.append(Contender("Explainer", lambda turn: explainer.explain(rgb), difference))
+        wanted = np.asarray(contenders[0].run(0), np.float32)
+        difference = apart(normalised(explainer.explain(rgb).heatmap), wanted)
         says += (
-            " pytorch-grad-cam alone: one call on a prepared tensor, that is a forward and a "
-            "backward pass of the PyTorch twin, with default box and layer known; after detecting: "
-            "with preparation, a forward pass without gradients, the same decoding and suppression "
-            "before it, and the enlargement to the picture after it."
+            " pytorch-grad-cam after detecting: the same, by a forward pass of the PyTorch twin "
+            "without gradients, the same decoding and suppression, and then its call, which has a "
+            "forward pass of its own; alone: nothing but that call, as if tensor, default box and "
+            "layer were known."
         )
+    contenders.append(Contender("Explainer", lambda turn: explainer.explain(rgb), difference))
     return Job(f"{bundle.name}: the best detection ({label})", says, [*contenders, detect])
 
 
 def _pytorch_grad_cam(
     bundle: ModelBundle, rgb: UInt8Array, twin: Twin, best: tuple[int, int]
 ) -> list[Contender]:
-    """Return pytorch-grad-cam's call, and the whole way from the picture to the heat map."""
+    """Return the whole way from the picture to the heat map, and pytorch-grad-cam's call."""
     boxes = bundle.output.default_boxes
     assert boxes is not None
     layers = {graph.level: graph.feature_map for graph in bundle.explain}
@@ -142,8 +141,8 @@ def _pytorch_grad_cam(
         return normalised(np.asarray(placement.map_to_source(cam), np.float32))
 
     return [
-        Contender("pytorch-grad-cam alone", lambda turn: twin.grad_cam(tensor, layer, *best)),
         Contender("pytorch-grad-cam after detecting", whole),
+        Contender("pytorch-grad-cam alone", lambda turn: twin.grad_cam(tensor, layer, *best)),
     ]
 
 

@@ -102,8 +102,8 @@ def test_maps_are_compared_with_those_of_the_twin(bundle: ModelBundle) -> None:
     twin = Ideal(bundle)
     best, graphs, *_ = detection_jobs(bundle, PICTURE, twin)
     assert names(best)[:3] == [
-        "pytorch-grad-cam alone",
         "pytorch-grad-cam after detecting",
+        "pytorch-grad-cam alone",
         "Explainer",
     ]
     assert ("feature_0", anchor_of(2, 3), 1 + LABELS.index("red")) in twin.asked
