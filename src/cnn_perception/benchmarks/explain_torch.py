@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from cnn_perception.benchmarks.explain import ONE_THREAD, apart, normalised
 from cnn_perception.benchmarks.race import Contender, Job
+from cnn_perception.errors import ConfigError
 from cnn_perception.explain.graphs import LoadedGraph
 from cnn_perception.explain.methods.grad_cam import grad_cam, grad_cam_plus_plus
-from cnn_perception.explain.methods.layers import last_map_layer
 from cnn_perception.explain.methods.network import OpenNetwork
 from cnn_perception.explain.methods.targets import best_class, class_target
 from cnn_perception.export.bundle import About
@@ -73,18 +73,18 @@ def classifier_jobs(opened: OpenNetwork, rgb: UInt8Array) -> list[Job]:
     """Return Grad-CAM and Grad-CAM++ of a classifier's best class for a picture.
 
     Maps are compared with the first one's: pytorch-grad-cam's, where it is installed. The network
-    is exported into a folder that is removed again.
+    is exported into a folder that is removed again. Raises ConfigError where no layer in PyTorch
+    answers with the maps that its explain graph reads.
     """
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     images = opened.prepare(rgb)[0].clone()
     answer = opened.answer(images)
     class_id, _ = best_class(answer)
-    question = _Question(
-        opened.network, last_map_layer(opened.network, images, class_target(class_id)), class_id
-    )
     network, graph = _exported(opened, rgb, answer.shape[1])
     feeds = {opened.spec.name: images.numpy()}
+    (maps,) = network.run(feeds, graph.tensors).values()
+    question = _Question(opened.network, _layer(opened, images, torch.from_numpy(maps)), class_id)
     forward = Contender("ONNX Runtime, network alone", lambda turn: network.run(feeds))
     size = f"{opened.spec.width}x{opened.spec.height}"
     jobs = []
@@ -109,6 +109,30 @@ def classifier_jobs(opened: OpenNetwork, rgb: UInt8Array) -> list[Job]:
             )
         )
     return jobs
+
+
+def _layer(opened: OpenNetwork, images: Tensor, maps: Tensor) -> str:
+    """Return the name of the outermost layer that answers with the maps that are explained."""
+    names = {module: name for name, module in opened.network.named_modules()}
+    found = []
+
+    def note(module: nn.Module, _inputs: Any, output: Any) -> None:
+        close = 1e-3 * float(maps.abs().max())
+        if isinstance(output, Tensor) and apart(output.numpy(), maps.numpy()) <= close:
+            found.append(names[module])
+
+    handles = [module.register_forward_hook(note) for module in names]
+    try:
+        opened.answer(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not found:
+        raise ConfigError(
+            f"no layer of {opened.name} answers with the maps that its explain graph reads: choose "
+            "another network"
+        )
+    return min(found, key=list(names.values()).index)
 
 
 class _Question(NamedTuple):

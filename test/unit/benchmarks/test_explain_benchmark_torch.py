@@ -13,12 +13,15 @@ pytest.importorskip("onnxscript", reason="onnxscript is an extra: [train]")
 pytest.importorskip("pytorch_grad_cam", reason="grad-cam is an extra: [oracle]")
 pytest.importorskip("captum", reason="captum is an extra: [oracle]")
 
+from torch import nn  # noqa: E402
+
 from cnn_perception.benchmarks.explain import detection_jobs  # noqa: E402
 from cnn_perception.benchmarks.explain_torch import (  # noqa: E402
     GradCamTwin,
     classifier_jobs,
     overlays,
 )
+from cnn_perception.errors import ConfigError  # noqa: E402
 from cnn_perception.explain.methods.network import OpenNetwork  # noqa: E402
 from cnn_perception.image.preprocess import InputSpec  # noqa: E402
 from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
@@ -46,6 +49,27 @@ def test_all_explain_a_classifier_alike() -> None:
             assert np.shape(heat) == (64, 64) and np.max(heat) > 0.99
             np.testing.assert_allclose(heat, found[0], atol=1e-4)
     assert np.abs(np.subtract(maps[0][0], maps[1][0])).max() > 1e-3, "both methods are one"
+
+
+def test_the_layer_is_the_one_that_the_explain_graph_reads() -> None:
+    torch.manual_seed(0)
+    trunk = nn.Sequential(nn.Conv2d(3, 6, 5, 2), nn.ReLU(), nn.MaxPool2d(2))  # pooled, as VGG's
+    network = nn.Sequential(trunk, nn.Flatten(), nn.Linear(6 * 15 * 15, 4)).eval()
+    spec = InputSpec("images", 64, 64, mean=(100.0,) * 3, std=(60.0,) * 3)
+    first, _ = classifier_jobs(OpenNetwork("pooled", network, spec), PICTURE)
+    assert first.name == "pooled at 64x64: Grad-CAM of 0" and not first.refused
+
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunk, self.head = nn.Conv2d(3, 6, 5, 2), nn.Linear(6 * 15 * 15, 4)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.head(nn.functional.max_pool2d(self.trunk(images).relu(), 2).flatten(1))
+
+    whole = Whole().eval()
+    with pytest.raises(ConfigError, match="no layer of whole answers with the maps"):
+        classifier_jobs(OpenNetwork("whole", whole, spec), PICTURE)
 
 
 @pytest.fixture
