@@ -31,6 +31,9 @@ class Method(str, Enum):
     cam = "cam"
     activations = "activations"
     filters = "filters"
+    pca = "pca"
+    tsne = "tsne"
+    all = "all"
 
 
 def command(
@@ -48,8 +51,12 @@ def command(
     ] = -1.0,
     alpha: Annotated[float, typer.Option(min=0.0, max=1.0, help="Opacity of the heat.")] = 0.5,
     method: Annotated[
-        Method, typer.Option(help="How; all but gradcam need --network or --weights, and PyTorch.")
-    ] = Method.gradcam,
+        list[Method] | None,
+        typer.Option(
+            help="How; all but gradcam need --network or --weights, and PyTorch. Several, or all, "
+            "make a sheet; pca and tsne show all pictures as points."
+        ),
+    ] = None,
     network: Annotated[
         str,
         typer.Option(help="Instead of a bundle: torchvision's name of a classifier, or an SSD."),
@@ -62,8 +69,9 @@ def command(
         ),
     ] = "",
     layer: Annotated[
-        str, typer.Option(help="Layer of the network, as features.14; empty: its last maps.")
-    ] = "",
+        list[str] | None,
+        typer.Option(help="Layer of the network, as features.14 (default: its last maps)."),
+    ] = None,
     print_json: Json = False,
     provider: ProviderOption = Provider.auto,
     threads: Threads = 1,
@@ -75,25 +83,37 @@ def command(
     is grey; activations and filters as a sheet. --score, --provider and --threads are for bundles.
     Exit code 1 when a file could not be read; the others are done nevertheless.
     """
-    from cnn_perception.cli.annotate import annotate
-    from cnn_perception.config import ExplainerConfig, SessionConfig
-
+    methods = _each(method or [Method.gradcam])
+    layers = list(dict.fromkeys(layer or []))
     if network or weights:
-        from cnn_perception.cli.explain_methods import looking_into
+        from cnn_perception.cli.explain_methods import look_into, opened_network
 
-        annotator = looking_into(method, network, weights or "none", layer, target, alpha)
+        opened = opened_network(network, weights or "none")
+        done = look_into(paths, out, opened, methods, layers, target, alpha, print_json=print_json)
     else:
+        from cnn_perception.cli.annotate import annotate
+        from cnn_perception.config import ExplainerConfig, SessionConfig
+
         config = ExplainerConfig(target_class=target, score_threshold=score, overlay_alpha=alpha)
         session = SessionConfig(provider=provider.value, threads=threads)
-        annotator = _bundle_annotator(model, method, layer, config, session)
-    if not annotate(paths, out, "explanations", annotator, print_json=print_json):
+        annotator = _bundle_annotator(model, methods, layers, config, session)
+        done = annotate(paths, out, "explanations", annotator, print_json=print_json)
+    if not done:
         raise typer.Exit(1)
+
+
+def _each(methods: list[Method]) -> list[Method]:
+    """Return what was asked for, each once; all is what explains one picture."""
+    if Method.all in methods:
+        together = {Method.pca, Method.tsne, Method.all}
+        methods = [method for method in Method if method not in together]
+    return list(dict.fromkeys(methods))
 
 
 def _bundle_annotator(
     model: str,
-    method: Method,
-    layer: str,
+    methods: list[Method],
+    layers: list[str],
     config: ExplainerConfig,
     session: SessionConfig,
 ) -> Annotator:
@@ -104,15 +124,17 @@ def _bundle_annotator(
     from cnn_perception.errors import ConfigError
     from cnn_perception.explain.explainer import Explainer
     from cnn_perception.image.draw import blend_heatmap
+    from cnn_perception.image.key import draw_key, heat_key
     from cnn_perception.runtime.bundle import load_bundle
 
-    if method is not Method.gradcam or layer:
-        what = f"--layer {layer}" if layer else f"--method {method.value}"
+    if methods != [Method.gradcam] or layers:
+        what = f"--layer {layers[0]}" if layers else f"--method {methods[0].value}"
         raise ConfigError(
             f"{what}: a bundle explains itself by gradcam of its own layers: give --network, or a "
             "training checkpoint as --weights"
         )
     explainer = Explainer(load_bundle(model), config, session)
+    key = heat_key(config.overlay_alpha)
 
     def annotator(rgb: UInt8Array) -> Annotation:
         found = explainer.explain(rgb)
@@ -127,7 +149,9 @@ def _bundle_annotator(
             }
         heat = np.round(found.heatmap * 65535).astype(np.uint16)
         caption = explainer.caption(found)
-        overlay = blend_heatmap(rgb, found.heatmap, config.overlay_alpha, caption)
+        overlay = blend_heatmap(rgb, found.heatmap, config.overlay_alpha)
+        named = caption if found.class_id is None else f"{caption}, gradcam"
+        overlay = draw_key(overlay, named, key)
         return Annotation(overlay, {"explanation": record}, caption, {"heat": heat})
 
     return annotator

@@ -22,6 +22,8 @@ from cnn_perception.training.checkpoint import write_state  # noqa: E402
 LENET = ("--network", "lenet5")
 SHEETS = {Method.activations, Method.filters}
 GRADIENTS = {Method.guided, Method.deconvnet, Method.guided_gradcam}
+SEVERAL = {Method.all, Method.pca, Method.tsne}
+EACH = [method for method in Method if method not in SEVERAL]
 
 
 @pytest.fixture
@@ -41,12 +43,12 @@ def _explain(*arguments: Any, code: int = 0) -> str:
     return result.output
 
 
-@pytest.mark.parametrize("method", [x for x in Method if x is not Method.cam])
+@pytest.mark.parametrize("method", [x for x in EACH if x is not Method.cam])
 def test_every_method(tmp_path: Path, picture: Path, method: Method) -> None:
     out = tmp_path / "out"
     said = _explain(picture, *LENET, "--method", method.value, "--target", "3", "--out", out)
     overlay = cv2.imread(str(out / "noise.explanations.jpg"))
-    assert overlay.shape == (60, 80, 3)
+    assert overlay.shape == (240, 320, 3)  # enlarged until words are legible
     (record,) = json.loads((out / "explanations.json").read_text(encoding="utf-8"))
     found = record["explanation"]
     assert found["method"] == method.value
@@ -97,3 +99,100 @@ def test_what_cannot_be_explained_is_said(tmp_path: Path, picture: Path) -> None
     with pytest.raises(ConfigError, match="target = 'cat' is no class of lenet5"):
         _explain(picture, *LENET, "--target", "cat", *out)
     assert "target = 10 is no class" in _explain(picture, *LENET, "--target", 10, *out, code=1)
+
+
+def test_several_methods_make_a_sheet(tmp_path: Path, picture: Path) -> None:
+    out, methods = tmp_path / "out", ("gradcam", "cam", "guided", "filters", "gradcam")
+    each = [x for method in methods for x in ("--method", method)]
+    said = _explain(picture, *LENET, *each, "--target", 3, "-o", out)
+    assert "class 3 0." in said and "4 explanations" in said
+    assert {file.name for file in out.iterdir()} == {"explanations.json", "noise.explanations.jpg"}
+    (record,) = json.loads((out / "explanations.json").read_text(encoding="utf-8"))
+    assert (record["label"], record["class_id"]) == ("class 3", 3)
+    found = [(x["method"], x["layer"], "error" in x) for x in record["explanations"]]
+    assert found == [
+        ("gradcam", "features.4", False),
+        ("cam", None, True),
+        ("guided", None, False),
+        ("filters", None, False),
+    ]
+    assert "averages of layer features.4" in record["explanations"][1]["error"]
+    sheet = cv2.imread(str(out / "noise.explanations.jpg"))
+    assert sheet.shape[1] == 3 * 316 + 16
+
+
+def test_all_methods_on_several_layers(tmp_path: Path, picture: Path) -> None:
+    layers = ("--layer", "features.0", "--layer", "features.4")
+    said = _explain(picture, *LENET, "--method", "all", *layers, "-o", tmp_path)
+    (record,) = json.loads((tmp_path / "explanations.json").read_text(encoding="utf-8"))
+    found = [(x["method"], x["layer"]) for x in record["explanations"]]
+    assert f"{len(found)} explanations" in said
+    assert {method for method, _ in found} == {method.value for method in EACH}
+    for method, shown in (("gradcam", ["features.0", "features.4"]), ("guided", [None])):
+        assert [layer for name, layer in found if name == method] == shown
+    assert [x["method"] for x in record["explanations"] if "error" in x] == ["cam", "cam"]
+
+
+def test_several_layers_of_one_method(tmp_path: Path, picture: Path) -> None:
+    layers = ("--layer", "features.0", "--layer", "features.4")
+    _explain(picture, *LENET, *layers, "-o", tmp_path)
+    (record,) = json.loads((tmp_path / "explanations.json").read_text(encoding="utf-8"))
+    assert [x["layer"] for x in record["explanations"]] == ["features.0", "features.4"]
+    with pytest.raises(ConfigError, match=r"layer = 'features\.9' is not in the network"):
+        _explain(picture, *LENET, "--layer", "features.0", "--layer", "features.9")
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """Two class folders, of dark and of bright noise, five pictures each."""
+    rng = np.random.default_rng(0)
+    for name, low in (("dark", 0), ("bright", 180)):
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        for index in range(5):
+            noise = rng.integers(low, low + 70, (40, 50, 3), np.uint8)
+            assert cv2.imwrite(str(tmp_path / "classes" / name / f"{index}.png"), noise)
+    return tmp_path / "classes"
+
+
+def test_pictures_as_points(tmp_path: Path, folders: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is an extra: [train]")
+    (folders / "dark" / "text.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    both = ("--method", "pca", "--method", "tsne", "--layer", "features.0")
+    said = _explain(folders, *LENET, *both, "-o", out, code=1)
+    assert "10 of 11 pictures placed" in said and "this is no picture" in said
+    for method in ("pca", "tsne"):
+        found = json.loads((out / f"{method}.json").read_text(encoding="utf-8"))
+        assert (found["method"], found["layer"]) == (method, "features.0")
+        assert (found["network"], found["features"]) == ("lenet5", 6)
+        pictures = [record for record in found["pictures"] if "error" not in record]
+        assert len(pictures) == 10 == len(found["pictures"]) - 1
+        assert {Path(x["file"]).parent.name == x["class"] for x in pictures} == {True}
+        places = {
+            name: np.array([(x["x"], x["y"]) for x in pictures if x["class"] == name])
+            for name in ("dark", "bright")
+        }
+        assert (np.ptp(places["dark"], axis=0) > 0).all()
+        assert cv2.imread(str(out / f"{method}.png")).shape[1] == 1240
+        if method == "pca":
+            shares = found["explained_variance"]
+            assert 1 >= sum(shares) >= shares[0] >= shares[1] >= 0
+            dark, bright = (places[name][:, 0] for name in ("dark", "bright"))
+            assert dark.max() < bright.min() or bright.max() < dark.min()
+        else:
+            assert found["perplexity"] == 3
+
+
+def test_points_need_pictures_and_go_alone(tmp_path: Path, folders: Path, picture: Path) -> None:
+    pca = ("--method", "pca", "-o", tmp_path / "out")
+    with pytest.raises(ConfigError, match="PCA needs 2 pictures or more: 1 were given"):
+        _explain(picture, *LENET, *pca)
+    with pytest.raises(ConfigError, match="method = gradcam: pca and tsne are of one layer"):
+        _explain(folders, *LENET, *pca, "--method", "gradcam")
+    with pytest.raises(ConfigError, match=r"layer = features\.4: pca and tsne are of one layer"):
+        _explain(folders, *LENET, *pca, "--layer", "features.0", "--layer", "features.4")
+    with pytest.raises(ConfigError, match=r"layer = 'features\.9' is not in the network"):
+        _explain(folders, *LENET, *pca, "--layer", "features.9")
+    picture.write_bytes(b"no picture")
+    with pytest.raises(ConfigError, match="none of the pictures could be read"):
+        _explain(picture, *LENET, *pca)
