@@ -53,8 +53,8 @@ def command(
     method: Annotated[
         list[Method] | None,
         typer.Option(
-            help="How; all but gradcam need --network or --weights, and PyTorch. Several, or all, "
-            "make a sheet; pca and tsne show all pictures as points."
+            help="How, with PyTorch; without it and --layer a bundle explains itself. Several, or "
+            "all, make a sheet; pca and tsne show all pictures as points."
         ),
     ] = None,
     network: Annotated[
@@ -79,16 +79,16 @@ def command(
     """Explain the best answer by Grad-CAM; writes heat over pictures, and explanations.json.
 
     The heat itself is stored as a 16-bit PNG, 65535 where it is 1. A bundle explains itself without
-    PyTorch; other networks are looked into by any method. Gradients are also stored in colour, zero
-    is grey; activations and filters as a sheet. --score, --provider and --threads are for bundles.
-    Exit code 1 when a file could not be read; the others are done nevertheless.
+    PyTorch; bundles and other networks are looked into by any --method. Gradients are also stored
+    in colour, zero is grey; activations and filters as a sheet. --score, --provider and --threads
+    are for bundles that explain themselves. Exit code 1 when a file could not be read; the others
+    are done nevertheless.
     """
-    methods = _each(method or [Method.gradcam])
-    layers = list(dict.fromkeys(layer or []))
-    if network or weights:
+    if method or layer or network or weights:
         from cnn_perception.cli.explain_methods import look_into, opened_network
 
-        opened = opened_network(network, weights or "none")
+        methods, layers = _each(method or [Method.gradcam]), list(dict.fromkeys(layer or []))
+        opened = opened_network(model, network, weights)
         done = look_into(paths, out, opened, methods, layers, target, alpha, print_json=print_json)
     else:
         from cnn_perception.cli.annotate import annotate
@@ -96,7 +96,7 @@ def command(
 
         config = ExplainerConfig(target_class=target, score_threshold=score, overlay_alpha=alpha)
         session = SessionConfig(provider=provider.value, threads=threads)
-        annotator = _bundle_annotator(model, methods, layers, config, session)
+        annotator = _bundle_annotator(model, config, session)
         done = annotate(paths, out, "explanations", annotator, print_json=print_json)
     if not done:
         raise typer.Exit(1)
@@ -110,29 +110,16 @@ def _each(methods: list[Method]) -> list[Method]:
     return list(dict.fromkeys(methods))
 
 
-def _bundle_annotator(
-    model: str,
-    methods: list[Method],
-    layers: list[str],
-    config: ExplainerConfig,
-    session: SessionConfig,
-) -> Annotator:
+def _bundle_annotator(model: str, config: ExplainerConfig, session: SessionConfig) -> Annotator:
     """Return what draws a bundle's own explanation."""
     import numpy as np
 
     from cnn_perception.cli.annotate import Annotation
-    from cnn_perception.errors import ConfigError
     from cnn_perception.explain.explainer import Explainer
     from cnn_perception.image.draw import blend_heatmap
     from cnn_perception.image.key import draw_key, heat_key
     from cnn_perception.runtime.bundle import load_bundle
 
-    if methods != [Method.gradcam] or layers:
-        what = f"--layer {layers[0]}" if layers else f"--method {methods[0].value}"
-        raise ConfigError(
-            f"{what}: a bundle explains itself by gradcam of its own layers: give --network, or a "
-            "training checkpoint as --weights"
-        )
     explainer = Explainer(load_bundle(model), config, session)
     key = heat_key(config.overlay_alpha)
 

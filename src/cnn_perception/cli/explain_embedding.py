@@ -18,6 +18,7 @@ from cnn_perception.explain.methods.embedding import layer_features, pca, t_sne
 from cnn_perception.explain.methods.layers import last_map_layer
 from cnn_perception.explain.methods.network import OpenNetwork
 from cnn_perception.explain.methods.scatter import draw_scatter, thumbnail
+from cnn_perception.explain.methods.targets import best_class, class_target
 from cnn_perception.image.codec import encode_png
 from cnn_perception.types import Float32Array, UInt8Array
 
@@ -55,7 +56,8 @@ def embed(
         rgb = source.picture()
         images, _ = opened.prepare(rgb)
         if not used:
-            used.append(last_map_layer(opened.network, images))
+            class_id, _ = best_class(opened.answer(images))
+            used.append(last_map_layer(opened.network, images, class_target(class_id)))
         features.append(layer_features(opened.network, used[0], images))
         thumbnails.append(thumbnail(rgb))
         folders.append(source.file.resolve().parent.name)

@@ -45,6 +45,7 @@ LAYERED = {
 SHEETS = {Method.activations, Method.filters}
 """What is shown beside the picture, not over it."""
 EMBEDDINGS = {Method.pca, Method.tsne}
+_GRADIENTS = {Method.guided_gradcam, Method.guided, Method.deconvnet, Method.saliency}
 _SIGNED = {Method.cam, Method.occlusion}
 _FINE = 99.5
 """Percentile at which pictures of gradients are at full strength: a few pixels are far above."""
@@ -77,21 +78,32 @@ class Shown:
     maps: dict[str, Any]
 
 
-def opened_network(network: str, weights: str) -> OpenNetwork:
+def opened_network(model: str, network: str, weights: str) -> OpenNetwork:
     """Open what is looked into; raises ConfigError where PyTorch is not installed.
 
     network: a name of torchvision or of this package's SSDs, weights "none", "imagenet" or a file;
-    without a name, weights is a checkpoint of ``cnn-perception train``.
+    without a name, weights is a checkpoint of ``cnn-perception train``, and without weights either
+    model is a bundle.
     """
     try:
-        from cnn_perception.explain.methods.network import OpenNetwork, open_network
+        return _open(model, network, weights)
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"looking into a network needs {error.name}: install cnn_perception with the [train] "
             "extra"
         ) from error
+
+
+def _open(model: str, network: str, weights: str) -> OpenNetwork:
+    from cnn_perception.explain.methods.network import OpenNetwork, open_network
+
     if network:
-        return open_network(network, weights)
+        return open_network(network, weights or "none")
+    if not weights:
+        from cnn_perception.explain.methods.bundle import open_bundle
+        from cnn_perception.runtime.bundle import load_bundle
+
+        return open_bundle(load_bundle(model))
     if weights in ("none", "imagenet"):
         raise ConfigError(f"weights = {weights!r} are of a network: say by --network which")
     from cnn_perception.training.checkpoint import load_checkpoint
@@ -181,39 +193,31 @@ def show(
     explanation.
     """
     from cnn_perception.explain.methods.layers import last_map_layer
+    from cnn_perception.explain.methods.targets import class_target
 
     if method not in LAYERED:
         layer = ""
     elif not layer:
-        layer = last_map_layer(opened.network, seen.images)
+        layer = last_map_layer(opened.network, seen.images, class_target(seen.class_id))
     if method in SHEETS:
         sheet, key = _sheet(method, opened, layer, seen.images, most)
         return Shown(sheet, key, {method.value: sheet}), layer
     found = _explain(method, opened, layer, seen.images, seen.class_id)
     values = seen.placement.map_to_source(found, "linear")
+    strength = np.abs(values).max(2) if values.ndim == 3 else np.maximum(values, 0)
+    fine = method in _GRADIENTS
+    full = float(np.percentile(strength, _FINE if fine else 100))
+    full = full or float(strength.max()) or 1.0
+    heat = np.asarray(np.minimum(strength / full, 1), np.float32)
+    maps: dict[str, Any] = {"heat": np.round(heat * 65535).astype(np.uint16)}
     if values.ndim == 3:
-        return _gradients(seen.rgb, values, alpha), layer
-    heat = np.maximum(values, 0)
-    heat = np.asarray(heat / (float(heat.max()) or 1.0), np.float32)
-    maps = {"heat": _levels(heat)}
+        colours = 127.5 + 127.5 * np.clip(values / full, -1, 1)
+        maps["gradient"] = np.round(colours).astype(np.uint8)
     if method in _SIGNED:
         signed = np.asarray(values / (float(np.abs(values).max()) or 1.0), np.float32)
         return Shown(blend_signed(seen.rgb, signed, alpha), signed_key(alpha), maps), layer
-    return Shown(blend_heatmap(seen.rgb, heat, alpha), heat_key(alpha), maps), layer
-
-
-def _gradients(rgb: UInt8Array, values: Float32Array, alpha: float) -> Shown:
-    """Return gradients (H, W, 3) as heat, and in their colours about grey."""
-    strength = np.abs(values).max(2)
-    full = float(np.percentile(strength, _FINE)) or float(strength.max()) or 1.0
-    heat = np.asarray(np.minimum(strength / full, 1), np.float32)
-    colours = np.round(127.5 + 127.5 * np.clip(values / full, -1, 1)).astype(np.uint8)
-    key = heat_key(alpha, _FINE_WORDS)
-    return Shown(blend_heatmap(rgb, heat, alpha), key, {"gradient": colours, "heat": _levels(heat)})
-
-
-def _levels(heat: Float32Array) -> Any:
-    return np.round(heat * 65535).astype(np.uint16)
+    key = heat_key(alpha, _FINE_WORDS) if fine else heat_key(alpha)
+    return Shown(blend_heatmap(seen.rgb, heat, alpha), key, maps), layer
 
 
 def answer(seen: Look) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from cnn_perception.errors import ConfigError
 from cnn_perception.explain.methods.hooks import examined
+from cnn_perception.explain.methods.targets import Target
 
 __all__ = ["check_layer", "convolutions", "last_map_layer"]
 
@@ -37,32 +38,68 @@ def check_layer(network: nn.Module, name: str) -> None:
     )
 
 
-def last_map_layer(network: nn.Module, images: Tensor) -> str:
-    """Return the name of the layer whose feature maps are the last ones of a classifier.
+def last_map_layer(network: nn.Module, images: Tensor, target: Target) -> str:
+    """Return the name of the layer whose feature maps are the last ones that speak for a target.
 
-    images: float32 (B, 3, H, W). It is the outermost module that answers with maps larger than one
-    pixel, pooling left aside: ``layer4`` of a ResNet, ``features`` of a MobileNet. Raises
-    ConfigError for a network whose answer is not class logits (B, C), where none is the last.
+    images: one, float32 (1, 3, H, W). Of a classifier it is the outermost module that answers with
+    maps as large as those of a convolution, and larger than one pixel, pooling left aside:
+    ``layer4`` of a ResNet, ``features`` of a MobileNet. Of other networks it is what is read by the
+    last convolution that the target depends on, for a detector thus by the head of the level that
+    found the box. Raises ConfigError where there is none.
     """
     names = {module: name for name, module in network.named_modules()}
-    found: list[str] = []
+    answers: list[_Answer] = []
 
-    def note(module: nn.Module, _inputs: Any, output: Any) -> None:
-        pools = isinstance(module, nn.AdaptiveAvgPool2d | nn.AvgPool2d)
-        has_maps = isinstance(output, Tensor) and output.dim() == 4
-        if has_maps and output[0, 0].numel() > 1 and not pools:
-            found.append(names[module])
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.dim() == 4 and output.is_floating_point():
+            answers.append(_Answer(module, inputs, output))
 
     handles = [module.register_forward_hook(note) for module in names]
     try:
-        with examined(network), torch.no_grad():
-            answer = network(images)
+        with examined(network):
+            answer = network(images.detach().requires_grad_().clone())
+            if isinstance(answer, Tensor) and answer.dim() == 2:
+                answers = _of_convolutions(answers)
+            else:
+                answers = _before_the_prediction(answers, target(answer).sum())
     finally:
         for handle in handles:
             handle.remove()
-    if not isinstance(answer, Tensor) or answer.dim() != 2 or not found:
+    found = [names[x.module] for x in answers if x.output[0, 0].numel() > 1]
+    if not found:
         raise ConfigError(
             "this network has no last feature maps: name a layer, as "
             f"{', '.join(convolutions(network)[-3:])}"
         )
     return found[-1]
+
+
+class _Answer(NamedTuple):
+    """What a module answered with maps."""
+
+    module: nn.Module
+    inputs: tuple[Any, ...]
+    output: Tensor
+
+
+def _of_convolutions(answers: list[_Answer]) -> list[_Answer]:
+    """Return the answers that are maps of a convolution's size, averages left aside.
+
+    Others with four axes may be anything: attention, or maps whose channels come last.
+    """
+    sizes = {x.output.shape[2:] for x in answers if isinstance(x.module, nn.Conv2d)}
+    pools = (nn.AdaptiveAvgPool2d, nn.AvgPool2d)
+    return [x for x in answers if x.output.shape[2:] in sizes and not isinstance(x.module, pools)]
+
+
+def _before_the_prediction(answers: list[_Answer], value: Tensor) -> list[_Answer]:
+    """Return the answers that are behind what is read by the last convolution for a value."""
+    predictions = [x for x in _behind(value, answers) if isinstance(x.module, nn.Conv2d)]
+    return _behind(predictions[-1].inputs[0].sum(), answers) if predictions else []
+
+
+def _behind(value: Tensor, answers: list[_Answer]) -> list[_Answer]:
+    """Return the answers that a value changes with."""
+    outputs = [x.output for x in answers]
+    gradients = torch.autograd.grad(value, outputs, retain_graph=True, allow_unused=True)
+    return [x for x, g in zip(answers, gradients, strict=True) if g is not None and bool(g.any())]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,28 +12,37 @@ from cnn_perception.errors import ConfigError
 from cnn_perception.networks.rooms import RoomsOutputs
 from cnn_perception.networks.ssdlite import SsdOutputs
 
-__all__ = ["Target", "best_class", "class_target"]
+__all__ = ["BoxClasses", "Target", "best_class", "class_target"]
 
 Target = Callable[[Any], Tensor]
 """Of a network's answer to B images, float32 (B,): what is explained of each."""
 
 
+class BoxClasses(NamedTuple):
+    """What a detector says of the classes of its boxes, without the background.
+
+    values: float32 (B, A, C), what is explained of each; scores: their probabilities, alike.
+    """
+
+    values: Tensor
+    scores: Tensor
+
+
 def class_target(class_id: int) -> Target:
     """Return the target that stands for a class.
 
-    Of class logits (B, C): its logit. Of a detector's answer: its logit at the default box that is
-    surest of it. Of mask logits (B, C, h, w): the sum of its logits where it is the best class.
-    The target raises ConfigError for an answer without such a class, or of another kind.
+    Of class logits (B, C): its logit. Of a detector's answer: its logit, or what else stands for
+    it, at the box that is surest of it. Of mask logits (B, C, h, w): the sum of its logits where it
+    is the best class. The target raises ConfigError for an answer without such a class, or of
+    another kind.
     """
 
     def target(answer: Any) -> Tensor:
-        answer = _boxes_of(answer)
-        if isinstance(answer, SsdOutputs):
-            logits = answer.class_logits
-            _check(class_id, logits.shape[2] - 1)
-            values = logits[:, :, class_id + 1]  # the background is 0
-            best = logits.detach().softmax(2)[:, :, class_id + 1].argmax(1)
-            return values.gather(1, best[:, None])[:, 0]
+        boxes = _boxes_of(answer)
+        if boxes is not None:
+            _check(class_id, boxes.values.shape[2])
+            best = boxes.scores[:, :, class_id].detach().argmax(1)
+            return boxes.values[:, :, class_id].gather(1, best[:, None])[:, 0]
         logits = _logits(answer)
         _check(class_id, logits.shape[1])
         if logits.dim() == 2:
@@ -48,12 +57,12 @@ def class_target(class_id: int) -> Target:
 def best_class(answer: Any, class_id: int | None = None) -> tuple[int, float]:
     """Return the class that a network finds in one image, and its probability.
 
-    With `class_id` that class instead. For a detector it is that of the surest default box; for
+    With `class_id` that class instead. For a detector it is that of the surest box; for
     masks the class with the most pixels, and their share of the image.
     """
-    answer = _boxes_of(answer)
-    if isinstance(answer, SsdOutputs):
-        scores = answer.class_logits[0].softmax(1)[:, 1:].amax(0)
+    boxes = _boxes_of(answer)
+    if boxes is not None:
+        scores = boxes.scores[0].amax(0)
     else:
         logits = _logits(answer)
         if logits.dim() == 2:
@@ -67,8 +76,14 @@ def best_class(answer: Any, class_id: int | None = None) -> tuple[int, float]:
     return class_id, float(scores[class_id])
 
 
-def _boxes_of(answer: Any) -> Any:
-    return answer.boxes if isinstance(answer, RoomsOutputs) else answer
+def _boxes_of(answer: Any) -> BoxClasses | None:
+    """Return what a detector answers of classes, None for what is no detector's answer."""
+    if isinstance(answer, RoomsOutputs):
+        answer = answer.boxes
+    if isinstance(answer, SsdOutputs):
+        logits = answer.class_logits
+        return BoxClasses(logits[:, :, 1:], logits.softmax(2)[:, :, 1:])  # the background is 0
+    return answer if isinstance(answer, BoxClasses) else None
 
 
 def _logits(answer: Any) -> Tensor:

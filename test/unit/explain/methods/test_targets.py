@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 
 from cnn_perception.errors import ConfigError  # noqa: E402
-from cnn_perception.explain.methods.targets import best_class, class_target  # noqa: E402
+from cnn_perception.explain.methods.targets import BoxClasses, best_class, class_target  # noqa: E402
 from cnn_perception.networks.rooms import RoomsOutputs  # noqa: E402
 from cnn_perception.networks.ssdlite import SsdOutputs  # noqa: E402
 
@@ -32,6 +32,13 @@ def test_a_detector_speaks_at_the_box_that_is_surest() -> None:
         assert (class_id, score) == (0, pytest.approx(float(logits[0, 0].softmax(0)[1])))
     with pytest.raises(ConfigError, match="target = 2 is no class: give one of 0 to 1"):
         class_target(2)(boxes)
+
+
+def test_other_detectors_speak_by_what_stands_for_the_class() -> None:
+    values, scores = torch.tensor([[[3.0], [-2.0]]]), torch.tensor([[[0.2], [0.7]]])
+    answer = BoxClasses(values, scores)
+    assert class_target(0)(answer).tolist() == [-2.0]
+    assert best_class(answer) == (0, pytest.approx(0.7))
 
 
 def test_masks_speak_over_the_region_of_the_class() -> None:
