@@ -25,6 +25,7 @@ NODES = {"detector", "segmenter", "explainer", "mapper", "perception"}
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "octomap": "octomap-python",
+    "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
 

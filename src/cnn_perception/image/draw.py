@@ -210,7 +210,7 @@ def _blend_tables(alpha: int, signed: bool) -> tuple[UInt8Array, UInt8Array]:
         strength = levels / 255.0
         inferno = cv2.applyColorMap(levels[:, None], cv2.COLORMAP_INFERNO)
         colours = np.asarray(inferno[:, 0, ::-1], np.float64)
-    weight = alpha / 255.0 * (0.35 + 0.65 * np.sqrt(strength))
+    weight = alpha / 255.0 * (0.35 + 0.65 * (strength if signed else np.sqrt(strength)))
     tint = np.round(colours * weight[:, None]).astype(np.uint8)
     return tint[:, None], np.round(255 * (1 - weight)).astype(np.uint8)
 

@@ -154,8 +154,8 @@ def test_signed_values_have_two_hues_of_equal_lightness_about_the_picture() -> N
     for side in (positive, negative):
         lightness = _lightness(side)
         assert (np.diff(lightness) >= 0).all()
-        np.testing.assert_allclose(lightness, np.linspace(0, 0.84, 127), atol=0.06)
-    np.testing.assert_allclose(_lightness(positive), _lightness(negative), atol=0.03)
+        np.testing.assert_allclose(lightness, np.linspace(0, 0.84, 127), atol=0.1)
+    np.testing.assert_allclose(_lightness(positive), _lightness(negative), atol=0.04)
     picture = _grey(2, 255)
     np.testing.assert_array_equal(blend_signed(picture, 9 * values, 0.0), picture)
     beyond = blend_signed(picture, 9 * values)[0]
