@@ -85,11 +85,12 @@ def _levels(
 
 
 def _last_maps(graph: OnnxGraph, logits: str) -> str:
-    """Return the last feature maps larger than a pixel that are not averages of others."""
+    """Return the last feature maps of the size of some convolution's, which pooling is not."""
+    sizes = {graph.shapes[x.output[0]][2:] for x in graph.nodes if x.op_type == "Conv"}
     found = [
         name
         for name in graph.maps([logits])
-        if min(graph.shapes[name][2:]) > 1 and graph.producers[name].op_type != "AveragePool"
+        if min(graph.shapes[name][2:]) > 1 and graph.shapes[name][2:] in sizes
     ]
     # What attends mixes all places: maps ahead of it say little of the answer.
     if not found or any(x.op_type == "Softmax" for x in graph.between(found[-1], logits)):
