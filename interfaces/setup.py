@@ -27,7 +27,7 @@ PREFIX = Path(sys.prefix)
 GENERATED = HERE / "build" / "rosidl"
 PACKAGES = sorted(path.parent.name for path in HERE.glob("*/package.xml"))
 # Packages whose messages ours contain; service_msgs and builtin_interfaces come in with services.
-DEPENDENCIES = ("builtin_interfaces", "geometry_msgs", "service_msgs", "std_msgs")
+DEPENDENCIES = ("builtin_interfaces", "geometry_msgs", "sensor_msgs", "service_msgs", "std_msgs")
 TYPE_SUPPORTS = ("rosidl_typesupport_fastrtps_c", "rosidl_typesupport_introspection_c")
 RUNTIME_LIBRARIES = (
     "rosidl_runtime_c",

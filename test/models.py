@@ -11,7 +11,8 @@ v / 255, and white and grey answer below zero.
   explain graphs light every cell that shows the class (by the answer, if positive), and the
   explained cell twice as much.
 - Segmenter (`mask_index` or `mask_logits`): labels background, red, green, blue; 12x16 cells; a
-  cell has a colour's class where the answer is above 0.5.
+  cell has a colour's class where the answer is above 0.5; its explain graph lights the cells of the
+  region that show the class.
 - Classifier (`class_logits`): labels red, green, blue; logit = 10 * answer over the whole picture;
   its explain graph lights the cells of 6x8 that show the class.
 """
@@ -120,7 +121,11 @@ def write_detector_bundle(
 
 
 def write_segmenter_bundle(
-    folder: Path, *, form: str = "mask_index", changes: Mapping[str, Any] | None = None
+    folder: Path,
+    *,
+    form: str = "mask_index",
+    explain: bool = False,
+    changes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a ``mask_index`` or ``mask_logits`` bundle into a folder; returns the folder."""
     graph = GraphBuilder()
@@ -133,6 +138,8 @@ def write_segmenter_bundle(
         graph.add("ArgMax", ["scores"], "index", axis=1, keepdims=0)
         graph.add("Cast", ["index"], "mask", to=TensorProto.UINT8)
         outputs, dtypes = {"mask": (1, 12, 16)}, {"mask": TensorProto.UINT8}
+    if explain:
+        outputs["feature"] = (1, 3, 12, 16)
     model = graph.model({"image": (1, 3, HEIGHT, WIDTH)}, outputs, dtypes)
     description: dict[str, Any] = {
         "task": "segmentation",
@@ -140,7 +147,8 @@ def write_segmenter_bundle(
         "labels": ["background", *LABELS],
         "palette": [[0, 0, 0], [200, 30, 30], [30, 200, 30], [30, 30, 200]],
     }
-    return write_bundle(folder, model, description, [], changes)
+    extra = [(_explain_areas(), {"level": 0})] if explain else []
+    return write_bundle(folder, model, description, extra, changes)
 
 
 def write_classifier_bundle(folder: Path, *, changes: Mapping[str, Any] | None = None) -> Path:
@@ -280,6 +288,15 @@ def _explain_classes() -> ModelProto:
     graph.add("Identity", [_class_map(graph, answer_weights())], "cam")
     inputs = {"feature_map": (1, 3, *GRIDS[0]), "class_index": (1,)}
     return graph.model(inputs, {"cam": (1, *GRIDS[0])}, {"class_index": TensorProto.INT64})
+
+
+def _explain_areas() -> ModelProto:
+    """Lights cells that show the class, by the answer, within the region."""
+    graph = GraphBuilder()
+    rows = np.vstack([np.zeros(3, np.float32), answer_weights()])
+    graph.add("Mul", [_class_map(graph, rows), "region"], "cam")
+    inputs = {"feature_map": (1, 3, 12, 16), "class_index": (1,), "region": (1, 12, 16)}
+    return graph.model(inputs, {"cam": (1, 12, 16)}, {"class_index": TensorProto.INT64})
 
 
 def write_bundle(

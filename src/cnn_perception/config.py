@@ -195,14 +195,47 @@ class SegmenterConfig(Config):
 class ExplainerConfig(Config):
     """What is explained and how it is shown."""
 
+    method: str = setting(
+        "gradcam",
+        "How: gradcam, or gradcam++, which gives several objects of one class their shares",
+        choices=("gradcam", "gradcam++"),
+        live=True,
+    )
     target_class: str = setting(
         "", "Explain the best detection of this class; empty takes the best of all", live=True
+    )
+    region: tuple[float, ...] = setting(
+        (-1.0,),
+        "Explain what is at a point [x, y] or in a box [x_min, y_min, x_max, y_max], pixels of the "
+        "image; [-1.0] anywhere",
+        live=True,
     )
     score_threshold: float = setting(
         -1.0,
         "Lowest score that is explained; negative takes the model's own",
         minimum=-1.0,
         maximum=1.0,
+        live=True,
+    )
+    max_answers: int = setting(
+        1,
+        "Most answers that are explained in one image, the best first",
+        minimum=1,
+        maximum=100,
+        live=True,
+    )
+    budget_ms: float = setting(
+        10.0,
+        "Milliseconds per image for explanations; the first is always made",
+        minimum=0.0,
+        maximum=10000.0,
+        live=True,
+    )
+    evidence_share: float = setting(
+        0.2,
+        "Share of the largest heat above which a patch counts as evidence",
+        minimum=0.0,
+        maximum=0.99,
         live=True,
     )
     overlay_alpha: float = setting(

@@ -6,6 +6,7 @@ __all__ = [
     "BagError",
     "ConfigError",
     "DatasetError",
+    "ExplainError",
     "MapError",
     "MessageError",
     "ModelError",
@@ -28,6 +29,10 @@ class DatasetError(PerceptionError):
 
 class ModelError(PerceptionError):
     """A model bundle is missing, malformed, or does not do what its model.yaml says."""
+
+
+class ExplainError(ModelError):
+    """What a network answers cannot be explained as asked: it has no such maps, or no gradient."""
 
 
 class MapError(PerceptionError):

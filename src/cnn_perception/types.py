@@ -20,6 +20,7 @@ __all__ = [
     "CameraIntrinsics",
     "Cells",
     "Detections",
+    "ExplainedAnswer",
     "Explanation",
     "Float32Array",
     "Float64Array",
@@ -113,19 +114,39 @@ class Detections:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ExplainedAnswer:
+    """One answer of a network that a heat map explains.
+
+    score: of the class, in [0, 1]; for masks the share of the pixels looked at. box: float32 (4,)
+    corners of the detection or of the class's region, None for a classification. evidence: float32
+    (4,) corners of where the heat is, None where nothing speaks for the answer. All in pixels of
+    the source image.
+    """
+
+    class_id: int
+    score: float
+    box: Float32Array | None = None
+    evidence: Float32Array | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """Why a network answered as it did.
 
-    heatmap: float32 (H, W) in [0, 1] at the size of the source image; all zero when nothing in the
-    image speaks for the target. class_id and score say what is explained; box is its float32 (4,)
-    corners for a detection, None for a whole-image classification. `class_id` is None when there
-    was nothing to explain (no detection).
+    heatmap: float32 (H, W) in [0, 1] at the size of the source image, the largest of the answers'
+    own maps, each by its own largest value; all zero when nothing in the image speaks for them.
+    answers: those that are explained, the best first; none when nothing was found. left_out: how
+    many more there were that time did not allow.
     """
 
     heatmap: Float32Array
-    class_id: int | None
-    score: float
-    box: Float32Array | None = None
+    answers: tuple[ExplainedAnswer, ...] = ()
+    left_out: int = 0
+
+    @property
+    def best(self) -> ExplainedAnswer | None:
+        """The first answer, None when nothing was found."""
+        return self.answers[0] if self.answers else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

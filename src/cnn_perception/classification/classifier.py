@@ -5,9 +5,8 @@ from __future__ import annotations
 from cnn_perception.config import SessionConfig
 from cnn_perception.detection.candidates import softmax
 from cnn_perception.errors import ModelError
-from cnn_perception.image.preprocess import Preprocessor
 from cnn_perception.runtime.bundle import ModelBundle
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Inference
 from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = ["Classifier"]
@@ -27,8 +26,7 @@ class Classifier:
                 "classification"
             )
         self.bundle = bundle
-        self._preprocess = Preprocessor(bundle.input)
-        self._session = Session(bundle, session)
+        self._infer = Inference(bundle, session).join()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -38,10 +36,9 @@ class Classifier:
     @property
     def provider(self) -> str:
         """The execution provider that really runs the network, by ONNX Runtime's name."""
-        return self._session.provider
+        return self._infer.session.provider
 
     def classify(self, rgb: UInt8Array) -> Float32Array:
         """Return the probability of each class, float32 (C,), for RGB uint8 (H, W, 3)."""
-        tensor, _ = self._preprocess(rgb)
         name = self.bundle.output.tensors["class_logits"]
-        return softmax(self._session.run({self.bundle.input.name: tensor}, [name])[name][0])
+        return softmax(self._infer(rgb).tensors[name][0])

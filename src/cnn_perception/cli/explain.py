@@ -13,7 +13,7 @@ from cnn_perception.cli.options import Json, Out, Paths, Provider, ProviderOptio
 if TYPE_CHECKING:
     from cnn_perception.cli.annotate import Annotator
     from cnn_perception.config import ExplainerConfig, SessionConfig
-    from cnn_perception.types import UInt8Array
+    from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = ["Method", "command"]
 
@@ -125,20 +125,25 @@ def _bundle_annotator(model: str, config: ExplainerConfig, session: SessionConfi
 
     def annotator(rgb: UInt8Array) -> Annotation:
         found = explainer.explain(rgb)
-        if found.class_id is None:
-            record: dict[str, object] = {"label": None, "class_id": None}
-        else:
+        best = found.best
+        record: dict[str, object] = {"label": None, "class_id": None}
+        if best is not None:
             record = {
-                "label": explainer.labels[found.class_id],
-                "class_id": found.class_id,
-                "score": round(found.score, 4),
-                "box": None if found.box is None else [round(float(edge), 2) for edge in found.box],
+                "label": explainer.labels[best.class_id],
+                "class_id": best.class_id,
+                "score": round(best.score, 4),
+                "box": _corners(best.box),
+                "evidence": _corners(best.evidence),
             }
         heat = np.round(found.heatmap * 65535).astype(np.uint16)
         caption = explainer.caption(found)
         overlay = blend_heatmap(rgb, found.heatmap, config.overlay_alpha)
-        named = caption if found.class_id is None else f"{caption}, gradcam"
+        named = caption if best is None else f"{caption}, {config.method}"
         overlay = draw_key(overlay, named, key)
         return Annotation(overlay, {"explanation": record}, caption, {"heat": heat})
 
     return annotator
+
+
+def _corners(box: Float32Array | None) -> list[float] | None:
+    return None if box is None else [round(float(edge), 2) for edge in box]

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from cnn_perception.cli import models_export, models_pull
+from cnn_perception.cli import models_explain, models_export, models_pull
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List, fetch, check and export model bundles.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch, check, export and explain bundles.", no_args_is_help=True)
+app.command("explain")(models_explain.command)
 app.command("export")(models_export.command)
 app.command("pull")(models_pull.command)
 

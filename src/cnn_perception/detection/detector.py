@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from cnn_perception.config import DetectorConfig, SessionConfig
 from cnn_perception.detection.candidates import decoder
 from cnn_perception.detection.nms import prepare_nms
 from cnn_perception.detection.selection import select
-from cnn_perception.image.preprocess import Placement, Preprocessor
 from cnn_perception.runtime.bundle import ModelBundle
+from cnn_perception.runtime.inference import Inference, RawAnswer
 from cnn_perception.runtime.outputs import OUTPUT_FORMATS
-from cnn_perception.runtime.session import Session
 from cnn_perception.types import Detections, UInt8Array
 
-__all__ = ["Detector", "RawDetections"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RawDetections:
-    """The network's answer to one picture: tensors by name, and where the picture lies in them."""
-
-    tensors: Mapping[str, NDArray[Any]]
-    placement: Placement
+__all__ = ["Detector"]
 
 
 class Detector:
     """Finds objects. The answer depends on the picture alone; equal scores keep a fixed order.
 
-    Raises ModelError when the bundle is not for detection, or its network does not fit it. One
-    thread at a time.
+    inference: the bundle's network, where it is shared. Raises ModelError when the bundle is not
+    for detection, or its network does not fit it. One thread at a time.
     """
 
     def __init__(
@@ -42,13 +28,13 @@ class Detector:
         bundle: ModelBundle,
         config: DetectorConfig | None = None,
         session: SessionConfig | None = None,
+        inference: Inference | None = None,
     ) -> None:
         self.bundle = bundle
         self.config = config or DetectorConfig()
         self._decode = decoder(bundle)
         self._batched = OUTPUT_FORMATS[bundle.output.format].batched
-        self._preprocess = Preprocessor(bundle.input)
-        self.session = Session(bundle, session)
+        self.infer = (inference or Inference(bundle, session)).join()
         prepare_nms()
         self._size = np.array((bundle.input.width, bundle.input.height) * 2, np.float32)
 
@@ -60,7 +46,7 @@ class Detector:
     @property
     def provider(self) -> str:
         """The execution provider that really runs the network, by ONNX Runtime's name."""
-        return self.session.provider
+        return self.infer.session.provider
 
     @property
     def score_threshold(self) -> float:
@@ -88,14 +74,7 @@ class Detector:
         """Return the objects in an RGB uint8 (H, W, 3) picture, best first, boxes in its pixels."""
         return self.select(self.infer(rgb))
 
-    def infer(self, rgb: UInt8Array, extra: Sequence[str] = ()) -> RawDetections:
-        """Run the network; `extra` names further tensors of it that are wanted in the answer."""
-        tensor, placement = self._preprocess(rgb)
-        names = [*self.bundle.output.tensors.values(), *extra]
-        outputs = self.session.run({self.bundle.input.name: tensor}, names)
-        return RawDetections(outputs, placement)
-
-    def select(self, raw: RawDetections) -> Detections:
+    def select(self, raw: RawAnswer) -> Detections:
         """Return what the thresholds leave of the network's answer."""
         tensors = self.bundle.output.tensors
         by_role = {role: raw.tensors[name] for role, name in tensors.items()}

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
-from cnn_perception.errors import ModelError
+from cnn_perception.errors import ExplainError, ModelError
 from cnn_perception.export.card import PLAN_FILE, write_card
+from cnn_perception.export.draft import replacing, write_yaml
+from cnn_perception.export.explain import add_explain_graphs
 from cnn_perception.export.onnx_file import (
     Compare,
     OnnxOptions,
@@ -31,10 +29,8 @@ from cnn_perception.runtime.session import Session
 from cnn_perception.types import UInt8Array
 
 __all__ = [
-    "EXPLAIN_TOLERANCE",
     "TOLERANCE",
     "About",
-    "ExplainHead",
     "describe",
     "prepared",
     "write_bundle",
@@ -45,9 +41,6 @@ _log = logging.getLogger(__name__)
 
 TOLERANCE = 1e-3
 """The largest difference from PyTorch's logits with which a network is written."""
-
-EXPLAIN_TOLERANCE = 1e-4
-"""The same for class activation maps, of their largest value where that is above 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +59,6 @@ class About:
     limits: str = ""
     plan: Mapping[str, Any] | None = None
     palette: Sequence[Sequence[int]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExplainHead:
-    """One explain graph to be written, with cases on which it is proven.
-
-    network: (feature_map, anchor, class_index) -> class activation map. feature_map: the output of
-    the main network that it reads; anchors: (first, count) of the level's default boxes.
-    """
-
-    level: int
-    network: nn.Module
-    cases: Sequence[Mapping[str, Tensor]]
-    feature_map: str
-    anchors: tuple[int, int]
 
 
 def describe(
@@ -130,7 +108,7 @@ def write_bundle(
     outputs: Sequence[str],
     *,
     plan: Mapping[str, Any] | None = None,
-    explain: Sequence[ExplainHead] = (),
+    explain: Sequence[str] | None = None,
     proof_only: Sequence[str] = (),
     options: OnnxOptions | None = None,
     tolerance: float = TOLERANCE,
@@ -145,7 +123,8 @@ def write_bundle(
     (nested) tuples. description: model.yaml's tree without ``model``, ``name`` and ``explain``.
     inputs: normalised real images, of which there must be one. outputs: names of the network's
     outputs; those in `proof_only` are compared and then left out. compare: how far apart outputs
-    are. plan: see `About`.
+    are. plan: see `About`. explain: the feature maps of explain graphs, see `add_explain_graphs`;
+    None for a bundle without, as is that of a network which cannot be explained.
 
     Raises ModelError where ONNX Runtime and PyTorch disagree, where the description does not fit
     the network, and for a folder that holds something else than a bundle.
@@ -158,23 +137,27 @@ def write_bundle(
     cases = [{name: value} for value in inputs]
     if options.dynamic_batch:
         cases.append({name: torch.cat([*inputs, inputs[0]])})
-    with _replacing(folder) as draft:
+    with replacing(folder) as draft:
         model = draft / "model.onnx"
         write_onnx(network, cases[0], outputs, model, options)
         worst = check_onnx(network, model, cases, tolerance, compare)
         _drop_outputs(model, proof_only)
-        entries = [_write_explain(draft, head, options.opset) for head in explain]
         tree = {
             "name": folder.name,
             **description,
             "model": {"file": model.name, "sha256": file_digest(model)},
-            **({"explain": entries} if entries else {}),
         }
-        _write_yaml(draft / "model.yaml", tree)
+        write_yaml(draft / "model.yaml", tree)
         if plan is not None:
-            _write_yaml(draft / PLAN_FILE, plan)
+            write_yaml(draft / PLAN_FILE, plan)
         Session(load_bundle(draft))
         write_card(draft)
+        if explain is not None:
+            try:
+                add_explain_graphs(draft, inputs, explain)
+            except ExplainError as error:
+                text = str(error).replace(str(draft), str(folder))
+                _log.warning("%s gets no explain graphs: %s", folder.name, text)
     _log.info("%s differs from PyTorch by at most %.1g", folder, worst)
     return worst
 
@@ -182,25 +165,9 @@ def write_bundle(
 def write_quality(folder: Path, quality: Mapping[str, Any]) -> None:
     """Record measured figures in a bundle's model.yaml and its model card."""
     path = folder / "model.yaml"
-    _write_yaml(path, {**read_yaml(path), "quality": dict(quality)})
+    write_yaml(path, {**read_yaml(path), "quality": dict(quality)})
     load_bundle(folder)
     write_card(folder)
-
-
-def _write_explain(draft: Path, head: ExplainHead, opset: int) -> dict[str, Any]:
-    """Write one explain graph, compare it with its network, and return model.yaml's entry."""
-    graph = f"explain/level_{head.level}.onnx"
-    write_onnx(head.network, head.cases[0], ["cam"], draft / graph, OnnxOptions(opset))
-    with torch.no_grad():
-        largest = max(float(head.network(*case.values()).abs().max()) for case in head.cases)
-    check_onnx(head.network, draft / graph, head.cases, EXPLAIN_TOLERANCE * max(1.0, largest))
-    return {
-        "level": head.level,
-        "graph": graph,
-        "sha256": file_digest(draft / graph),
-        "feature_map": head.feature_map,
-        "anchors": list(head.anchors),
-    }
 
 
 def _drop_outputs(path: Path, names: Sequence[str]) -> None:
@@ -213,37 +180,6 @@ def _drop_outputs(path: Path, names: Sequence[str]) -> None:
     for output in [output for output in model.graph.output if output.name in names]:
         model.graph.output.remove(output)
     onnx.save(model, path)
-
-
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `folder` unless an error comes in between."""
-    ours = (folder / "model.yaml").is_file() or not folder.exists()
-    if not ours and (not folder.is_dir() or any(folder.iterdir())):
-        raise ModelError(f"{folder} exists and is no bundle: choose another folder")
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.draft")
-    old = draft.with_suffix(".old")
-    try:
-        draft.mkdir(parents=True)
-        yield draft
-        if folder.exists():
-            folder.rename(old)
-        draft.rename(folder)
-    except ModelError as error:
-        raise ModelError(str(error).replace(str(draft), str(folder))) from error
-    except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        raise ModelError(f"{folder} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _write_yaml(path: Path, tree: Mapping[str, Any]) -> None:
-    """Write YAML with short lists on one line, keys in their given order."""
-    text = yaml.safe_dump(dict(tree), sort_keys=False, default_flow_style=None, width=100)
-    path.write_text(text, encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:

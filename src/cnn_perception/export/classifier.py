@@ -26,11 +26,13 @@ def export_classifier(
     labels: Sequence[str],
     options: OnnxOptions | None = None,
     compare: Compare = largest_difference,
+    explain: bool = True,
 ) -> float:
     """Write a classifier as a ``class_logits`` bundle; see `write_bundle` for checks and result.
 
     network: normalised float32 (B, 3, H, W) -> logits float32 (B, labels), not folded. pictures:
-    real ones, RGB uint8 (H, W, 3) of any size.
+    real ones, RGB uint8 (H, W, 3) of any size. explain: with an explain graph, unless the network
+    has no feature maps. It holds the weights from the last ones on, of VGG nearly all.
     """
     output = {"format": "class_logits", "tensors": {"class_logits": "class_logits"}}
     return write_bundle(
@@ -42,4 +44,5 @@ def export_classifier(
         plan=about.plan,
         options=options,
         compare=compare,
+        explain=() if explain else None,
     )

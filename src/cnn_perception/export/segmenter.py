@@ -52,6 +52,7 @@ def export_segmenter(
     enlarge: int | None = 1,
     options: OnnxOptions | None = None,
     compare: Compare = largest_difference,
+    explain: bool = True,
 ) -> float:
     """Write a segmenter as a ``mask_index`` or ``mask_logits`` bundle; see `write_bundle`.
 
@@ -59,6 +60,7 @@ def export_segmenter(
     pictures: real ones, RGB uint8 (H, W, 3) of any size. enlarge: how much the graph enlarges the
     logits before it takes the best label; None leaves that to the robot (``mask_logits``). The
     logits are compared with PyTorch's in either case: labels alone would hide a difference.
+    explain: with an explain graph of the last coarsest maps.
     """
     segmenter: nn.Module = folded(network)
     names = ["mask_logits"]
@@ -77,4 +79,5 @@ def export_segmenter(
         proof_only=proof_only,
         options=options,
         compare=compare,
+        explain=() if explain else None,
     )

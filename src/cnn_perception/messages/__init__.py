@@ -21,6 +21,7 @@ DROP_REASONS: dict[str, str] = {
     "no_match": "no camera_info came, or no depth near the image's stamp",
     "no_transform": "the transform at the stamp did not come in time, or never can",
     "odd_size": "the encoding cannot have this width or height",
+    "rate_limited": "max_rate is reached: the image came too soon after the last explained one",
     "size_mismatch": "an image and its camera_info, or its mask, differ in size",
     "stopped": "the node was deactivated before the message's turn came",
     "superseded": "a newer message came before this one's turn",
@@ -28,6 +29,7 @@ DROP_REASONS: dict[str, str] = {
     "truncated_data": "there are fewer bytes than the message's own fields say",
     "unknown_encoding": "the encoding or format cannot be used for this input",
     "unpaired": "no message with a matching stamp came on the other topic",
+    "unread": "nobody subscribes to any output of the explainer",
     "wrong_step": "a row or point step is shorter than its content",
 }
 """Every reason of a MessageError, and every other under which a message is counted as dropped."""

@@ -171,10 +171,10 @@ def _slice(node: Node, x: Tensor, *given: Tensor | None) -> Tensor:
     axes = axes or list(range(len(starts)))
     for start, end, axis, step in zip(starts, ends, axes, steps or [1] * len(axes), strict=True):
         taken = range(*slice(start, end, step).indices(x.shape[axis]))
-        if step > 0:
-            x = x.narrow(axis, taken.start, max(0, taken.stop - taken.start)) if step == 1 else x
-        if step != 1:
-            x = x.index_select(axis, torch.tensor(list(taken), dtype=torch.int64, device=x.device))
+        if step == 1:
+            x = x.narrow(axis, taken.start, len(taken))
+        else:
+            x = x.index_select(axis, torch.tensor(taken, dtype=torch.int64, device=x.device))
     return x
 
 
@@ -256,6 +256,7 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     "HardSwish": _plain(functional.hardswish),
     "Identity": _plain(lambda x: x),
+    "IsNaN": _plain(torch.isnan),
     "LeakyRelu": lambda node, x: functional.leaky_relu(x, node.get("alpha", 0.01)),
     "Log": _plain(torch.log),
     "Mish": _plain(functional.mish),

@@ -22,6 +22,7 @@ from cnn_perception.ros.model_node import ModelNode
 from cnn_perception.ros.recent import Recent
 from cnn_perception.ros.run import run
 from cnn_perception.runtime.bundle import ModelBundle
+from cnn_perception.runtime.inference import Inference
 from cnn_perception.types import Detections
 
 __all__ = ["DepthConfig", "DetectorNode", "main"]
@@ -53,9 +54,11 @@ class DetectorNode(ModelNode):
         self._depths: Recent[Any] = Recent()
         self._camera: Recent[CameraInfo] = Recent()
 
-    def make_core(self, bundle: ModelBundle, session: SessionConfig) -> Detector:
+    def make_core(
+        self, bundle: ModelBundle, session: SessionConfig, inference: Inference
+    ) -> Detector:
         """Build the detector."""
-        return Detector(bundle, self.config(DetectorConfig), session)
+        return Detector(bundle, self.config(DetectorConfig), session, inference)
 
     def load(self) -> None:
         """Load the model; create the publishers."""

@@ -4,42 +4,106 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Classification, Detection2DArray
 
-from cnn_perception.config import Config, ExplainerConfig, SessionConfig
+from cnn_perception.config import Config, ExplainerConfig, SessionConfig, setting
 from cnn_perception.explain.explainer import Explainer
 from cnn_perception.image.draw import blend_heatmap
 from cnn_perception.messages.decode import decode_color
-from cnn_perception.ros import encode
+from cnn_perception.ros import encode, params
+from cnn_perception.ros.explain_service import ExplainService, serve_explanations
 from cnn_perception.ros.model_node import ModelNode
 from cnn_perception.ros.run import run
 from cnn_perception.runtime.bundle import ModelBundle
+from cnn_perception.runtime.inference import Inference
 
-__all__ = ["ExplainerNode", "main"]
+__all__ = ["ExplainerNode", "RateConfig", "main"]
+
+_JITTER = 0.1
+"""Part of a period by which an image may be early."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateConfig(Config):
+    """How often the node explains."""
+
+    max_rate: float = setting(
+        0.0,
+        "Most images per second of their stamps that are explained; 0: every one",
+        minimum=0.0,
+        maximum=1000.0,
+        live=True,
+    )
 
 
 class ExplainerNode(ModelNode):
-    """Publishes a 32FC1 heat map for every image it processes, and what it explains."""
+    """Publishes a 32FC1 heat map for every image it processes, and what it explains.
 
-    configs: ClassVar[tuple[type[Config], ...]] = (*ModelNode.configs, ExplainerConfig)
+    An image whose explanation nobody reads is not explained.
+    """
+
+    configs: ClassVar[tuple[type[Config], ...]] = (
+        *ModelNode.configs,
+        ExplainerConfig,
+        RateConfig,
+    )
     defaults: ClassVar[Mapping[str, Any]] = {"model": "rooms_ssdlite"}
+    _service: ExplainService | None = None
 
-    def make_core(self, bundle: ModelBundle, session: SessionConfig) -> Explainer:
+    def make_core(
+        self, bundle: ModelBundle, session: SessionConfig, inference: Inference
+    ) -> Explainer:
         """Build the explainer."""
-        return Explainer(bundle, self.config(ExplainerConfig), session)
+        return Explainer(bundle, self.config(ExplainerConfig), session, inference)
 
     def load(self) -> None:
-        """Load the model; create the publishers."""
+        """Load the model; create the publishers and the service."""
         super().load()
+        self._left_out = 0
+        self._due_ns = 0
         self._heatmap = self.advertise(Image, "~/heatmap")
         self._overlay = self.advertise(Image, "~/overlay")
+        self._evidence = self.advertise(Detection2DArray, "~/evidence")
         if self.bundle.task == "classification":
-            self._classification = self.advertise(Classification, "~/classification")
+            self._answers: Any = self.advertise(Classification, "~/classification")
+            self._encode: Any = encode.classification
         else:
-            self._explained = self.advertise(Detection2DArray, "~/explained")
+            self._answers = self.advertise(Detection2DArray, "~/explained")
+            self._encode = encode.explained
+        self._service = serve_explanations(self, self.core)
+
+    def unload(self) -> None:
+        """Let go of the network and the service."""
+        if self._service is not None:
+            self._service.close()
+        self._service = None
+        super().unload()
+
+    def offer(self, message: Any, key: str = "", item: Any = None) -> None:
+        """Keep the newest image for the service, too."""
+        if self._service is not None:
+            self._service.newest = message
+        super().offer(message, key, item)
+
+    def skip(self, stamp_ns: int) -> str:
+        """Say why an image need not be explained: nobody reads, or the last one is too near."""
+        if not any(publisher.get_subscription_count() for publisher in self._outputs):
+            return "unread"
+        rate = self.config(RateConfig).max_rate
+        if rate > 0:
+            period_ns = int(1e9 / rate)
+            early_ns = self._due_ns - stamp_ns
+            if _JITTER * period_ns < early_ns <= period_ns:
+                return "rate_limited"
+            # Due times advance by whole periods, so that a camera that jitters keeps its rate; they
+            # start afresh after a gap, and where time went back.
+            on_time = -period_ns < early_ns <= period_ns
+            self._due_ns = (self._due_ns if on_time else stamp_ns) + period_ns
+        return ""
 
     def process(self, message: Any) -> float:
         """Explain one image."""
@@ -47,24 +111,28 @@ class ExplainerNode(ModelNode):
         start = time.monotonic()
         explanation = self.core.explain(image)
         compute_s = time.monotonic() - start
-        labels = self.core.labels
-        self._heatmap.publish(encode.image(message.header, explanation.heatmap))
-        if self.bundle.task == "classification":
-            self._classification.publish(encode.classification(message.header, explanation, labels))
-        else:
-            self._explained.publish(encode.explained(message.header, explanation, labels))
+        self._left_out += explanation.left_out
+        header, labels, answers = message.header, self.core.labels, explanation.answers
+        self._heatmap.publish(encode.image(header, explanation.heatmap))
+        self._answers.publish(self._encode(header, answers, labels))
+        self._evidence.publish(encode.explained(header, answers, labels, evidence=True))
         if self._overlay.get_subscription_count():
-            overlay = blend_heatmap(
-                image,
-                explanation.heatmap,
-                self.core.config.overlay_alpha,
-                self.core.caption(explanation),
-            )
-            self._overlay.publish(encode.image(message.header, overlay))
+            alpha, caption = self.core.config.overlay_alpha, self.core.caption(explanation)
+            overlay = blend_heatmap(image, explanation.heatmap, alpha, caption)
+            self._overlay.publish(encode.image(header, overlay))
         return compute_s
 
+    def describe(self) -> Mapping[str, str]:
+        """Add the answers for which the budget was too small."""
+        return {**super().describe(), "left_out": str(self._left_out)}
+
+    def vet(self, values: Mapping[str, Any]) -> None:
+        """Refuse what the network does not know, and regions that are none."""
+        if self.core is not None:
+            self.core.question(params.read(values, ExplainerConfig))
+
     def reconfigure(self) -> None:
-        """Take over the target class and the threshold."""
+        """Take over what is asked and how."""
         self.core.config = self.config(ExplainerConfig)
 
 

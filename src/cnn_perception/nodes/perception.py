@@ -7,17 +7,19 @@ from cnn_perception.nodes.explainer import ExplainerNode
 from cnn_perception.nodes.mapper import MapperNode
 from cnn_perception.nodes.segmenter import SegmenterNode
 from cnn_perception.ros.run import run
+from cnn_perception.runtime.inference import InferencePool
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """Run detector, segmenter, explainer and mapper."""
+    """Run detector, segmenter, explainer and mapper; equal networks run once per image."""
+    networks = InferencePool()
     run(
         [
-            lambda: DetectorNode("detector"),
-            lambda: SegmenterNode("segmenter"),
-            lambda: ExplainerNode("explainer"),
+            lambda: DetectorNode("detector", networks=networks),
+            lambda: SegmenterNode("segmenter", networks=networks),
+            lambda: ExplainerNode("explainer", networks=networks),
             lambda: MapperNode("mapper"),
         ]
     )

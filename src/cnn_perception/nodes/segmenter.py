@@ -15,6 +15,7 @@ from cnn_perception.ros import encode
 from cnn_perception.ros.model_node import ModelNode
 from cnn_perception.ros.run import run
 from cnn_perception.runtime.bundle import ModelBundle
+from cnn_perception.runtime.inference import Inference
 from cnn_perception.segmentation.segmenter import Segmenter
 
 __all__ = ["SegmenterNode", "main"]
@@ -26,9 +27,11 @@ class SegmenterNode(ModelNode):
     configs: ClassVar[tuple[type[Config], ...]] = (*ModelNode.configs, SegmenterConfig)
     defaults: ClassVar[Mapping[str, Any]] = {"model": "rooms_fcn"}
 
-    def make_core(self, bundle: ModelBundle, session: SessionConfig) -> Segmenter:
+    def make_core(
+        self, bundle: ModelBundle, session: SessionConfig, inference: Inference
+    ) -> Segmenter:
         """Build the segmenter."""
-        return Segmenter(bundle, self.config(SegmenterConfig), session)
+        return Segmenter(bundle, self.config(SegmenterConfig), session, inference)
 
     def load(self) -> None:
         """Load the model; create the publishers."""

@@ -127,6 +127,10 @@ class PerceptionNode(LifecycleNode):
     def vet(self, values: Mapping[str, Any]) -> None:
         """Raise ConfigError for parameters, by name, that are good one by one but not together."""
 
+    def skip(self, stamp_ns: int) -> str:
+        """Return the drop reason of a message that need not be processed, or nothing."""
+        return ""
+
     def rewind(self, stamp_ns: int) -> None:
         """Forget what lies after a stamp: time went back to it."""
 
@@ -218,7 +222,11 @@ class PerceptionNode(LifecycleNode):
             self._time_went_back(stamp_ns, (last - stamp_ns) * 1e-9)
         if last is None and len(message.data) > LARGE_MESSAGE:
             self._warn_of_small_transport(len(message.data))
-        self.worker.offer(message if item is None else item, key)
+        if reason := self.skip(stamp_ns):
+            self.account.arrive()
+            self.account.drop(reason)
+        else:
+            self.worker.offer(message if item is None else item, key)
 
     def log_rarely(self, key: str, text: str) -> None:
         """Log a warning, at most once in five seconds for each key."""

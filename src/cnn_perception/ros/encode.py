@@ -11,7 +11,7 @@ from geometry_msgs.msg import Pose, Vector3
 from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
 from octomap_msgs.msg import Octomap
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import Image, PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import ColorRGBA, Header
 from vision_msgs.msg import (
     BoundingBox2D,
@@ -32,7 +32,7 @@ from cnn_perception.detection.boxes3d import Boxes3D
 from cnn_perception.image.codec import image_bytes
 from cnn_perception.types import (
     Detections,
-    Explanation,
+    ExplainedAnswer,
     Float32Array,
     GridMap2D,
 )
@@ -48,6 +48,7 @@ __all__ = [
     "occupancy_grid",
     "octomap",
     "point_cloud",
+    "region",
 ]
 
 
@@ -96,25 +97,34 @@ def detections_3d(
     return message
 
 
-def explained(header: Header, explanation: Explanation, labels: Sequence[str]) -> Detection2DArray:
-    """The detection that a heat map explains; empty when there was none."""
+def explained(
+    header: Header,
+    answers: Sequence[ExplainedAnswer],
+    labels: Sequence[str],
+    *,
+    evidence: bool = False,
+) -> Detection2DArray:
+    """What a heat map explains, by the answers' own boxes, or with `evidence` by the heat's."""
     message = Detection2DArray(header=header)
-    if explanation.class_id is not None and explanation.box is not None:
-        label = labels[explanation.class_id]
-        message.detections.append(_detection_2d(header, label, explanation.score, explanation.box))
+    for answer in answers:
+        box = answer.evidence if evidence else answer.box
+        if box is not None:
+            label = labels[answer.class_id]
+            message.detections.append(_detection_2d(header, label, answer.score, box))
     return message
 
 
 def classification(
-    header: Header, explanation: Explanation, labels: Sequence[str]
+    header: Header, answers: Sequence[ExplainedAnswer], labels: Sequence[str]
 ) -> Classification:
-    """The class of the whole image that a heat map explains."""
-    message = Classification(header=header)
-    if explanation.class_id is not None:
-        message.results.append(
-            ObjectHypothesis(class_id=labels[explanation.class_id], score=float(explanation.score))
-        )
-    return message
+    """The classes of the whole image that a heat map explains."""
+    return Classification(
+        header=header,
+        results=[
+            ObjectHypothesis(class_id=labels[answer.class_id], score=float(answer.score))
+            for answer in answers
+        ],
+    )
 
 
 def label_info(labels: Sequence[str] | Mapping[int, str], threshold: float) -> LabelInfo:
@@ -158,6 +168,13 @@ def box_markers(
         text.text = f"{labels[class_id]} {detections.scores[i]:.2f}"
         message.markers += [cube, text]
     return message
+
+
+def region(corners: Float32Array) -> RegionOfInterest:
+    """The pixels that a box touches, of corners that lie within the image."""
+    x, y = (int(edge) for edge in np.floor(corners[:2]))
+    right, bottom = (int(edge) for edge in np.ceil(corners[2:]))
+    return RegionOfInterest(x_offset=x, y_offset=y, width=right - x, height=bottom - y)
 
 
 def point_cloud(header: Header, points: Float32Array) -> PointCloud2:

@@ -13,6 +13,7 @@ from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.qos import LATCHED
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
+from cnn_perception.runtime.inference import Inference, InferencePool
 
 __all__ = ["ModelConfig", "ModelNode"]
 
@@ -28,19 +29,25 @@ class ModelNode(PerceptionNode):
     """A node that runs one network over every image of one topic.
 
     A subclass implements `make_core`, which builds the core object from the bundle, and `process`.
+    networks: those of the process, so that nodes with the same network look at a picture once.
     """
 
     configs: ClassVar[tuple[type[Config], ...]] = (ModelConfig, SessionConfig)
     core: Any = None
 
-    def make_core(self, bundle: ModelBundle, session: SessionConfig) -> Any:
-        """Build the core object that runs the bundle."""
+    def __init__(self, name: str, *, networks: InferencePool | None = None, **options: Any) -> None:
+        super().__init__(name, **options)
+        self._networks = networks or InferencePool()
+
+    def make_core(self, bundle: ModelBundle, session: SessionConfig, inference: Inference) -> Any:
+        """Build the core object that runs the bundle; inference: its network."""
         raise NotImplementedError
 
     def load(self) -> None:
         """Load the bundle and say which execution provider really runs it."""
         self.bundle = load_bundle(self.config(ModelConfig).model)
-        self.core = self.make_core(self.bundle, self.config(SessionConfig))
+        session = self.config(SessionConfig)
+        self.core = self.make_core(self.bundle, session, self._networks.get(self.bundle, session))
         self.get_logger().info(
             f"model {self.bundle.name} {self.bundle.version} runs on {self.core.provider}"
         )

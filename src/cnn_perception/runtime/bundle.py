@@ -49,6 +49,9 @@ _KEYS = (
 _INPUT_KEYS = ("name", "width", "height", "channels", "resize", "shorter_side", "mean", "std")
 _DEFAULT_BOX_KEYS = ("feature_maps", "scales", "aspect_ratios", "steps", "image_size", "clip")
 _EXPLAIN_KEYS = ("level", "graph", "sha256", "feature_map", "anchors")
+_EXPLAINED = ("ssd_raw", "class_logits", "mask_logits", "mask_index")
+"""Output formats of networks that explain graphs can be made for."""
+
 _LARGEST_SIDE = 8192
 
 
@@ -272,7 +275,7 @@ def _quality(root: Section) -> Mapping[str, Any]:
 def _explain(root: Section, output: OutputSpec) -> tuple[ExplainGraph, ...]:
     graphs: list[ExplainGraph] = []
     boxes = output.default_boxes
-    if "explain" in root and output.format not in ("ssd_raw", "class_logits"):
+    if "explain" in root and output.format not in _EXPLAINED:
         root.fail("explain", f"cannot be used with output.format {output.format!r}: remove it")
     levels = len(boxes.feature_maps) if boxes is not None else 1
     for section in root.sections("explain", _EXPLAIN_KEYS):
@@ -289,7 +292,7 @@ def _anchors(section: Section, level: int, boxes: DefaultBoxSpec | None) -> tupl
     """Return the (first, count) of a level's default boxes, compared with what the file says."""
     if boxes is None:
         if "anchors" in section:
-            section.fail("anchors", "has no meaning for a classifier: remove it")
+            section.fail("anchors", "has no meaning without default boxes: remove it")
         return 0, 0
     counts = boxes.boxes_per_level
     expected = [sum(counts[:level]), counts[level]]

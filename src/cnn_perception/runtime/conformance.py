@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 
 from cnn_perception.errors import ModelError
-from cnn_perception.runtime.bundle import ModelBundle
+from cnn_perception.runtime.bundle import ExplainGraph, ModelBundle
 from cnn_perception.runtime.graph import TensorInfo
 
 __all__ = ["check_explain_graph", "check_inputs", "check_outputs"]
@@ -14,7 +14,8 @@ __all__ = ["check_explain_graph", "check_inputs", "check_outputs"]
 Shape = tuple[int | str, ...]
 """Expected sizes; a letter stands for any size, the same wherever it appears again."""
 
-_EXPLAIN_INPUTS = ("feature_map", "anchor", "class_index")
+_ASKED = {"detection": ("anchor",), "classification": (), "segmentation": ("region",)}
+"""What an explain graph takes besides a feature map and a class, by task."""
 
 
 def check_inputs(bundle: ModelBundle, inputs: Sequence[TensorInfo]) -> None:
@@ -49,21 +50,37 @@ def check_outputs(bundle: ModelBundle, outputs: Sequence[TensorInfo]) -> None:
 
 
 def check_explain_graph(
-    bundle: ModelBundle, file_name: str, inputs: Sequence[TensorInfo], feature_map: TensorInfo
+    bundle: ModelBundle,
+    spec: ExplainGraph,
+    inputs: Sequence[TensorInfo],
+    outputs: Sequence[TensorInfo],
 ) -> None:
-    """Raise ModelError unless an explain graph takes this feature map, an anchor and a class."""
-    wanted = _EXPLAIN_INPUTS if bundle.output.default_boxes else ("feature_map", "class_index")
+    """Raise ModelError unless an explain graph takes what the network and a question can give.
+
+    inputs: the graph's; outputs: the network's, of a run. The graph takes a feature map, a class
+    and, by task, a default box or a region; of masks also further outputs of the network.
+    """
+    file = spec.file.name
     by_name = {tensor.name: tensor for tensor in inputs}
-    if sorted(by_name) != sorted(wanted):
+    wanted = ["feature_map", *_ASKED[bundle.task], "class_index"]
+    further = {tensor.name: tensor for tensor in outputs} if bundle.task == "segmentation" else {}
+    if set(wanted) - set(by_name) or set(by_name) - set(wanted) - set(further):
         raise ModelError(
-            f"{bundle.file}: {file_name} has the inputs {', '.join(by_name) or 'none'}: "
+            f"{bundle.file}: {file} has the inputs {', '.join(by_name) or 'none'}: "
             f"export it with {', '.join(wanted)}"
         )
-    about = f"tensor {feature_map.name!r} of the network"
-    shape = tuple(side or f"d{axis}" for axis, side in enumerate(feature_map.shape))
-    _compare(bundle, by_name["feature_map"], shape, ("float32",), about, {}, file_name)
-    for name in wanted[1:]:
-        _compare(bundle, by_name[name], (1,), ("int64",), "one index", {}, file_name)
+    (feature_map,) = (tensor for tensor in outputs if tensor.name == spec.feature_map)
+    expected = {"feature_map": feature_map}
+    expected |= {name: further[name] for name in by_name if name in further}
+    for name, tensor in expected.items():
+        about = f"tensor {tensor.name!r} of the network"
+        shape = tuple(side or f"d{axis}" for axis, side in enumerate(tensor.shape))
+        _compare(bundle, by_name[name], shape, ("float32",), about, {}, file)
+    for name in ("class_index", "anchor"):
+        if name in by_name:
+            _compare(bundle, by_name[name], (1,), ("int64",), "one index", {}, file)
+    if "region" in by_name:
+        _compare(bundle, by_name["region"], (1, "h", "w"), ("float32",), "a region", {}, file)
 
 
 def _expected_outputs(bundle: ModelBundle) -> dict[str, tuple[Shape, tuple[str, ...]]]:

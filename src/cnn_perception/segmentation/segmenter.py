@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from cnn_perception.config import SegmenterConfig, SessionConfig
 from cnn_perception.errors import ModelError
 from cnn_perception.image.draw import palette
-from cnn_perception.image.preprocess import Placement, Preprocessor
+from cnn_perception.image.preprocess import Placement
 from cnn_perception.runtime.bundle import ModelBundle
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Inference
 from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = ["Segmenter", "classify_pixels"]
@@ -26,8 +26,8 @@ class Segmenter:
     chosen: edges follow the objects instead of stairs. From there to the picture's size the nearest
     label is taken. Networks that choose in their graph (``mask_index``) are only resized.
 
-    Raises ModelError when the bundle is not for segmentation, or its network does not fit it. One
-    thread at a time.
+    inference: the bundle's network, where it is shared. Raises ModelError when the bundle is not
+    for segmentation, or its network does not fit it. One thread at a time.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Segmenter:
         bundle: ModelBundle,
         config: SegmenterConfig | None = None,
         session: SessionConfig | None = None,
+        inference: Inference | None = None,
     ) -> None:
         if bundle.task != "segmentation":
             raise ModelError(
@@ -49,8 +50,7 @@ class Segmenter:
             else palette(len(bundle.labels), background=True)
         )
         self._dtype = np.uint8 if len(bundle.labels) <= 256 else np.uint16
-        self._preprocess = Preprocessor(bundle.input)
-        self._session = Session(bundle, session)
+        self._infer = (inference or Inference(bundle, session)).join()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ class Segmenter:
     @property
     def provider(self) -> str:
         """The execution provider that really runs the network, by ONNX Runtime's name."""
-        return self._session.provider
+        return self._infer.session.provider
 
     def segment(self, rgb: UInt8Array) -> Mask:
         """Return the class id of every pixel of an RGB uint8 (H, W, 3) picture.
@@ -68,10 +68,10 @@ class Segmenter:
         uint8 (H, W), uint16 for more than 256 labels. Raises ModelError when the network answers
         with a class id that has no label.
         """
-        tensor, placement = self._preprocess(rgb)
         output = self.bundle.output
         (name,) = output.tensors.values()
-        answer = self._session.run({self.bundle.input.name: tensor}, [name])[name][0]
+        raw = self._infer(rgb)
+        answer, placement = raw.tensors[name][0], raw.placement
         if output.format == "mask_logits":
             mask = classify_pixels(answer, placement.input)
         else:

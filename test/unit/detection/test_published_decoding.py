@@ -13,9 +13,10 @@ torch: Any = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 torchvision: Any = pytest.importorskip("torchvision", reason="torchvision is an extra: [train]")
 
 from cnn_perception.config import DetectorConfig  # noqa: E402
-from cnn_perception.detection.detector import Detector, RawDetections  # noqa: E402
+from cnn_perception.detection.detector import Detector  # noqa: E402
 from cnn_perception.image.preprocess import Placement  # noqa: E402
 from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
+from cnn_perception.runtime.inference import RawAnswer  # noqa: E402
 from cnn_perception.types import Detections  # noqa: E402
 from detector_formats import write_format_bundle  # noqa: E402
 
@@ -40,7 +41,7 @@ def _centers(random: np.random.Generator, count: int) -> np.ndarray:
 def _found(tmp_path: Path, form: str, tensors: dict[str, np.ndarray]) -> Detections:
     detector = Detector(load_bundle(write_format_bundle(tmp_path / form, form)))
     detector.config = DetectorConfig(score_threshold=SCORE, max_detections=MOST)
-    return detector.select(RawDetections(tensors, WHOLE))
+    return detector.select(RawAnswer(tensors, WHOLE))
 
 
 def _check(found: Detections, boxes: Any, scores: Any, labels: Any, *, atol: float = 1e-4) -> None:

@@ -49,7 +49,7 @@ def test_exported_detector_detects_and_explains(
     np.testing.assert_allclose(raw.tensors["class_logits"], wanted.class_logits, atol=1e-3)
     np.testing.assert_allclose(raw.tensors["box_deltas"], wanted.box_deltas, atol=1e-3)
     explanation = Explainer(bundle, ExplainerConfig(score_threshold=0.0)).explain(pictures[0])
-    assert explanation.class_id is not None
+    assert explanation.best is not None
     assert explanation.heatmap.shape == (64, 64)
 
 
@@ -58,14 +58,20 @@ class PlainSsd(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(3, 4 * (len(LABELS) + 1 + 4), 8, 8)
+        self.trunk = nn.Conv2d(3, 8, 8, 8)
+        self.classes = nn.Conv2d(8, 4 * (len(LABELS) + 1), 3, padding=1)
+        self.offsets = nn.Conv2d(8, 4 * 4, 3, padding=1)
 
     def forward(self, images: torch.Tensor) -> SsdOutputs:
-        x = self.convolution(images).permute(0, 2, 3, 1).reshape(images.shape[0], -1, 10)
-        return SsdOutputs(x[..., :6], x[..., 6:], (x,))
+        features = self.trunk(images)
+        classes, offsets = (
+            head(features).permute(0, 2, 3, 1).reshape(images.shape[0], -1, size)
+            for head, size in ((self.classes, len(LABELS) + 1), (self.offsets, 4))
+        )
+        return SsdOutputs(classes, offsets, (features,))
 
 
-def test_detector_of_another_kind_has_no_explain_graphs(
+def test_detector_of_another_kind_with_a_batch_of_any_size(
     spec: InputSpec, pictures: Sequence[UInt8Array], tmp_path: Path
 ) -> None:
     steps = DefaultBoxSpec(((8, 8),), (0.1, 0.3), ((2.0,),), (8.0,), (64, 64), clip=False)
@@ -82,7 +88,6 @@ def test_detector_of_another_kind_has_no_explain_graphs(
     )
     bundle = load_bundle(folder)
     assert bundle.output.default_boxes == steps
-    assert not bundle.explain and not (folder / "explain").exists()
-    detector = Detector(bundle)
-    assert len(detector.session.outputs) == 2
-    assert detector.detect(pictures[0]) is not None
+    assert [(graph.level, graph.feature_map) for graph in bundle.explain] == [(0, "feature_0")]
+    explanation = Explainer(bundle, ExplainerConfig(score_threshold=0.0)).explain(pictures[0])
+    assert explanation.best is not None

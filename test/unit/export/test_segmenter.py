@@ -8,6 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 pytest.importorskip("onnxscript", reason="onnxscript is an extra: [train]")
 
+from cnn_perception.config import ExplainerConfig  # noqa: E402
+from cnn_perception.explain.explainer import Explainer  # noqa: E402
 from cnn_perception.export.bundle import About, prepared  # noqa: E402
 from cnn_perception.export.segmenter import export_segmenter  # noqa: E402
 from cnn_perception.image.preprocess import InputSpec  # noqa: E402
@@ -35,9 +37,14 @@ def test_exported_segmenter_answers_as_the_network(
     )
     bundle = load_bundle(folder)
     assert bundle.palette is not None and bundle.palette[6].tolist() == [6, 6, 6]
-    # The logits that labels are proven with are not shipped.
     names = [output.name for output in Session(bundle).outputs]
-    assert names == ["mask_logits" if enlarge is None else "mask_index"]
+    # The logits that labels are proven with are not shipped; what explain graphs read is.
+    assert names[0] == ("mask_logits" if enlarge is None else "mask_index")
+    assert ("mask_logits" in names) == (enlarge is None)
+    assert bundle.explain[0].feature_map in names
+    everything = ExplainerConfig(max_answers=len(LABELS), budget_ms=10000)
+    explanation = Explainer(bundle, everything).explain(pictures[0])
+    assert len(explanation.answers) > 2 and explanation.heatmap.max() == 1.0
     with torch.no_grad():
         logits = network(prepared(spec, pictures)[0]).mask_logits
     full = torch.nn.functional.interpolate(logits, scale_factor=4.0, mode="bilinear")

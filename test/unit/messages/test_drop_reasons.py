@@ -9,7 +9,8 @@ from cnn_perception.messages import DROP_REASONS
 
 
 def _reasons(path: Path) -> set[str]:
-    """Literals that are the first argument of MessageError or name a count of dropped items."""
+    """Literals that are the first argument of MessageError, name a count of dropped items, or are
+    what a node's `skip` returns."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
@@ -21,6 +22,13 @@ def _reasons(path: Path) -> set[str]:
                     for part in ast.walk(arg)
                     if isinstance(part, ast.Constant) and isinstance(part.value, str)
                 }
+        elif isinstance(node, ast.FunctionDef) and node.name == "skip":
+            returned = (part.value for part in ast.walk(node) if isinstance(part, ast.Return))
+            found |= {
+                str(value.value)
+                for value in returned
+                if isinstance(value, ast.Constant) and value.value
+            }
         elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
             target = node.value
             if isinstance(target, ast.Attribute) and target.attr == "dropped":

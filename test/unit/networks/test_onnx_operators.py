@@ -101,6 +101,7 @@ ELEMENTWISE = [
     case("Selu", X),
     case("Selu", X, alpha=0.5, gamma=2.0),
     case("Not", LOGICAL),
+    case("IsNaN", np.array([np.nan, 1.0, np.inf], np.float32)),
     case("Clip", X, np.float32(-0.5), np.float32(0.75)),
     case("Clip", X, None, np.float32(0.75)),
     case("Clip", X, np.float32(0.0), np.float32(6.0)),

@@ -201,13 +201,16 @@ def test_mistakes(tmp_path: Path, name: str) -> None:
     assert str(folder / "model.yaml") in message
 
 
-def test_explain_graphs_are_for_ssd_and_classifiers(tmp_path: Path) -> None:
-    areas = write_segmenter_bundle(tmp_path / "areas", changes={"explain": [{"level": 0}]})
-    with pytest.raises(ModelError, match=r"explain cannot be used with .*'mask_index'"):
-        load_bundle(areas)
+def test_explain_graphs_are_not_for_every_output(tmp_path: Path) -> None:
+    cells = write_detector_bundle(
+        tmp_path / "cells",
+        changes={"output": {"format": "fastestdet", "tensors": {"cells": "logits"}}},
+    )
+    with pytest.raises(ModelError, match=r"explain cannot be used with .*'fastestdet'"):
+        load_bundle(cells)
     classes = write_classifier_bundle(tmp_path / "classes")
     _edit(classes, _set("explain/0/anchors", [0, 1]))
-    with pytest.raises(ModelError, match=r"anchors has no meaning for a classifier"):
+    with pytest.raises(ModelError, match=r"anchors has no meaning without default boxes"):
         load_bundle(classes)
 
 

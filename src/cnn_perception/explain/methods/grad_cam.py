@@ -11,7 +11,9 @@ from cnn_perception.explain.methods.layers import check_layer
 from cnn_perception.explain.methods.targets import Target
 from cnn_perception.types import Float32Array
 
-__all__ = ["grad_cam", "grad_cam_plus_plus"]
+__all__ = ["grad_cam", "grad_cam_plus_plus", "mean_gradients", "shared_gradients"]
+
+_STABILISER = 1e-6
 
 
 def grad_cam(network: nn.Module, layer: str, images: Tensor, target: Target) -> Float32Array:
@@ -23,11 +25,16 @@ def grad_cam(network: nn.Module, layer: str, images: Tensor, target: Target) -> 
     maps or no part in the target.
     """
     maps, gradients = _maps_and_gradients(network, layer, images, target)
-    return _weighted(maps, gradients.mean((1, 2)))
+    return _weighted(maps, mean_gradients(maps, gradients))
 
 
 def grad_cam_plus_plus(
-    network: nn.Module, layer: str, images: Tensor, target: Target, *, stabiliser: float = 1e-6
+    network: nn.Module,
+    layer: str,
+    images: Tensor,
+    target: Target,
+    *,
+    stabiliser: float = _STABILISER,
 ) -> Float32Array:
     """Return Grad-CAM++, which gives several objects of one class their shares, as `grad_cam` does.
 
@@ -37,11 +44,21 @@ def grad_cam_plus_plus(
     count less than in the paper, which has 0.
     """
     maps, gradients = _maps_and_gradients(network, layer, images, target)
+    return _weighted(maps, shared_gradients(maps, gradients, stabiliser))
+
+
+def mean_gradients(maps: Tensor, gradients: Tensor) -> Tensor:
+    """Return Grad-CAM's weights (K,) of maps and gradients there, both (K, h, w)."""
+    return gradients.mean((1, 2))
+
+
+def shared_gradients(maps: Tensor, gradients: Tensor, stabiliser: float = _STABILISER) -> Tensor:
+    """Return Grad-CAM++'s weights (K,) of maps and gradients there, both (K, h, w)."""
     squares = gradients.square()
     sums = maps.sum((1, 2), keepdim=True)
     denominators = 2 * squares + sums * squares * gradients + stabiliser
     shares = torch.where(denominators != 0, squares / denominators, 0.0)
-    return _weighted(maps, (shares * gradients.clamp(min=0)).sum((1, 2)))
+    return (shares * gradients.clamp(min=0)).sum((1, 2))
 
 
 def _maps_and_gradients(

@@ -99,7 +99,11 @@ def _before_the_prediction(answers: list[_Answer], value: Tensor) -> list[_Answe
 
 
 def _behind(value: Tensor, answers: list[_Answer]) -> list[_Answer]:
-    """Return the answers that a value changes with."""
+    """Return the answers that a value changes with; of a constant 0, those that it is made of.
+
+    Such is the sum over the region of a class that is nowhere.
+    """
     outputs = [x.output for x in answers]
     gradients = torch.autograd.grad(value, outputs, retain_graph=True, allow_unused=True)
-    return [x for x, g in zip(answers, gradients, strict=True) if g is not None and bool(g.any())]
+    parts = [(x, g) for x, g in zip(answers, gradients, strict=True) if g is not None]
+    return [x for x, g in parts if bool(g.any())] or [x for x, _ in parts]

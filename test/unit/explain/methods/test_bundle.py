@@ -80,7 +80,9 @@ def test_the_level_of_the_best_box_is_explained(tmp_path: Path, colour: str, lev
 def test_the_shipped_detector_is_explained_as_it_explains_itself(repository: Path) -> None:
     bundle = load_bundle(repository / "models" / "rooms_ssdlite")
     rgb = cv2.cvtColor(cv2.imread(str(repository / "models" / "room.jpg")), cv2.COLOR_BGR2RGB)
-    own = Explainer(bundle).explain(np.asarray(rgb, np.uint8))
+    explanation = Explainer(bundle).explain(np.asarray(rgb, np.uint8))
+    own = explanation.best
+    assert own is not None
     opened = open_bundle(bundle)
     images, placement = opened.prepare(np.asarray(rgb, np.uint8))
     class_id, score = best_class(opened.answer(images))
@@ -93,7 +95,7 @@ def test_the_shipped_detector_is_explained_as_it_explains_itself(repository: Pat
     layer = opened.network.layer(graph.feature_map)
     cam = grad_cam(opened.network, layer, images, class_target(class_id))
     heat = placement.map_to_source(cam, "linear")
-    np.testing.assert_allclose(heat / heat.max(), own.heatmap, atol=1e-4)
+    np.testing.assert_allclose(heat / heat.max(), explanation.heatmap, atol=1e-4)
 
 
 @pytest.mark.parametrize("form", ["mask_index", "mask_logits"])
@@ -106,6 +108,15 @@ def test_labels_are_traced_to_logits(tmp_path: Path, form: str) -> None:
     assert best_class(answer, opened.class_id("red"))[1] == pytest.approx(1 / 48)
     assert last_map_layer(opened.network, images, class_target(1)) == "feature"
     assert _is_of_the_cell(saliency(opened.network, images, class_target(1)))
+
+
+def test_a_class_that_is_nowhere_has_no_heat(tmp_path: Path) -> None:
+    opened = open_bundle(load_bundle(write_segmenter_bundle(tmp_path / "masks")))
+    images, _ = opened.prepare(RED)
+    blue = class_target(3)
+    layer = last_map_layer(opened.network, images, blue)
+    assert layer == "feature"
+    assert not grad_cam(opened.network, layer, images, blue).any()
 
 
 def test_labels_of_no_logits_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The backward pass of ONNX graphs, as more ONNX nodes: vector-Jacobian products by operator."""

@@ -1,0 +1,88 @@
+"""One network for several readers: what is asked of one picture runs once."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnn_perception.config import SessionConfig
+from cnn_perception.detection.detector import Detector
+from cnn_perception.explain.explainer import Explainer
+from cnn_perception.runtime.bundle import ModelBundle, load_bundle
+from cnn_perception.runtime.inference import Inference, InferencePool
+from models import paint, write_detector_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
+    return load_bundle(write_detector_bundle(tmp_path_factory.mktemp("models") / "colours"))
+
+
+def test_a_detector_and_its_explainer_share_a_run(bundle: ModelBundle) -> None:
+    inference = Inference(bundle)
+    detector = Detector(bundle, inference=inference)
+    explainer = Explainer(bundle, inference=inference)
+    picture = paint({(1, 2): "red"})
+    first = inference(picture)
+    assert inference(picture.copy()) is first
+    assert {"logits", "deltas", "feature_0", "feature_1"} <= set(first.tensors)
+    found, explanation = detector.detect(picture), explainer.explain(picture)
+    assert explanation.best is not None
+    np.testing.assert_array_equal(explanation.best.box, found.boxes[0])
+    alone = Explainer(bundle).explain(picture)
+    np.testing.assert_array_equal(explanation.heatmap, alone.heatmap)
+
+
+def test_other_pictures_are_other_answers(bundle: ModelBundle) -> None:
+    inference = Inference(bundle)
+    inference.join()
+    inference.join()
+    picture = paint({(1, 2): "red"})
+    first = inference(picture)
+    changed = picture.copy()
+    changed[479, 638, 2] = 1  # one byte, not among those that are compared first
+    assert inference(changed) is not first
+    assert inference(picture[:240]) is not first
+    assert inference(picture) is first
+    inference(np.zeros_like(picture))
+    assert inference(picture) is not first  # behind by more than is remembered
+
+
+def test_a_single_reader_remembers_nothing(bundle: ModelBundle) -> None:
+    inference = Inference(bundle).join()
+    picture = paint({(1, 2): "red"})
+    assert inference(picture) is not inference(picture)
+
+
+def test_many_threads_get_one_answer_each(bundle: ModelBundle) -> None:
+    inference = Inference(bundle)
+    detectors = [Detector(bundle, inference=inference) for _ in range(4)]
+    pictures = [paint({(row, 3): "red"}) for row in range(6)]
+    wanted = [Detector(bundle).detect(picture).boxes for picture in pictures]
+    wrong: list[int] = []
+
+    def work(detector: Detector) -> None:
+        for index, picture in enumerate(pictures):
+            if not np.array_equal(detector.detect(picture).boxes, wanted[index]):
+                wrong.append(index)
+
+    threads = [threading.Thread(target=work, args=[detector]) for detector in detectors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_pool_loads_equal_networks_once(bundle: ModelBundle, tmp_path: Path) -> None:
+    pool = InferencePool()
+    first = pool.get(bundle, SessionConfig())
+    assert pool.get(load_bundle(bundle.file), SessionConfig()) is first
+    assert pool.get(bundle, SessionConfig(threads=2)) is not first
+    other = load_bundle(write_detector_bundle(tmp_path / "other"))
+    assert pool.get(other, SessionConfig()) is not first
+    del first
+    assert pool.get(bundle, SessionConfig())._readers == 0
