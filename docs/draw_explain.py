@@ -16,7 +16,7 @@ import numpy as np
 from torch import nn
 
 from cnn_perception.cli.explain import Method
-from cnn_perception.cli.explain_methods import GRADIENT, SHEETS, look, look_into, show
+from cnn_perception.cli.explain_methods import EACH, GRADIENT, SHEETS, look, look_into, show
 from cnn_perception.cli.inputs import Source
 from cnn_perception.explain.methods.bundle import open_bundle
 from cnn_perception.explain.methods.network import OpenNetwork
@@ -40,7 +40,6 @@ ALPHA = 0.7
 MAPS, ROW = 20, 22
 QUALITY = 80
 COLOR, TRUTH = "/camera/color/image_raw/compressed", "/ground_truth/detections"
-TOGETHER = (Method.pca, Method.tsne, Method.all)
 EVERY = 2  # frame of the drive
 NARROWEST = 24  # object, pixels
 
@@ -49,9 +48,8 @@ def main() -> None:
     """Write all pictures."""
     masks, boxes = load_bundle("rooms_fcn"), load_bundle("rooms_ssdlite")
     opened, averaging = open_bundle(masks), averages(masks)
-    for method in Method:
-        if method not in TOGETHER:
-            draw(method, averaging if method is Method.cam else opened)
+    for method in EACH:
+        draw(method, averaging if method is Method.cam else opened)
     with TemporaryDirectory() as folder:
         out = Path(folder)
         quiet = {"target": CLASS, "alpha": ALPHA, "print_json": False}
@@ -68,7 +66,7 @@ def draw(method: Method, opened: OpenNetwork) -> None:
     """Draw what one method shows."""
     rgb = cv2.resize(read(ROOM), SIZE, interpolation=cv2.INTER_AREA)
     seen = look(opened, rgb, opened.class_id(CLASS))
-    shown, layer = show(method, opened, seen, "", ALPHA, MAPS)
+    shown = show(method, opened, seen, "", ALPHA, MAPS)
     picture, key = shown.picture, shown.key
     if "gradient" in shown.maps:
         picture, key = shown.maps["gradient"], GRADIENT
@@ -76,9 +74,9 @@ def draw(method: Method, opened: OpenNetwork) -> None:
         picture = scaled(picture, min(SIZE[0] / picture.shape[1], SIZE[1] / picture.shape[0]))
         # The words stand below, so that they hide nothing.
         room = ((0, ROW), (0, SIZE[0] - picture.shape[1]), (0, 0))
-        picture, words = np.pad(picture, room, constant_values=32), layer
+        picture, words = np.pad(picture, room, constant_values=32), shown.layer
     else:
-        words = f"{seen.label}, {layer}".removesuffix(", ")
+        words = f"{seen.label}, {shown.layer}".removesuffix(", ")
     save(f"explain_{method.value.replace('++', '_plus_plus')}", draw_key(picture, words, key))
 
 

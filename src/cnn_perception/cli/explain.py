@@ -80,16 +80,19 @@ def command(
 
     The heat itself is stored as a 16-bit PNG, 65535 where it is 1. A bundle explains itself without
     PyTorch; bundles and other networks are looked into by any --method. Gradients are also stored
-    in colour, zero is grey; activations and filters as a sheet. --score, --provider and --threads
-    are for bundles that explain themselves. Exit code 1 when a file could not be read; the others
-    are done nevertheless.
+    in colour, zero is grey; activations and filters as a sheet. Several methods or layers are
+    compared in one picture each; pca and tsne place all pictures in one, and in points.json.
+    --score, --provider and --threads are for bundles that explain themselves. Exit code 1 when a
+    file could not be read; the others are done nevertheless.
     """
     if method or layer or network or weights:
         from cnn_perception.cli.explain_methods import look_into, opened_network
 
-        methods, layers = _each(method or [Method.gradcam]), list(dict.fromkeys(layer or []))
         opened = opened_network(model, network, weights)
-        done = look_into(paths, out, opened, methods, layers, target, alpha, print_json=print_json)
+        ways = method or [Method.gradcam]
+        done = look_into(
+            paths, out, opened, ways, layer or [], target, alpha, print_json=print_json
+        )
     else:
         from cnn_perception.cli.annotate import annotate
         from cnn_perception.config import ExplainerConfig, SessionConfig
@@ -100,14 +103,6 @@ def command(
         done = annotate(paths, out, "explanations", annotator, print_json=print_json)
     if not done:
         raise typer.Exit(1)
-
-
-def _each(methods: list[Method]) -> list[Method]:
-    """Return what was asked for, each once; all is what explains one picture."""
-    if Method.all in methods:
-        together = {Method.pca, Method.tsne, Method.all}
-        methods = [method for method in Method if method not in together]
-    return list(dict.fromkeys(methods))
 
 
 def _bundle_annotator(model: str, config: ExplainerConfig, session: SessionConfig) -> Annotator:

@@ -36,7 +36,7 @@ def embed(
 ) -> bool:
     """Show pictures as points, by their features in a layer; returns whether all could be read.
 
-    Writes ``<method>.png`` and ``<method>.json`` into `out`. layers: one dotted name, or none for
+    Writes ``<method>.png`` and ``points.json`` into `out`. layers: one dotted name, or none for
     the last feature maps. The class of a picture is its folder's name, where there are several.
     Raises ConfigError for other methods beside pca and tsne, and for too few pictures.
     """
@@ -68,16 +68,19 @@ def embed(
         raise ConfigError("none of the pictures could be read: see the lines above")
     classes = folders if len(set(folders)) > 1 else []
     read = [record for record in records if "error" not in record]
+    for record, folder in zip(read, classes, strict=False):
+        record["class"] = folder
+    answers: dict[str, Any] = {"network": opened.name, "layer": used[0]}
+    answers["features"] = len(features[0])
+    out.mkdir(parents=True, exist_ok=True)
     for method in methods:
-        points, found, axes = _points(method, np.stack(features))
-        for k, (record, (x, y)) in enumerate(zip(read, points.tolist(), strict=True)):
-            record |= {"class": classes[k] if classes else None, "x": x, "y": y}
-        of = {"method": method.value, "network": opened.name, "layer": used[0]}
-        answers = {**of, "features": len(features[0]), **found, "pictures": records}
-        write_answers(out, method.value, answers, print_json=print_json)
+        points, answers[method.value], axes = _points(method, np.stack(features))
+        for record, place in zip(read, points.tolist(), strict=True):
+            record[method.value] = place
         title = f"{len(points)} pictures by {method.value}, {opened.name} {used[0]}"
         sheet = draw_scatter(points, thumbnails, classes, title, axes)
         (out / f"{method.value}.png").write_bytes(encode_png(sheet))
+    write_answers(out, "points", {**answers, "pictures": records}, print_json=print_json)
     summary = f"{len(read)} of {len(records)} pictures placed, results in {out}"
     console.print(summary, markup=False, highlight=False, soft_wrap=True)
     return failed == 0

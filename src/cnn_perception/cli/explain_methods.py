@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cnn_perception.image.preprocess import Placement
 
 __all__ = [
+    "EACH",
+    "EMBEDDINGS",
     "GRADIENT",
     "LAYERED",
     "SHEETS",
@@ -45,6 +47,8 @@ LAYERED = {
 SHEETS = {Method.activations, Method.filters}
 """What is shown beside the picture, not over it."""
 EMBEDDINGS = {Method.pca, Method.tsne}
+EACH = [method for method in Method if method not in {*EMBEDDINGS, Method.all}]
+"""What explains one picture."""
 _GRADIENTS = {Method.guided_gradcam, Method.guided, Method.deconvnet, Method.saliency}
 _SIGNED = {Method.cam, Method.occlusion}
 _FINE = 99.5
@@ -70,9 +74,10 @@ class Look:
 class Shown:
     """What a method shows, over the picture or beside it, and what its colours mean.
 
-    maps: to be stored.
+    layer: whose it is, empty where it is the whole network's. maps: to be stored.
     """
 
+    layer: str
     picture: UInt8Array
     key: Key
     maps: dict[str, Any]
@@ -126,12 +131,15 @@ def look_into(
 ) -> bool:
     """Explain pictures one by one or, by pca and tsne, together; returns whether all were read.
 
-    layers: dotted names, none for the last feature maps; target: name or number of a class, empty
-    for the best one. Raises ConfigError for what does not go together.
+    methods: `all` stands for those of `EACH`. layers: dotted names, none for the last feature maps;
+    target: name or number of a class, empty for the best one. Raises ConfigError for what does not
+    go together.
     """
     from cnn_perception.cli.explain_embedding import embed
     from cnn_perception.explain.methods.layers import check_layer
 
+    methods = list(dict.fromkeys(EACH if Method.all in methods else methods))
+    layers = list(dict.fromkeys(layers))
     for layer in layers:
         check_layer(opened.network, layer)
     if EMBEDDINGS & set(methods):
@@ -160,15 +168,15 @@ def _annotator(
 
     def annotator(rgb: UInt8Array) -> Annotation:
         seen = look(opened, rgb, wanted)
-        shown, name = show(method, opened, seen, layer, alpha)
+        shown = show(method, opened, seen, layer, alpha)
+        how = f"{method.value} {shown.layer}".strip()
+        record = {"method": method.value, "layer": shown.layer or None}
         if method in SHEETS:
-            caption = f"{opened.name}, {method.value} {name}".strip()
+            caption = f"{opened.name}, {how}"
             overlay = draw_key(rgb, caption)
         else:
-            caption = f"{seen.label} {seen.score:.2f}, {method.value} {name}".strip()
+            caption = f"{seen.label} {seen.score:.2f}, {how}"
             overlay = draw_key(shown.picture, caption, shown.key)
-        record = {"method": method.value, "layer": name or None}
-        if method not in SHEETS:
             record |= answer(seen)
         return Annotation(overlay, {"explanation": record}, caption, shown.maps)
 
@@ -186,11 +194,11 @@ def look(opened: OpenNetwork, rgb: UInt8Array, wanted: int | None) -> Look:
 
 def show(
     method: Method, opened: OpenNetwork, seen: Look, layer: str, alpha: float, most: int = 256
-) -> tuple[Shown, str]:
-    """Return what a method shows of a picture, and the layer whose it is, empty for none.
+) -> Shown:
+    """Return what a method shows of a picture.
 
-    most: maps in a sheet of activations. Raises ConfigError where the network has no such
-    explanation.
+    layer: empty for the last feature maps; most: maps in a sheet of activations. Raises ConfigError
+    where the network cannot be explained so.
     """
     from cnn_perception.explain.methods.layers import last_map_layer
     from cnn_perception.explain.methods.targets import class_target
@@ -201,7 +209,7 @@ def show(
         layer = last_map_layer(opened.network, seen.images, class_target(seen.class_id))
     if method in SHEETS:
         sheet, key = _sheet(method, opened, layer, seen.images, most)
-        return Shown(sheet, key, {method.value: sheet}), layer
+        return Shown(layer, sheet, key, {method.value: sheet})
     found = _explain(method, opened, layer, seen.images, seen.class_id)
     values = seen.placement.map_to_source(found, "linear")
     strength = np.abs(values).max(2) if values.ndim == 3 else np.maximum(values, 0)
@@ -215,9 +223,9 @@ def show(
         maps["gradient"] = np.round(colours).astype(np.uint8)
     if method in _SIGNED:
         signed = np.asarray(values / (float(np.abs(values).max()) or 1.0), np.float32)
-        return Shown(blend_signed(seen.rgb, signed, alpha), signed_key(alpha), maps), layer
+        return Shown(layer, blend_signed(seen.rgb, signed, alpha), signed_key(alpha), maps)
     key = heat_key(alpha, _FINE_WORDS) if fine else heat_key(alpha)
-    return Shown(blend_heatmap(seen.rgb, heat, alpha), key, maps), layer
+    return Shown(layer, blend_heatmap(seen.rgb, heat, alpha), key, maps)
 
 
 def answer(seen: Look) -> dict[str, Any]:

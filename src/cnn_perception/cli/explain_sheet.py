@@ -42,14 +42,14 @@ def comparing(
         for method, layer in each:
             record: dict[str, Any] = {"method": method.value, "layer": layer or None}
             try:
-                shown, used = show(method, opened, seen, layer, alpha, _MAPS)
+                shown = show(method, opened, seen, layer, alpha, _MAPS)
             except ConfigError as error:
                 tiles.append(Tile(method.value, layer, str(error)))
                 record["error"] = str(error)
             else:
-                note = used if method in SHEETS else f"{answered}, {used}".removesuffix(", ")
-                tiles.append(_tile(method.value, note, shown))
-                record["layer"] = used or None
+                words = shown.layer if method in SHEETS else f"{answered}, {shown.layer}"
+                tiles.append(_tile(method.value, words.removesuffix(", "), shown))
+                record["layer"] = shown.layer or None
             records.append(record)
         words = f"{answered}, {len(each)} explanations"
         record = {**answer(seen), "explanations": records}

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from cnn_perception.cli.inputs import find_sources
 from cnn_perception.cli.main import app
 from cnn_perception.errors import ConfigError, ModelError
+from cnn_perception.image.key import heat_key
 from models import (
     cell_box,
     paint,
@@ -149,6 +150,10 @@ def test_explain(tmp_path: Path, pictures: Path) -> None:
     assert heat.dtype == np.uint16
     assert heat[120, 120] == 65535
     assert heat[300, 300] == 0
+    # The colours of the heat are explained in the lower right corner.
+    corner = cv2.imread(str(out / "a.explanations.jpg"))[-30:, -360:, ::-1].astype(int)
+    for colour in heat_key(0.5).bar[0, [60, 128, 200]].astype(int):
+        assert (np.abs(corner - colour).max(-1) < 24).sum() > 20
     with pytest.raises(ConfigError, match="'pink' is no label"):
         _run("explain", pictures, "--model", model, "--out", out, "--target", "pink")
 

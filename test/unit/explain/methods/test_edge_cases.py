@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 from torch import nn  # noqa: E402
 
 from cnn_perception.cli.explain import Method  # noqa: E402
-from cnn_perception.cli.explain_methods import LAYERED, SHEETS, look, show  # noqa: E402
+from cnn_perception.cli.explain_methods import EACH, LAYERED, SHEETS, look, show  # noqa: E402
 from cnn_perception.cli.explain_sheet import comparing  # noqa: E402
 from cnn_perception.errors import ConfigError  # noqa: E402
 from cnn_perception.explain.methods.cam import class_activation_map  # noqa: E402
@@ -21,7 +21,6 @@ from cnn_perception.image.preprocess import InputSpec  # noqa: E402
 from cnn_perception.types import UInt8Array  # noqa: E402
 from looked_into import CLASSES, small_network, unchanged  # noqa: E402
 
-EACH = [method for method in Method if method not in {Method.all, Method.pca, Method.tsne}]
 SIGNED = {Method.cam, Method.occlusion}
 SPEC = InputSpec("images", 48, 48, mean=(128.0,) * 3, std=(64.0,) * 3)
 NOISE = np.random.default_rng(5).integers(0, 256, (30, 40, 3), np.uint8)
@@ -46,8 +45,8 @@ def _opened(network: nn.Module | None = None) -> OpenNetwork:
 def test_pictures_with_nothing_in_them(method: Method, rgb: UInt8Array) -> None:
     opened = _opened()
     with unchanged(opened.network):
-        shown, layer = show(method, opened, look(opened, rgb, 3), "", 0.5)
-    assert layer == ("9" if method in LAYERED else "")
+        shown = show(method, opened, look(opened, rgb, 3), "", 0.5)
+    assert shown.layer == ("9" if method in LAYERED else "")
     assert shown.picture.dtype == np.uint8
     if method in SHEETS:
         return
@@ -64,7 +63,7 @@ def test_a_class_that_nothing_speaks_for(method: Method) -> None:
     with torch.no_grad():
         network[-1].weight[3] = 0
     opened = _opened(network)
-    shown, _ = show(method, opened, look(opened, NOISE, 3), "", 0.5)
+    shown = show(method, opened, look(opened, NOISE, 3), "", 0.5)
     if method in SHEETS:
         return
     assert not shown.maps["heat"].any()
@@ -82,7 +81,7 @@ def test_a_class_that_everything_speaks_against(method: Method) -> None:
         network[-1].weight[3] = -network[-1].weight[3].abs() - 0.1
     opened = _opened(network)
     seen = look(opened, NOISE, 3)
-    shown, _ = show(method, opened, seen, "", 0.5)
+    shown = show(method, opened, seen, "", 0.5)
     if method in SHEETS:
         return
     if method in {Method.gradcam, Method.gradcam_plus_plus, Method.guided_gradcam, Method.cam}:
@@ -114,7 +113,7 @@ def test_layers_that_cannot_be_shown(method: Method, layer: str, why: str | None
     seen = look(opened, NOISE, 0)
     with unchanged(opened.network):
         if why is None:
-            assert show(method, opened, seen, layer, 0.5)[1] == "9"
+            assert show(method, opened, seen, layer, 0.5).layer == "9"
             return
         with pytest.raises(ConfigError, match=why) as caught:
             show(method, opened, seen, layer, 0.5)

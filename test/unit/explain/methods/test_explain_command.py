@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 
 from cnn_perception.cli.explain import Method  # noqa: E402
+from cnn_perception.cli.explain_methods import EACH  # noqa: E402
 from cnn_perception.cli.main import app  # noqa: E402
 from cnn_perception.errors import ConfigError  # noqa: E402
 from cnn_perception.explain.methods.network import open_network  # noqa: E402
@@ -22,8 +23,6 @@ from cnn_perception.training.checkpoint import write_state  # noqa: E402
 LENET = ("--network", "lenet5")
 SHEETS = {Method.activations, Method.filters}
 GRADIENTS = {Method.guided, Method.deconvnet, Method.guided_gradcam}
-SEVERAL = {Method.all, Method.pca, Method.tsne}
-EACH = [method for method in Method if method not in SEVERAL]
 
 
 @pytest.fixture
@@ -177,26 +176,22 @@ def test_pictures_as_points(tmp_path: Path, folders: Path) -> None:
     both = ("--method", "pca", "--method", "tsne", "--layer", "features.0")
     said = _explain(folders, *LENET, *both, "-o", out, code=1)
     assert "10 of 11 pictures placed" in said and "this is no picture" in said
+    found = json.loads((out / "points.json").read_text(encoding="utf-8"))
+    assert (found["network"], found["layer"], found["features"]) == ("lenet5", "features.0", 6)
+    pictures = [record for record in found["pictures"] if "error" not in record]
+    assert len(pictures) == 10 == len(found["pictures"]) - 1
+    assert all(Path(record["file"]).parent.name == record["class"] for record in pictures)
     for method in ("pca", "tsne"):
-        found = json.loads((out / f"{method}.json").read_text(encoding="utf-8"))
-        assert (found["method"], found["layer"]) == (method, "features.0")
-        assert (found["network"], found["features"]) == ("lenet5", 6)
-        pictures = [record for record in found["pictures"] if "error" not in record]
-        assert len(pictures) == 10 == len(found["pictures"]) - 1
-        assert {Path(x["file"]).parent.name == x["class"] for x in pictures} == {True}
-        places = {
-            name: np.array([(x["x"], x["y"]) for x in pictures if x["class"] == name])
-            for name in ("dark", "bright")
-        }
-        assert (np.ptp(places["dark"], axis=0) > 0).all()
+        places = np.array([record[method] for record in pictures])
+        assert places.shape == (10, 2) and (np.ptp(places, axis=0) > 0).all()
         assert cv2.imread(str(out / f"{method}.png")).shape[1] == 1240
-        if method == "pca":
-            shares = found["explained_variance"]
-            assert 1 >= sum(shares) >= shares[0] >= shares[1] >= 0
-            dark, bright = (places[name][:, 0] for name in ("dark", "bright"))
-            assert dark.max() < bright.min() or bright.max() < dark.min()
-        else:
-            assert found["perplexity"] == 3
+    dark, bright = (
+        [x["pca"][0] for x in pictures if x["class"] == name] for name in ("dark", "bright")
+    )
+    assert max(dark) < min(bright) or max(bright) < min(dark)
+    shares = found["pca"]["explained_variance"]
+    assert 1 >= sum(shares) >= shares[0] >= shares[1] >= 0
+    assert found["tsne"] == {"perplexity": 3}
 
 
 def test_points_need_pictures_and_go_alone(tmp_path: Path, folders: Path, picture: Path) -> None:
@@ -212,3 +207,19 @@ def test_points_need_pictures_and_go_alone(tmp_path: Path, folders: Path, pictur
     picture.write_bytes(b"no picture")
     with pytest.raises(ConfigError, match="none of the pictures could be read"):
         _explain(picture, *LENET, *pca)
+
+
+def test_a_video_becomes_a_video_of_sheets(tmp_path: Path) -> None:
+    video = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 5.0, (80, 60))
+    for shade in (20, 120, 220):
+        writer.write(np.full((60, 80, 3), shade, np.uint8))
+    writer.release()
+    for methods, width in ((("gradcam",), 320), (("gradcam", "guided"), 648)):
+        each = [x for method in methods for x in ("--method", method)]
+        _explain(video, *LENET, *each, "-o", tmp_path)
+        made = cv2.VideoCapture(str(tmp_path / "clip.explanations.mp4"))
+        assert made.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+        assert made.get(cv2.CAP_PROP_FRAME_WIDTH) == width
+    with pytest.raises(ConfigError, match="none of the pictures could be read"):
+        _explain(video, *LENET, "--method", "pca", "-o", tmp_path)
