@@ -39,7 +39,7 @@ def level_explanation(graph: OnnxGraph, feature_map: str, logits: str) -> ModelP
     writer.input("anchor", (1,), integer=True)
     row = writer.add("Mul", "anchor", writer.constant([shape[2]], np.int64))
     place = writer.add("Add", row, "class_index")
-    zeros = writer.constant(np.zeros(math.prod(shape)))
+    zeros = writer.zeros([math.prod(shape)])
     flat = writer.add("ScatterElements", zeros, place, writer.constant([1.0]), axis=0)
     seed = writer.add("Reshape", flat, writer.constant(shape, np.int64))
     return _finish(writer, feature_map, logits, seed)

@@ -223,6 +223,10 @@ class GraphWriter:
             self._weights[name] = array
         return self._constants[key]
 
+    def zeros(self, shape: Sequence[int]) -> str:
+        """Return the name of float32 zeros, which are not stored."""
+        return self.add("ConstantOfShape", self.constant(shape, np.int64))
+
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add a node of one output, and return the output's name."""
         return self.add_named(f"{kind.lower()}_{len(self.nodes)}_", kind, *inputs, **attributes)

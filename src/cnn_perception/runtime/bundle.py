@@ -43,6 +43,7 @@ _KEYS = (
     "palette",
     "thresholds",
     "limits",
+    "history",
     "quality",
     "explain",
 )
@@ -83,7 +84,8 @@ class ModelBundle:
     """A checked model.yaml and the files beside it.
 
     labels: index is the class id; detectors have no entry for the background. palette: uint8
-    (labels, 3) RGB or None. limits: what it is not made for, or empty. quality: what was measured,
+    (labels, 3) RGB or None. limits: what it is not made for, or empty. history: how the weights
+    came to be, where a training plan does not tell it all, or empty. quality: what was measured,
     on what; free text and numbers.
     """
 
@@ -101,6 +103,7 @@ class ModelBundle:
     palette: UInt8Array | None
     thresholds: Thresholds
     limits: str = ""
+    history: str = ""
     quality: Mapping[str, Any] = field(default_factory=dict)
     explain: tuple[ExplainGraph, ...] = ()
 
@@ -141,6 +144,7 @@ def load_bundle(name_or_path: str | Path) -> ModelBundle:
         palette=_palette(root, len(labels)),
         thresholds=_thresholds(root, task, final=OUTPUT_FORMATS[output.format].final),
         limits=root.line("limits") if "limits" in root else "",
+        history=root.line("history") if "history" in root else "",
         quality=_quality(root),
         explain=_explain(root, output),
     )
