@@ -11,19 +11,23 @@ import pytest
 torch = pytest.importorskip("torch", reason="no torch: install cnn_perception with [train]")
 onnx = pytest.importorskip("onnx", reason="no onnx: install cnn_perception with [test]")
 
+import yaml  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from cnn_perception.cli.main import app  # noqa: E402
 from cnn_perception.config import ExplainerConfig  # noqa: E402
+from cnn_perception.detection.detector import Detector  # noqa: E402
 from cnn_perception.errors import ExplainError, ModelError  # noqa: E402
 from cnn_perception.explain.explainer import Explainer  # noqa: E402
 from cnn_perception.export.bundle import prepared  # noqa: E402
+from cnn_perception.export.class_logits import class_logits  # noqa: E402
 from cnn_perception.export.explain import explain_bundle  # noqa: E402
 from cnn_perception.export.explain_graph import class_explanation  # noqa: E402
 from cnn_perception.export.explain_proof import prove  # noqa: E402
 from cnn_perception.export.explained import Explained  # noqa: E402
 from cnn_perception.export.onnx_graph import OnnxGraph  # noqa: E402
 from cnn_perception.runtime.bundle import ModelBundle, file_digest, load_bundle  # noqa: E402
+from detector_formats import QUERIES, write_format_bundle  # noqa: E402
 from models import (  # noqa: E402
     cell_box,
     free_the_batch,
@@ -111,14 +115,34 @@ def test_what_cannot_be_explained_stays_as_it_is(tmp_path: Path) -> None:
         explain_bundle(boxes, tmp_path / "boxes", inputs_of(boxes), ["feature_0"])
 
 
-def test_other_outputs_are_refused(tmp_path: Path) -> None:
-    rows = {"format": "boxes_scores", "tensors": {"scores": "logits", "boxes": "deltas"}}
-    folder = write_detector_bundle(
-        tmp_path / "rows", explain=False, changes={"output": {**rows, "background": 0}}
-    )
+def test_final_answers_are_refused(tmp_path: Path) -> None:
+    bundle = load_bundle(write_format_bundle(tmp_path / "final", "torchvision"))
+    with pytest.raises(ExplainError, match=r"'torchvision' cannot be explained: give one"):
+        explain_bundle(bundle, tmp_path / "final", inputs_of(bundle))
+
+
+def test_scores_after_softmax_with_a_background(tmp_path: Path) -> None:
+    folder = write_detector_bundle(tmp_path / "rows", explain=False)
+    path = folder / "model.onnx"
+    model = onnx.load(path)
+    model.graph.node.append(onnx.helper.make_node("Softmax", ["logits"], ["scores"], axis=2))
+    del model.graph.output[:2]
+    for name, shape in (("scores", (1, 240, 4)), ("deltas", (1, 240, 4))):
+        kind = onnx.TensorProto.FLOAT
+        model.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, shape))
+    onnx.save(model, path)
+    text = (folder / "model.yaml").read_text(encoding="utf-8")
+    tree = yaml.safe_load(text)
+    tree["model"] = {"file": "model.onnx"}
+    tensors = {"scores": "scores", "boxes": "deltas"}
+    tree["output"] = {"format": "boxes_scores", "tensors": tensors, "background": 0}
+    (folder / "model.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
     bundle = load_bundle(folder)
-    with pytest.raises(ExplainError, match=r"'boxes_scores' answers cannot be explained"):
-        explain_bundle(bundle, folder, inputs_of(bundle))
+    graph = OnnxGraph(bundle.model)
+    assert class_logits(graph, bundle).tensor == "logits"
+    proofs = explain_bundle(bundle, folder, inputs_of(bundle))
+    assert [x.feature_map for x in proofs] == ["feature_0", "feature_1"]
+    assert [graph.first for graph in load_bundle(folder).explain] == [0, 192]
 
 
 def test_a_graph_that_disagrees_is_refused(tmp_path: Path) -> None:
@@ -152,3 +176,20 @@ def test_the_command(tmp_path: Path) -> None:
     assert result.exit_code == 0 and "third explains" not in result.output
     third = load_bundle(tmp_path / "third")
     assert [file_digest(graph.file) for graph in third.explain] == digests
+
+
+@pytest.mark.parametrize("form", ["detr", "yolo_v5", "yolo_v8"])
+def test_detectors_of_every_family(tmp_path: Path, form: str) -> None:
+    bundle = load_bundle(write_format_bundle(tmp_path / form, form))
+    proofs = explain_bundle(bundle, tmp_path / form, inputs_of(bundle))
+    assert {x.feature_map for x in proofs} == {"feature"}
+    explained = load_bundle(tmp_path / form)
+    assert sum(graph.count for graph in explained.explain) == QUERIES
+    explainer = Explainer(explained)
+    found = Detector(explained).detect(PICTURE)
+    explanation = explainer.explain(PICTURE)
+    assert explanation.best is not None
+    np.testing.assert_array_equal(explanation.best.box, found.boxes[0])
+    assert inside(hottest(explanation.heatmap), (1, 5))
+    explainer.config = ExplainerConfig(target_class="green")
+    assert inside(hottest(explainer.explain(PICTURE).heatmap), (4, 1))
