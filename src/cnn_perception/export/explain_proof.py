@@ -120,22 +120,22 @@ def _questions(
 
     The best answer, and some at random.
     """
-    if logits.dim() == 4:
+    if explained.places is None and logits.dim() == 4:
         yield from _region_questions(logits)
         return
-    rows = logits.reshape(-1, logits.shape[-1])
-    best = int(rows[:, 1 if explained.anchors else 0 :].amax(1).argmax())
-    chosen = [(best, int(rows[best].argmax()))]
-    chosen += [
-        (int(rng.integers(len(rows))), int(rng.integers(rows.shape[1])))
-        for _ in range(_RANDOM_ANSWERS)
-    ]
-    for row, class_index in chosen:
+    a, c, first = explained.places or (logits.shape[1], 1, 0)
+    boxes = explained.anchors[1] if explained.anchors else 1
+    classes = (logits.numel() - first) // max(a, c) if c > 1 else a - first
+    elements = first + a * np.arange(boxes)[:, None] + c * np.arange(classes)
+    values = logits.reshape(-1).numpy()[elements]
+    best = np.unravel_index(int(values.argmax()), values.shape)
+    chosen = [best, *(rng.integers(values.shape) for _ in range(_RANDOM_ANSWERS))]
+    for box, class_index in chosen:
         asked = {"class_index": np.array([class_index])}
         if explained.anchors is not None:
-            asked["anchor"] = np.array([row])
-        weights = torch.zeros_like(rows)
-        weights[row, class_index] = 1
+            asked["anchor"] = np.array([box])
+        weights = torch.zeros(logits.numel())
+        weights[int(elements[box, class_index])] = 1
         yield asked, weights.reshape(logits.shape)
 
 
