@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Method", "command"]
 
+_NO_HURRY_MS = 10000.0
+
 
 class Method(str, Enum):
     """How to explain."""
@@ -49,6 +51,16 @@ def command(
         float,
         typer.Option(min=-1.0, max=1.0, help="Lowest score; negative takes the model's own."),
     ] = -1.0,
+    region: Annotated[
+        str,
+        typer.Option(metavar="X,Y[,X,Y]", help="Of a bundle: what is at a point, or in a box."),
+    ] = "",
+    most: Annotated[
+        int, typer.Option(min=1, max=100, help="Of a bundle: explain so many answers together.")
+    ] = 1,
+    plus_plus: Annotated[
+        bool, typer.Option("--plus-plus", help="Of a bundle: by Grad-CAM++.")
+    ] = False,
     alpha: Annotated[float, typer.Option(min=0.0, max=1.0, help="Opacity of the heat.")] = 0.5,
     method: Annotated[
         list[Method] | None,
@@ -82,8 +94,8 @@ def command(
     PyTorch; bundles and other networks are looked into by any --method. Gradients are also stored
     in colour, zero is grey; activations and filters as a sheet. Several methods or layers are
     compared in one picture each; pca and tsne place all pictures in one, and in points.json.
-    --score, --provider and --threads are for bundles that explain themselves. Exit code 1 when a
-    file could not be read; the others are done nevertheless.
+    --score, --region, --most, --plus-plus, --provider and --threads are for bundles that explain
+    themselves. Exit code 1 when a file could not be read; the others are done nevertheless.
     """
     if method or layer or network or weights:
         from cnn_perception.cli.explain_methods import look_into, opened_network
@@ -97,7 +109,15 @@ def command(
         from cnn_perception.cli.annotate import annotate
         from cnn_perception.config import ExplainerConfig, SessionConfig
 
-        config = ExplainerConfig(target_class=target, score_threshold=score, overlay_alpha=alpha)
+        config = ExplainerConfig(
+            method="gradcam++" if plus_plus else "gradcam",
+            target_class=target,
+            region=_numbers(region),
+            score_threshold=score,
+            max_answers=most,
+            budget_ms=_NO_HURRY_MS,
+            overlay_alpha=alpha,
+        )
         session = SessionConfig(provider=provider.value, threads=threads)
         annotator = _bundle_annotator(model, config, session)
         done = annotate(paths, out, "explanations", annotator, print_json=print_json)
@@ -120,24 +140,38 @@ def _bundle_annotator(model: str, config: ExplainerConfig, session: SessionConfi
 
     def annotator(rgb: UInt8Array) -> Annotation:
         found = explainer.explain(rgb)
-        best = found.best
-        record: dict[str, object] = {"label": None, "class_id": None}
-        if best is not None:
-            record = {
-                "label": explainer.labels[best.class_id],
-                "class_id": best.class_id,
-                "score": round(best.score, 4),
-                "box": _corners(best.box),
-                "evidence": _corners(best.evidence),
+        records: list[dict[str, object]] = [
+            {
+                "label": explainer.labels[answer.class_id],
+                "class_id": answer.class_id,
+                "score": round(answer.score, 4),
+                "box": _corners(answer.box),
+                "evidence": _corners(answer.evidence),
             }
+            for answer in found.answers
+        ]
+        record = records[0] if records else {"label": None, "class_id": None}
+        further = {"further": records[1:]} if records[1:] else {}
         heat = np.round(found.heatmap * 65535).astype(np.uint16)
         caption = explainer.caption(found)
         overlay = blend_heatmap(rgb, found.heatmap, config.overlay_alpha)
-        named = caption if best is None else f"{caption}, {config.method}"
+        named = f"{caption}, {config.method}" if records else caption
         overlay = draw_key(overlay, named, key)
-        return Annotation(overlay, {"explanation": record}, caption, {"heat": heat})
+        return Annotation(overlay, {"explanation": record, **further}, caption, {"heat": heat})
 
     return annotator
+
+
+def _numbers(region: str) -> tuple[float, ...]:
+    """Return the numbers of a text like 320,240; of an empty one what stands for anywhere."""
+    from cnn_perception.errors import ConfigError
+
+    try:
+        return tuple(float(part) for part in region.split(",")) if region else (-1.0,)
+    except ValueError as error:
+        raise ConfigError(
+            f"--region {region}: give x,y or x_min,y_min,x_max,y_max in pixels, as 320,240"
+        ) from error
 
 
 def _corners(box: Float32Array | None) -> list[float] | None:

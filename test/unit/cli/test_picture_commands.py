@@ -167,6 +167,26 @@ def test_explain_a_class(tmp_path: Path, pictures: Path) -> None:
     assert (explanation["label"], explanation["box"]) == ("green", None)
 
 
+def test_explain_at_a_place_and_several_answers(tmp_path: Path) -> None:
+    model, out = write_detector_bundle(tmp_path / "colours"), tmp_path / "out"
+    picture = tmp_path / "two.png"
+    _save(picture, paint({(1, 1): "red", (4, 6): (220, 0, 0)}))
+    x0, y0, x1, y1 = cell_box(4, 6)
+    _run("explain", picture, "-m", model, "-o", out, "--region", f"{x0 + 9},{y0 + 9}")
+    (there,) = _read(out / "explanations.json")
+    assert there["explanation"]["box"] == pytest.approx((x0, y0, x1, y1), abs=0.02)
+    assert there["explanation"]["evidence"] is not None and "further" not in there
+    _run("explain", picture, "-m", model, "-o", out, "--most", "9")
+    (both,) = _read(out / "explanations.json")
+    assert both["explanation"]["box"] == pytest.approx(cell_box(1, 1), abs=0.02)
+    assert [answer["box"] for answer in both["further"]] == [there["explanation"]["box"]]
+    for region in ("4,", "red", "1,2,3"):
+        with pytest.raises(ConfigError, match=r"region.*: give (a point \[x, y\]|x,y or)"):
+            _run("explain", picture, "-m", model, "-o", out, "--region", region)
+    with pytest.raises(ConfigError, match=r"have no Grad-CAM\+\+: make them anew with"):
+        _run("explain", picture, "-m", model, "-o", out, "--plus-plus")
+
+
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     """Twelve frames; a red cell in the last six."""
