@@ -61,8 +61,11 @@ def subject_of(
         return _Classes(bundle, inference)
     if bundle.task == "detection":
         return _Detections(bundle, inference)
-    if region_size is None:
-        raise ModelError(f"{bundle.file}: the explain graph has no input region: make it anew")
+    if region_size is None or 0 in region_size:
+        raise ModelError(
+            f"{bundle.file}: the explain graph has no input region of a fixed size: run "
+            f"'cnn-perception models explain {bundle.name}'"
+        )
     return _Regions(bundle, inference, region_size)
 
 
@@ -93,7 +96,12 @@ class _Detections:
     def _answer(self, found: Detections, index: int) -> Answer:
         assert found.anchors is not None
         anchor, class_id = int(found.anchors[index]), int(found.class_ids[index])
-        graph = next(x for x in self._levels if anchor < x.first + x.count)
+        graph = next((x for x in self._levels if anchor < x.first + x.count), None)
+        if graph is None or anchor < graph.first:
+            raise ModelError(
+                f"{self._detector.bundle.file}: no explain graph's anchors hold box {anchor}: run "
+                f"'cnn-perception models explain {self._detector.bundle.name}'"
+            )
         # Scores may have a column for the background.
         column = class_id + (self._background is not None and class_id >= self._background)
         asked = {
