@@ -27,7 +27,7 @@ EXPLAIN_TOLERANCE = 1e-3
 _WEIGHTS = {"cam": mean_gradients, "cam_plus_plus": shared_gradients}
 
 _RANDOM_ANSWERS = 3
-"""Questions per image and graph besides the best answer."""
+"""Questions per image and graph besides that of the largest logit."""
 
 
 def prove(
@@ -119,7 +119,7 @@ def _questions(
 ) -> Iterator[tuple[dict[str, NDArray[Any]], Tensor]]:
     """Yield what the graph is asked, and the weights of the logits that this stands for.
 
-    The best answer, and some at random.
+    The largest logit, and some at random.
     """
     if explained.places is None and logits.dim() == 4:
         yield from _region_questions(logits)
