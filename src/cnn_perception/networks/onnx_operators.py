@@ -18,6 +18,7 @@ from onnx import helper
 from torch import Tensor
 from torch.nn import functional
 
+from cnn_perception.errors import ModelError
 from cnn_perception.networks.onnx_node import Node
 from cnn_perception.networks.onnx_windows import (
     average_pool,
@@ -193,6 +194,14 @@ def _gather_elements(node: Node, x: Tensor, index: Tensor) -> Tensor:
     return x.gather(axis, _from_the_end(index, x.shape[axis]))
 
 
+def _scatter_elements(node: Node, x: Tensor, index: Tensor, updates: Tensor) -> Tensor:
+    axis, reduction = node.get("axis", 0), node.get("reduction", "none")
+    if reduction not in ("none", "add"):
+        raise ModelError(f"ScatterElements has reduction = {reduction!r}, unknown here")
+    scatter = x.scatter if reduction == "none" else x.scatter_add
+    return scatter(axis, _from_the_end(index, x.shape[axis]), updates)
+
+
 def _expand(_: Node, x: Tensor, shape: Tensor) -> Tensor:
     return x.expand(torch.broadcast_shapes(x.shape, tuple(shape.tolist())))
 
@@ -348,6 +357,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Pad": pad,
     "Range": _range,
     "Reshape": _reshape,
+    "ScatterElements": _scatter_elements,
     "Shape": _shape,
     "Size": _plain(lambda x: torch.tensor(x.numel(), device=x.device)),
     "Slice": _slice,
