@@ -72,7 +72,7 @@ def add_explain_graphs(
     if not inputs:
         raise ModelError("no images to check the explain graphs on: give some")
     bundle = load_bundle(folder)
-    graph = OnnxGraph(bundle.model)
+    graph = OnnxGraph(bundle.model, (1, 3, bundle.input.height, bundle.input.width))
     answers = explained_answers(graph, bundle, layers)
     models = [_explain_graph(graph, explained) for explained in answers]
     shutil.rmtree(folder / "explain", ignore_errors=True)

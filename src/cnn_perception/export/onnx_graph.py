@@ -47,11 +47,12 @@ _TURNS_MAPS = {
 class OnnxGraph:
     """The nodes of an ONNX file, with what each tensor is.
 
-    Subgraphs (If, Loop) are not looked into. Raises ModelError for a file that ONNX cannot convert
-    to opset 18, where it is older.
+    shape: of the input, where the file leaves sizes open; those that nobody tells are 1. Subgraphs
+    (If, Loop) are not looked into. Raises ModelError for a file that ONNX cannot convert to opset
+    18, where it is older.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, shape: Sequence[int] = ()) -> None:
         self.file = file
         self.model: ModelProto = onnx.load(file)
         self.opset = _opset(self.model)
@@ -65,7 +66,7 @@ class OnnxGraph:
         self.inputs = tuple(x.name for x in graph.input if x.name not in self._weights)
         self.producers = {name: node for node in self.nodes for name in node.output if name}
         self.varying = self._reached_from(self.inputs)
-        self.shapes, self.dtypes = self._describe()
+        self.shapes, self.dtypes = self._describe(shape)
         self._maps = self._find_maps()
 
     def constant(self, name: str) -> NDArray[Any] | None:
@@ -165,7 +166,9 @@ class OnnxGraph:
                 reached |= set(node.output) - {"", barred}
         return reached
 
-    def _describe(self) -> tuple[dict[str, tuple[int, ...]], dict[str, np.dtype[Any]]]:
+    def _describe(
+        self, shape: Sequence[int]
+    ) -> tuple[dict[str, tuple[int, ...]], dict[str, np.dtype[Any]]]:
         """Return shape and type of every tensor, of one image, by a run on zeros."""
         probe = ModelProto()
         probe.CopyFrom(self.model)
@@ -180,7 +183,8 @@ class OnnxGraph:
         )
         feeds = {
             tensor.name: np.zeros(
-                [s if isinstance(s, int) else 1 for s in tensor.shape], np.float32
+                shape or [side if isinstance(side, int) else 1 for side in tensor.shape],
+                np.float32,
             )
             for tensor in session.get_inputs()
         }

@@ -94,7 +94,7 @@ def test_opencv_that_cannot_load_a_network_is_named(
 def test_candidates_are_as_many_as_there_are(tmp_path: Path) -> None:
     folder = write_detector_bundle(tmp_path / "colours")
     (result,) = run(folder, candidates=100000)
-    count = Detector(load_bundle(folder)).session.outputs[0].shape[1]
+    count = Detector(load_bundle(folder)).infer.session.outputs[0].shape[1]
     assert result.candidates == 3 * (count or 0)
 
 

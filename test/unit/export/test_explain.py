@@ -90,6 +90,25 @@ def test_a_classifier_in_its_own_folder(tmp_path: Path, dynamic: bool) -> None:
     assert (folder / "README.md").is_file()
 
 
+def test_a_network_whose_file_leaves_its_size_open(tmp_path: Path) -> None:
+    folder = write_classifier_bundle(tmp_path / "open")
+    path = folder / "model.onnx"
+    model = onnx.load(path)
+    for tensor in (model.graph.input[0], model.graph.output[1]):
+        for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
+            tensor.type.tensor_type.shape.dim[axis].dim_param = f"{tensor.name}_{name}"
+    onnx.save(model, path)
+    tree = yaml.safe_load((folder / "model.yaml").read_text(encoding="utf-8"))
+    tree["model"] = {"file": "model.onnx"}
+    del tree["explain"]
+    (folder / "model.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    bundle = load_bundle(folder)
+    (proof,) = explain_bundle(bundle, folder, inputs_of(bundle))
+    assert proof.feature_map == "cells"
+    explanation = Explainer(load_bundle(folder), ANY_CLASS).explain(PICTURE)
+    assert inside(hottest(explanation.heatmap), (1, 5))
+
+
 @pytest.mark.parametrize("form", ["mask_index", "mask_logits"])
 def test_masks(tmp_path: Path, form: str) -> None:
     bundle = load_bundle(write_segmenter_bundle(tmp_path / form, form=form))
