@@ -20,7 +20,7 @@ from cnn_perception.errors import ConfigError, PerceptionError
 from cnn_perception.image.codec import encode_jpeg, encode_png
 from cnn_perception.types import UInt8Array
 
-__all__ = ["Annotation", "Annotator", "annotate", "each_source", "write_answers"]
+__all__ = ["Annotation", "Annotator", "annotate", "each_source", "progress_bar", "write_answers"]
 
 _UNKNOWN_RATE = 25.0
 
@@ -77,7 +77,7 @@ def each_source(
     errors = Console(stderr=True)
     records: list[dict[str, Any]] = []
     failed = 0
-    with _progress(console) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task(kind, total=len(sources))
         for source in sources:
             try:
@@ -105,7 +105,7 @@ def write_answers(out: Path, kind: str, answers: Any, *, print_json: bool) -> No
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Progress]:
+def progress_bar(console: Console) -> Iterator[Progress]:
     """A bar that is seen on a terminal only; the lines per file serve elsewhere."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar = Progress(

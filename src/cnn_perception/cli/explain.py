@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnn_perception.cli.options import Json, Out, Paths, Provider, ProviderOption, Threads
+from cnn_perception.cli.options import Json, Out, Provider, ProviderOption, Threads
 
 if TYPE_CHECKING:
     from cnn_perception.cli.annotate import Annotator
@@ -33,13 +33,24 @@ class Method(str, Enum):
     cam = "cam"
     activations = "activations"
     filters = "filters"
+    maximisation = "maximisation"
     pca = "pca"
     tsne = "tsne"
     all = "all"
 
 
+WITHOUT_PICTURE = ("filters", "maximisation")
+"""Methods that need no picture."""
+
+
 def command(
-    paths: Paths,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATHS...",
+            help=f"Pictures, videos, folders; not needed for {' and '.join(WITHOUT_PICTURE)}.",
+        ),
+    ] = None,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a model.yaml.")
     ] = "rooms_ssdlite",
@@ -82,8 +93,14 @@ def command(
     ] = "",
     layer: Annotated[
         list[str] | None,
-        typer.Option(help="Layer of the network, as features.14 (default: its last maps)."),
+        typer.Option(
+            help="Layer of the network, as features.14 or conv5_3 (default: its last maps)."
+        ),
     ] = None,
+    steps: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Of maximisation: gradient steps.")
+    ] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="Of maximisation: of its noise.")] = 0,
     print_json: Json = False,
     provider: ProviderOption = Provider.auto,
     threads: Threads = 1,
@@ -94,14 +111,26 @@ def command(
     PyTorch; bundles and other networks are looked into by any --method. Gradients are also stored
     in colour, zero is grey; activations and filters as a sheet. Several methods or layers are
     compared in one picture each; pca and tsne place all pictures in one, and in points.json.
+    Maximisation seeks an image that --target, a class or a channel of --layer, is large for.
     --score, --region, --most, --plus-plus, --provider and --threads are for bundles that explain
     themselves. Exit code 1 when a file could not be read; the others are done nevertheless.
     """
-    if method or layer or network or weights:
+    ways = method or [Method.gradcam]
+    if not paths and ways[0].value not in WITHOUT_PICTURE:
+        raise typer.BadParameter("give pictures, videos or folders", param_hint="PATHS...")
+    paths = paths or []
+    if Method.maximisation in ways or not paths:
+        from cnn_perception.cli.explain_methods import found_layers, opened_network
+
+        opened = opened_network(model, network, weights)
+        from cnn_perception.cli.explain_search import search
+
+        layers = found_layers(opened, layer or [])
+        done = search(paths, out, opened, ways, layers, target, steps, seed, print_json=print_json)
+    elif method or layer or network or weights:
         from cnn_perception.cli.explain_methods import look_into, opened_network
 
         opened = opened_network(model, network, weights)
-        ways = method or [Method.gradcam]
         done = look_into(
             paths, out, opened, ways, layer or [], target, alpha, print_json=print_json
         )

@@ -31,6 +31,7 @@ __all__ = [
     "Look",
     "Shown",
     "answer",
+    "found_layers",
     "look",
     "look_into",
     "opened_network",
@@ -47,7 +48,8 @@ LAYERED = {
 SHEETS = {Method.activations, Method.filters}
 """What is shown beside the picture, not over it."""
 EMBEDDINGS = {Method.pca, Method.tsne}
-EACH = [method for method in Method if method not in {*EMBEDDINGS, Method.all}]
+_NOT_EACH = {*EMBEDDINGS, Method.maximisation, Method.all}
+EACH = [method for method in Method if method not in _NOT_EACH]
 """What explains one picture."""
 _GRADIENTS = {Method.guided_gradcam, Method.guided, Method.deconvnet, Method.saliency}
 _SIGNED = {Method.cam, Method.occlusion}
@@ -131,21 +133,26 @@ def look_into(
 ) -> bool:
     """Explain pictures one by one or, by pca and tsne, together; returns whether all were read.
 
-    methods: `all` stands for those of `EACH`. layers: dotted names, none for the last feature maps;
+    methods: `all` stands for those of `EACH`. layers: dotted or published names, none for the last
+    feature maps;
     target: name or number of a class, empty for the best one. Raises ConfigError for what does not
     go together.
     """
     from cnn_perception.cli.explain_embedding import embed
-    from cnn_perception.explain.methods.layers import check_layer
 
     methods = list(dict.fromkeys(EACH if Method.all in methods else methods))
-    layers = list(dict.fromkeys(layers))
-    for layer in layers:
-        check_layer(opened.network, layer)
+    layers = found_layers(opened, layers)
     if EMBEDDINGS & set(methods):
         return embed(paths, out, methods, opened, layers, print_json=print_json)
     annotator = _annotator(methods, opened, layers, opened.class_id(target), alpha)
     return annotate(paths, out, "explanations", annotator, print_json=print_json)
+
+
+def found_layers(opened: OpenNetwork, names: Sequence[str]) -> list[str]:
+    """Return the dotted names of layers, each once; raises ConfigError for unknown ones."""
+    from cnn_perception.explain.methods.layers import find_layer
+
+    return list(dict.fromkeys(find_layer(opened.network, name) for name in names))
 
 
 def _annotator(
