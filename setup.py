@@ -95,6 +95,8 @@ setup(
             "pycocotools",
             "torchmetrics",
             "tensorboard",
+            "scikit-learn",
+            "threadpoolctl",
         ],
         "test": ["pytest", "hypothesis", "catkin_pkg", "mujoco>=3.3.7", "onnx", "pycocotools"],
         # What explanations are compared with. They bring torch, which the other tests do without.

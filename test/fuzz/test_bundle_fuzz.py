@@ -57,7 +57,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("whole")
     return [
         write_detector_bundle(root / "colours"),
-        write_segmenter_bundle(root / "areas"),
+        write_segmenter_bundle(root / "areas", explain=True),
         write_segmenter_bundle(root / "logits", form="mask_logits"),
         write_classifier_bundle(root / "classes"),
         *(write_format_bundle(root / form, form) for form in FORMATS),

@@ -60,7 +60,14 @@ ROS_PACKAGES = {
     "vision_msgs",
     "visualization_msgs",
 }
-TORCH_PACKAGES = {"torch", "torchvision", "torchmetrics", "captum", "pytorch_grad_cam"}
+TORCH_PACKAGES = {
+    "captum",
+    "pytorch_grad_cam",
+    "sklearn",
+    "torch",
+    "torchmetrics",
+    "torchvision",
+}
 NODES = sorted(
     f"{PACKAGE}.nodes.{path.stem}" for path in (SOURCE / PACKAGE / "nodes").glob("[a-z]*.py")
 )

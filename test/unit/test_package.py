@@ -23,8 +23,10 @@ SHARE = "share/cnn_perception"
 NODES = {"detector", "segmenter", "explainer", "mapper", "perception"}
 # Import names whose distribution has another name.
 DISTRIBUTIONS = {
+    "pytorch_grad_cam": "grad-cam",
     "cv2": "opencv-python-headless",
     "octomap": "octomap-python",
+    "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
 

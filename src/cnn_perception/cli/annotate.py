@@ -20,7 +20,7 @@ from cnn_perception.errors import ConfigError, PerceptionError
 from cnn_perception.image.codec import encode_jpeg, encode_png
 from cnn_perception.types import UInt8Array
 
-__all__ = ["Annotation", "annotate"]
+__all__ = ["Annotation", "Annotator", "annotate", "each_source", "progress_bar", "write_answers"]
 
 _UNKNOWN_RATE = 25.0
 
@@ -49,17 +49,39 @@ def annotate(
     Writes ``<name>.<kind>.jpg`` or ``.mp4`` into `out` and all answers to ``<kind>.json`` there. A
     file that cannot be read is reported by name and does not stop the others.
     """
-    sources = find_sources(paths)
     console = Console(stderr=print_json)
+
+    def work(source: Source) -> tuple[dict[str, Any], str]:
+        return (_video if source.is_video else _picture)(source, out, kind, annotator)
+
+    records, failed = each_source(paths, kind, work, console)
+    write_answers(out, kind, records, print_json=print_json)
+    done = len(records) - failed
+    summary = f"{done} of {len(records)} files done, results in {out}"
+    console.print(summary, markup=False, highlight=False, soft_wrap=True)
+    return failed == 0
+
+
+def each_source(
+    paths: Sequence[Path],
+    kind: str,
+    work: Callable[[Source], tuple[dict[str, Any], str]],
+    console: Console,
+) -> tuple[list[dict[str, Any]], int]:
+    """Return a record of each picture and video, and how many of them could not be read.
+
+    work: returns the record of one, and what to say about it. A file for which it raises
+    PerceptionError or OSError is reported by name and does not stop the others.
+    """
+    sources = find_sources(paths)
     errors = Console(stderr=True)
     records: list[dict[str, Any]] = []
     failed = 0
-    with _progress(console) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task(kind, total=len(sources))
         for source in sources:
             try:
-                run = _video if source.is_video else _picture
-                record, words = run(source, out, kind, annotator)
+                record, words = work(source)
             except (PerceptionError, OSError) as error:
                 failed += 1
                 text = error.strerror if isinstance(error, OSError) else str(error)
@@ -70,19 +92,20 @@ def annotate(
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
             records.append(record)
             progress.advance(task)
+    return records, failed
+
+
+def write_answers(out: Path, kind: str, answers: Any, *, print_json: bool) -> None:
+    """Write answers to ``<kind>.json``, and on standard output too if they are wanted there."""
     out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(records, indent=1)
+    text = json.dumps(answers, indent=1)
     (out / f"{kind}.json").write_text(f"{text}\n", encoding="utf-8")
     if print_json:
         Console(soft_wrap=True).out(text, highlight=False)
-    done = len(sources) - failed
-    summary = f"{done} of {len(sources)} files done, results in {out}"
-    console.print(summary, markup=False, highlight=False, soft_wrap=True)
-    return failed == 0
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Progress]:
+def progress_bar(console: Console) -> Iterator[Progress]:
     """A bar that is seen on a terminal only; the lines per file serve elsewhere."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar = Progress(
@@ -130,7 +153,7 @@ def _video(
             result = annotator(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8))
             if writer is None:
                 height, width = bgr.shape[:2]
-                writer = _open_writer(target, rate, (width, height))
+                writer = _open_writer(target, rate, result.overlay.shape[1::-1])
             writer.write(cv2.cvtColor(result.overlay, cv2.COLOR_RGB2BGR))
             index = len(frames)
             for key, values in result.maps.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnn_perception.cli.options import Json, Out, Paths, Provider, ProviderOption, Threads
+from cnn_perception.cli.options import Json, Out, Provider, ProviderOption, Threads
 
 if TYPE_CHECKING:
     from cnn_perception.cli.annotate import Annotator
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = ["Method", "command"]
+
+_NO_HURRY_MS = 10000.0
 
 
 class Method(str, Enum):
@@ -31,10 +33,24 @@ class Method(str, Enum):
     cam = "cam"
     activations = "activations"
     filters = "filters"
+    maximisation = "maximisation"
+    pca = "pca"
+    tsne = "tsne"
+    all = "all"
+
+
+WITHOUT_PICTURE = ("filters", "maximisation")
+"""Methods that need no picture."""
 
 
 def command(
-    paths: Paths,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATHS...",
+            help=f"Pictures, videos, folders; not needed for {' and '.join(WITHOUT_PICTURE)}.",
+        ),
+    ] = None,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a model.yaml.")
     ] = "rooms_ssdlite",
@@ -46,10 +62,23 @@ def command(
         float,
         typer.Option(min=-1.0, max=1.0, help="Lowest score; negative takes the model's own."),
     ] = -1.0,
+    region: Annotated[
+        str,
+        typer.Option(metavar="X,Y[,X,Y]", help="Of a bundle: what is at a point, or in a box."),
+    ] = "",
+    most: Annotated[
+        int, typer.Option(min=1, max=100, help="Of a bundle: explain so many answers together.")
+    ] = 1,
+    plus_plus: Annotated[
+        bool, typer.Option("--plus-plus", help="Of a bundle: by Grad-CAM++.")
+    ] = False,
     alpha: Annotated[float, typer.Option(min=0.0, max=1.0, help="Opacity of the heat.")] = 0.5,
     method: Annotated[
-        Method | None,
-        typer.Option(help="How, with PyTorch; without it and --layer a bundle explains itself."),
+        list[Method] | None,
+        typer.Option(
+            help="How, with PyTorch; without it and --layer a bundle explains itself. Several, or "
+            "all, make a sheet; pca and tsne show all pictures as points."
+        ),
     ] = None,
     network: Annotated[
         str,
@@ -63,8 +92,15 @@ def command(
         ),
     ] = "",
     layer: Annotated[
-        str, typer.Option(help="Layer of the network, as features.14; empty: its last maps.")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            help="Layer of the network, as features.14 or conv5_3 (default: its last maps)."
+        ),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Of maximisation: gradient steps.")
+    ] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="Of maximisation: of its noise.")] = 0,
     print_json: Json = False,
     provider: ProviderOption = Provider.auto,
     threads: Threads = 1,
@@ -73,23 +109,48 @@ def command(
 
     The heat itself is stored as a 16-bit PNG, 65535 where it is 1. A bundle explains itself without
     PyTorch; bundles and other networks are looked into by any --method. Gradients are also stored
-    in colour, zero is grey; activations and filters as a sheet. --score, --provider and --threads
-    are for bundles that explain themselves. Exit code 1 when a file could not be read; the others
-    are done nevertheless.
+    in colour, zero is grey; activations and filters as a sheet. Several methods or layers are
+    compared in one picture each; pca and tsne place all pictures in one, and in points.json.
+    Maximisation seeks an image that --target, a class or a channel of --layer, is large for.
+    --score, --region, --most, --plus-plus, --provider and --threads are for bundles that explain
+    themselves. Exit code 1 when a file could not be read; the others are done nevertheless.
     """
-    from cnn_perception.cli.annotate import annotate
-    from cnn_perception.config import ExplainerConfig, SessionConfig
+    ways = method or [Method.gradcam]
+    if not paths and ways[0].value not in WITHOUT_PICTURE:
+        raise typer.BadParameter("give pictures, videos or folders", param_hint="PATHS...")
+    paths = paths or []
+    if Method.maximisation in ways or not paths:
+        from cnn_perception.cli.explain_methods import found_layers, opened_network
 
-    if method or layer or network or weights:
-        from cnn_perception.cli.explain_methods import looking_into
+        opened = opened_network(model, network, weights)
+        from cnn_perception.cli.explain_search import search
 
-        way = method or Method.gradcam
-        annotator = looking_into(way, model, network, weights, layer, target, alpha)
+        layers = found_layers(opened, layer or [])
+        done = search(paths, out, opened, ways, layers, target, steps, seed, print_json=print_json)
+    elif method or layer or network or weights:
+        from cnn_perception.cli.explain_methods import look_into, opened_network
+
+        opened = opened_network(model, network, weights)
+        done = look_into(
+            paths, out, opened, ways, layer or [], target, alpha, print_json=print_json
+        )
     else:
-        config = ExplainerConfig(target_class=target, score_threshold=score, overlay_alpha=alpha)
+        from cnn_perception.cli.annotate import annotate
+        from cnn_perception.config import ExplainerConfig, SessionConfig
+
+        config = ExplainerConfig(
+            method="gradcam++" if plus_plus else "gradcam",
+            target_class=target,
+            region=_numbers(region),
+            score_threshold=score,
+            max_answers=most,
+            budget_ms=_NO_HURRY_MS,
+            overlay_alpha=alpha,
+        )
         session = SessionConfig(provider=provider.value, threads=threads)
         annotator = _bundle_annotator(model, config, session)
-    if not annotate(paths, out, "explanations", annotator, print_json=print_json):
+        done = annotate(paths, out, "explanations", annotator, print_json=print_json)
+    if not done:
         raise typer.Exit(1)
 
 
@@ -100,28 +161,46 @@ def _bundle_annotator(model: str, config: ExplainerConfig, session: SessionConfi
     from cnn_perception.cli.annotate import Annotation
     from cnn_perception.explain.explainer import Explainer
     from cnn_perception.image.draw import blend_heatmap
+    from cnn_perception.image.key import draw_key, heat_key
     from cnn_perception.runtime.bundle import load_bundle
 
     explainer = Explainer(load_bundle(model), config, session)
+    key = heat_key(config.overlay_alpha)
 
     def annotator(rgb: UInt8Array) -> Annotation:
         found = explainer.explain(rgb)
-        best = found.best
-        record: dict[str, object] = {"label": None, "class_id": None}
-        if best is not None:
-            record = {
-                "label": explainer.labels[best.class_id],
-                "class_id": best.class_id,
-                "score": round(best.score, 4),
-                "box": _corners(best.box),
-                "evidence": _corners(best.evidence),
+        records: list[dict[str, object]] = [
+            {
+                "label": explainer.labels[answer.class_id],
+                "class_id": answer.class_id,
+                "score": round(answer.score, 4),
+                "box": _corners(answer.box),
+                "evidence": _corners(answer.evidence),
             }
+            for answer in found.answers
+        ]
+        record = records[0] if records else {"label": None, "class_id": None}
+        further = {"further": records[1:]} if records[1:] else {}
         heat = np.round(found.heatmap * 65535).astype(np.uint16)
         caption = explainer.caption(found)
-        overlay = blend_heatmap(rgb, found.heatmap, config.overlay_alpha, caption)
-        return Annotation(overlay, {"explanation": record}, caption, {"heat": heat})
+        overlay = blend_heatmap(rgb, found.heatmap, config.overlay_alpha)
+        named = f"{caption}, {config.method}" if records else caption
+        overlay = draw_key(overlay, named, key)
+        return Annotation(overlay, {"explanation": record, **further}, caption, {"heat": heat})
 
     return annotator
+
+
+def _numbers(region: str) -> tuple[float, ...]:
+    """Return the numbers of a text like 320,240; of an empty one what stands for anywhere."""
+    from cnn_perception.errors import ConfigError
+
+    try:
+        return tuple(float(part) for part in region.split(",")) if region else (-1.0,)
+    except ValueError as error:
+        raise ConfigError(
+            f"--region {region}: give x,y or x_min,y_min,x_max,y_max in pixels, as 320,240"
+        ) from error
 
 
 def _corners(box: Float32Array | None) -> list[float] | None:

@@ -2,96 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnn_perception.cli.annotate import Annotation, Annotator
+from cnn_perception.cli.annotate import Annotation, Annotator, annotate
 from cnn_perception.cli.explain import Method
 from cnn_perception.errors import ConfigError
-from cnn_perception.image.draw import blend_heatmap, draw_caption
+from cnn_perception.image.draw import blend_heatmap, blend_signed
+from cnn_perception.image.key import Key, draw_key, grey_key, heat_key, signed_key, viridis_key
 from cnn_perception.types import Float32Array, UInt8Array
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cnn_perception.explain.methods.network import OpenNetwork
+    from cnn_perception.image.preprocess import Placement
 
-__all__ = ["looking_into"]
+__all__ = [
+    "EACH",
+    "EMBEDDINGS",
+    "GRADIENT",
+    "LAYERED",
+    "SHEETS",
+    "Look",
+    "Shown",
+    "answer",
+    "found_layers",
+    "look",
+    "look_into",
+    "opened_network",
+    "show",
+]
 
-_FINE = 99.5
-"""Percentile at which pictures of gradients are at full strength: a few pixels are far above."""
-
-
-_LAYERED = {
+LAYERED = {
     Method.gradcam,
     Method.gradcam_plus_plus,
     Method.guided_gradcam,
     Method.cam,
     Method.activations,
 }
+SHEETS = {Method.activations, Method.filters}
+"""What is shown beside the picture, not over it."""
+EMBEDDINGS = {Method.pca, Method.tsne}
+_NOT_EACH = {*EMBEDDINGS, Method.maximisation, Method.all}
+EACH = [method for method in Method if method not in _NOT_EACH]
+"""What explains one picture."""
 _GRADIENTS = {Method.guided_gradcam, Method.guided, Method.deconvnet, Method.saliency}
-_SHEETS = {Method.activations, Method.filters}
+_SIGNED = {Method.cam, Method.occlusion}
+_FINE = 99.5
+"""Percentile at which pictures of gradients are at full strength: a few pixels are far above."""
+_FINE_WORDS = f"1 of its {_FINE}th percentile"
+GRADIENT = grey_key(_FINE_WORDS)
+"""Of gradients in their colours."""
 
 
-def looking_into(
-    method: Method, model: str, network: str, weights: str, layer: str, target: str, alpha: float
-) -> Annotator:
-    """Return what draws the explanation of a picture.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A picture as a network sees it, and the class that is explained."""
+
+    rgb: UInt8Array
+    images: Tensor
+    placement: Placement
+    class_id: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a method shows, over the picture or beside it, and what its colours mean.
+
+    layer: whose it is, empty where it is the whole network's. maps: to be stored.
+    """
+
+    layer: str
+    picture: UInt8Array
+    key: Key
+    maps: dict[str, Any]
+
+
+def opened_network(model: str, network: str, weights: str) -> OpenNetwork:
+    """Open what is looked into; raises ConfigError where PyTorch is not installed.
 
     network: a name of torchvision or of this package's SSDs, weights "none", "imagenet" or a file;
     without a name, weights is a checkpoint of ``cnn-perception train``, and without weights either
-    model is a bundle. layer: its dotted name, empty for the last feature maps; target: name or
-    number of a class, empty for the best one.
+    model is a bundle.
     """
     try:
-        from cnn_perception.explain.methods.layers import check_layer, last_map_layer
-        from cnn_perception.explain.methods.targets import best_class, class_target
-
-        opened = _open(model, network, weights)
+        return _open(model, network, weights)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"--method {method.value} needs {error.name}: install cnn_perception with the [train] "
+            f"looking into a network needs {error.name}: install cnn_perception with the [train] "
             "extra"
         ) from error
-
-    wanted = opened.class_id(target)
-    layered = method in _LAYERED
-    if layer and not layered:
-        raise ConfigError(
-            f"layer = {layer!r}: {method.value} is of the whole network: leave --layer out"
-        )
-    if layer:
-        check_layer(opened.network, layer)
-
-    def annotator(rgb: UInt8Array) -> Annotation:
-        images, placement = opened.prepare(rgb)
-        class_id, score = best_class(opened.answer(images), wanted)
-        name = layer
-        if layered and not name:
-            name = last_map_layer(opened.network, images, class_target(class_id))
-        if method in _SHEETS:
-            sheet = _sheet(method, opened, name, images)
-            caption = f"{opened.name}, {method.value} {name}".strip()
-            return Annotation(
-                draw_caption(rgb, caption), _record(method, name), caption, {method.value: sheet}
-            )
-        values = placement.map_to_source(_explain(method, opened, name, images, class_id), "linear")
-        label = opened.label(class_id)
-        caption = f"{label} {score:.2f}, {method.value} {name}".strip()
-        heat, maps = _drawn(values, full=_FINE if method in _GRADIENTS else 100.0)
-        return Annotation(
-            blend_heatmap(rgb, heat, alpha, caption),
-            _record(method, name, label=label, class_id=class_id, score=round(score, 4)),
-            caption,
-            maps,
-        )
-
-    return annotator
-
-
-def _record(method: Method, layer: str, **found: object) -> dict[str, Any]:
-    return {"explanation": {"method": method.value, "layer": layer or None, **found}}
 
 
 def _open(model: str, network: str, weights: str) -> OpenNetwork:
@@ -111,6 +118,126 @@ def _open(model: str, network: str, weights: str) -> OpenNetwork:
     loaded = load_checkpoint(Path(weights))
     name = str(loaded.plan.network.get("name", loaded.plan.task))
     return OpenNetwork(name, loaded.network, loaded.task.input, loaded.labels)
+
+
+def look_into(
+    paths: Sequence[Path],
+    out: Path,
+    opened: OpenNetwork,
+    methods: Sequence[Method],
+    layers: Sequence[str],
+    target: str,
+    alpha: float,
+    *,
+    print_json: bool,
+) -> bool:
+    """Explain pictures one by one or, by pca and tsne, together; returns whether all were read.
+
+    methods: `all` stands for those of `EACH`. layers: dotted or published names, none for the last
+    feature maps;
+    target: name or number of a class, empty for the best one. Raises ConfigError for what does not
+    go together.
+    """
+    from cnn_perception.cli.explain_embedding import embed
+
+    methods = list(dict.fromkeys(EACH if Method.all in methods else methods))
+    layers = found_layers(opened, layers)
+    if EMBEDDINGS & set(methods):
+        return embed(paths, out, methods, opened, layers, print_json=print_json)
+    annotator = _annotator(methods, opened, layers, opened.class_id(target), alpha)
+    return annotate(paths, out, "explanations", annotator, print_json=print_json)
+
+
+def found_layers(opened: OpenNetwork, names: Sequence[str]) -> list[str]:
+    """Return the dotted names of layers, each once; raises ConfigError for unknown ones."""
+    from cnn_perception.explain.methods.layers import find_layer
+
+    return list(dict.fromkeys(find_layer(opened.network, name) for name in names))
+
+
+def _annotator(
+    methods: Sequence[Method],
+    opened: OpenNetwork,
+    layers: Sequence[str],
+    wanted: int | None,
+    alpha: float,
+) -> Annotator:
+    """Return what draws one explanation of a picture, or the sheet of several."""
+    from cnn_perception.cli.explain_sheet import comparing
+
+    if layers and not LAYERED & set(methods):
+        raise ConfigError(
+            f"layer = {layers[0]!r}: {methods[0].value} is of the whole network: leave --layer out"
+        )
+    if len(methods) > 1 or len(layers) > 1:
+        return comparing(methods, opened, layers, wanted, alpha)
+    (method,), layer = methods, layers[0] if layers else ""
+
+    def annotator(rgb: UInt8Array) -> Annotation:
+        seen = look(opened, rgb, wanted)
+        shown = show(method, opened, seen, layer, alpha)
+        how = f"{method.value} {shown.layer}".strip()
+        record = {"method": method.value, "layer": shown.layer or None}
+        if method in SHEETS:
+            caption = f"{opened.name}, {how}"
+            overlay = draw_key(rgb, caption)
+        else:
+            caption = f"{seen.label} {seen.score:.2f}, {how}"
+            overlay = draw_key(shown.picture, caption, shown.key)
+            record |= answer(seen)
+        return Annotation(overlay, {"explanation": record}, caption, shown.maps)
+
+    return annotator
+
+
+def look(opened: OpenNetwork, rgb: UInt8Array, wanted: int | None) -> Look:
+    """Return a picture as a network sees it; wanted: the class to explain, None for the best."""
+    from cnn_perception.explain.methods.targets import best_class
+
+    images, placement = opened.prepare(rgb)
+    class_id, score = best_class(opened.answer(images), wanted)
+    return Look(rgb, images, placement, class_id, opened.label(class_id), score)
+
+
+def show(
+    method: Method, opened: OpenNetwork, seen: Look, layer: str, alpha: float, most: int = 256
+) -> Shown:
+    """Return what a method shows of a picture.
+
+    layer: empty for the last feature maps; most: maps in a sheet of activations. Raises ConfigError
+    where the network cannot be explained so.
+    """
+    from cnn_perception.explain.methods.layers import last_map_layer
+    from cnn_perception.explain.methods.targets import class_target
+
+    if method not in LAYERED:
+        layer = ""
+    elif not layer:
+        layer = last_map_layer(opened.network, seen.images, class_target(seen.class_id))
+    if method in SHEETS:
+        sheet, key = _sheet(method, opened, layer, seen.images, most)
+        return Shown(layer, sheet, key, {method.value: sheet})
+    found = _explain(method, opened, layer, seen.images, seen.class_id)
+    values = seen.placement.map_to_source(found, "linear")
+    strength = np.abs(values).max(2) if values.ndim == 3 else np.maximum(values, 0)
+    fine = method in _GRADIENTS
+    full = float(np.percentile(strength, _FINE if fine else 100))
+    full = full or float(strength.max()) or 1.0
+    heat = np.asarray(np.minimum(strength / full, 1), np.float32)
+    maps: dict[str, Any] = {"heat": np.round(heat * 65535).astype(np.uint16)}
+    if values.ndim == 3:
+        colours = 127.5 + 127.5 * np.clip(values / full, -1, 1)
+        maps["gradient"] = np.round(colours).astype(np.uint8)
+    if method in _SIGNED:
+        signed = np.asarray(values / (float(np.abs(values).max()) or 1.0), np.float32)
+        return Shown(layer, blend_signed(seen.rgb, signed, alpha), signed_key(alpha), maps)
+    key = heat_key(alpha, _FINE_WORDS) if fine else heat_key(alpha)
+    return Shown(layer, blend_heatmap(seen.rgb, heat, alpha), key, maps)
+
+
+def answer(seen: Look) -> dict[str, Any]:
+    """Return what is explained, for the JSON file."""
+    return {"label": seen.label, "class_id": seen.class_id, "score": round(seen.score, 4)}
 
 
 def _explain(
@@ -149,25 +276,13 @@ def _explain(
     return plain[method](network, images, target)
 
 
-def _sheet(method: Method, opened: OpenNetwork, layer: str, images: Any) -> UInt8Array:
+def _sheet(
+    method: Method, opened: OpenNetwork, layer: str, images: Any, most: int
+) -> tuple[UInt8Array, Key]:
     from cnn_perception.explain.methods.activations import draw_activations, layer_activations
     from cnn_perception.explain.methods.filters import draw_filters, first_filters
 
     if method is Method.filters:
-        return draw_filters(first_filters(opened.network))
-    return draw_activations(layer_activations(opened.network, layer, images))
-
-
-def _drawn(values: Float32Array, full: float) -> tuple[Float32Array, dict[str, Any]]:
-    """Return heat (H, W) in [0, 1], and the maps to store; of gradients in colour also those.
-
-    full: percentile at which heat is 1.
-    """
-    strength = np.abs(values).max(2) if values.ndim == 3 else np.maximum(values, 0)
-    most = float(np.percentile(strength, full)) or float(strength.max()) or 1.0
-    heat = np.minimum(strength / most, 1)
-    maps: dict[str, Any] = {"heat": np.round(heat * 65535).astype(np.uint16)}
-    if values.ndim == 3:
-        colours = 127.5 + 127.5 * np.clip(values / most, -1, 1)
-        maps["gradient"] = np.round(colours).astype(np.uint8)
-    return np.asarray(heat, np.float32), maps
+        return draw_filters(first_filters(opened.network)), grey_key("1 of its largest weight")
+    maps = layer_activations(opened.network, layer, images)
+    return draw_activations(maps, most), viridis_key("least", "largest of each map")

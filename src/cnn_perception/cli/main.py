@@ -14,6 +14,7 @@ from cnn_perception.cli import (
     detect,
     evaluate,
     explain,
+    invert,
     models,
     play,
     record_rgbd,
@@ -54,6 +55,7 @@ app.command("demo")(demo.command)
 app.command("detect")(detect.command)
 app.command("evaluate")(evaluate.command)
 app.command("explain")(explain.command)
+app.command("invert")(invert.command)
 app.add_typer(map_command.app, name="map")
 app.add_typer(models.app, name="models")
 app.command("play")(play.command)

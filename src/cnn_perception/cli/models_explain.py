@@ -22,7 +22,7 @@ def command(
     layer: Annotated[
         list[str] | None,
         typer.Option(
-            help="Feature map to explain from, by its name in the file; of an SSD one for each "
+            help="Feature map to explain from, by its name in the file; of a detector one for each "
             "level.  [default: those it has graphs for, or the last ones]"
         ),
     ] = None,
@@ -33,8 +33,8 @@ def command(
 ) -> None:
     """Let a bundle explain itself: adds its heads' backward pass, proven equal to PyTorch.
 
-    Grad-CAM and Grad-CAM++ of any class for classifiers, of any class at any default box for SSDs,
-    of a class over a region for masks. Robots run them by ONNX Runtime alone. The network's file is
+    Grad-CAM and Grad-CAM++ of any class for classifiers, of any class at any box for detectors, of
+    a class over a region for masks. Robots run them by ONNX Runtime alone. The network's file is
     all that is needed; to prove the graphs takes PyTorch.
     """
     from rich.console import Console

@@ -32,7 +32,7 @@ class Candidates:
     """Scored boxes before suppression, in the order of the network's output.
 
     boxes: float32 (N, 4) corners, fractions of the network's input, not clipped; scores: float32
-    (N,); class_ids: int32 (N,); anchors: int32 (N,) row of the output, or None.
+    (N,); class_ids: int32 (N,); anchors: int32 (N,) row or cell of the output.
     """
 
     boxes: Float32Array
@@ -204,7 +204,10 @@ def _decode_fastestdet(tensors: Tensors, threshold: float) -> Candidates:
     centers[:, 2] = _sigmoid(width)
     centers[:, 3] = _sigmoid(height)
     return Candidates(
-        to_corners(centers), scores[keep].astype(np.float32), best[keep].astype(np.int32), None
+        to_corners(centers),
+        scores[keep].astype(np.float32),
+        best[keep].astype(np.int32),
+        keep.astype(np.int32),
     )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_perception.evaluation.sheet import FAINT, GRID, INK, Sheet, text_width
 from cnn_perception.image.draw import Colour, palette
+from cnn_perception.image.sheet import FAINT, GRID, INK, Sheet, text_width
 from cnn_perception.metrics.average_precision import PrecisionRecall, all_point_ap
 from cnn_perception.types import Float64Array, UInt8Array
 

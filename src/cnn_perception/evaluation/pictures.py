@@ -10,7 +10,6 @@ import numpy as np
 
 from cnn_perception.datasets.dataset import UNLABELLED
 from cnn_perception.datasets.labelled import LabelledImage
-from cnn_perception.evaluation.sheet import FAINT, GRID, Sheet, text_width
 from cnn_perception.evaluation.worst import (
     DetectionMistakes,
     Mistakes,
@@ -18,6 +17,7 @@ from cnn_perception.evaluation.worst import (
     WrongClass,
 )
 from cnn_perception.image.draw import Colour, blend_mask, draw_boxes, palette
+from cnn_perception.image.sheet import FAINT, GRID, Sheet, flow, text_width
 from cnn_perception.metrics.matching import FALSE, HIT
 from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.types import Float32Array, IntArray, UInt8Array
@@ -144,14 +144,11 @@ def _page(title: str, panels: Sequence[Panel], legend: Sequence[tuple[Colour, st
     """Put panels side by side under a title and above a legend."""
     width = sum(panel.shape[1] + _EDGE for _, panel in panels) + _EDGE
     height = max(panel.shape[0] for _, panel in panels)
-    places, rows = _flow([text_width(text, 8) + 36 for _, text in legend], width - 2 * _EDGE)
+    places, rows = flow([text_width(text, 8) + 36 for _, text in legend], width - 2 * _EDGE)
     sheet = Sheet(round(width), _HEAD + height + 12 + rows * _LINE + 6)
     sheet.text(title, _EDGE, 20, height=10, bold=True)
     for (colour, text), (x, row) in zip(legend, places, strict=True):
-        y = _HEAD + height + 12 + (row + 0.5) * _LINE
-        sheet.fill(_EDGE + x, y - 6, 13, 13, FAINT)
-        sheet.fill(_EDGE + x + 1, y - 5, 11, 11, colour)
-        sheet.text(text, _EDGE + x + 19, y, height=8)
+        sheet.swatch(colour, text, _EDGE + x, _HEAD + height + 12 + (row + 0.5) * _LINE)
     left = _EDGE
     for text, panel in panels:
         sheet.text(text, left, _HEAD - 13, height=8, colour=FAINT)
@@ -162,18 +159,6 @@ def _page(title: str, panels: Sequence[Panel], legend: Sequence[tuple[Colour, st
         page[_HEAD : _HEAD + panel.shape[0], left : left + panel.shape[1]] = panel
         left += panel.shape[1] + _EDGE
     return page
-
-
-def _flow(widths: Sequence[float], room: float) -> tuple[list[tuple[float, int]], int]:
-    """Return x and row of entries that follow each other like words, and the number of rows."""
-    places: list[tuple[float, int]] = []
-    x, row = 0.0, 0
-    for width in widths:
-        if x > 0 and x + width > room:
-            x, row = 0.0, row + 1
-        places.append((x, row))
-        x += width
-    return places, row + 1
 
 
 def _sized(color: UInt8Array) -> tuple[UInt8Array, float]:

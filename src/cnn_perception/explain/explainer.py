@@ -54,11 +54,13 @@ class Explainer:
         }
         some_graph = next(iter(self._graphs.values()))
         self._subject = subject_of(bundle, inference, some_graph.region_size)
-        missing = [str(level) for level in range(self._subject.levels) if level not in self._graphs]
+        boxes = bundle.output.default_boxes
+        highest = max(self._graphs) if boxes is None else len(boxes.feature_maps) - 1
+        missing = [str(level) for level in range(highest + 1) if level not in self._graphs]
         if missing:
             raise ModelError(
                 f"{bundle.file}: no explain graph for level {', '.join(missing)}: add what is "
-                f"missing of levels 0 to {self._subject.levels - 1}"
+                f"missing of levels 0 to {highest}"
             )
         inference.want(name for graph in self._graphs.values() for name in graph.tensors)
         self.config = config or ExplainerConfig()

@@ -19,7 +19,7 @@ from cnn_perception.image.preprocess import Placement
 from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.runtime.inference import Inference, RawAnswer
 from cnn_perception.segmentation.segmenter import classify_pixels
-from cnn_perception.types import Float32Array, UInt8Array
+from cnn_perception.types import Detections, Float32Array, UInt8Array
 
 __all__ = ["Answer", "Subject", "subject_of"]
 
@@ -42,9 +42,7 @@ class Answer:
 
 
 class Subject(Protocol):
-    """Finds answers, the best first; `levels` explain graphs are needed for them."""
-
-    levels: int
+    """Finds answers, the best first."""
 
     def check(self, question: Question) -> None:
         """Raise ConfigError for a question that makes no sense for the task."""
@@ -63,19 +61,21 @@ def subject_of(
         return _Classes(bundle, inference)
     if bundle.task == "detection":
         return _Detections(bundle, inference)
-    if region_size is None:
-        raise ModelError(f"{bundle.file}: the explain graph has no input region: make it anew")
+    if region_size is None or 0 in region_size:
+        raise ModelError(
+            f"{bundle.file}: the explain graph has no input region of a fixed size: run "
+            f"'cnn-perception models explain {bundle.name}'"
+        )
     return _Regions(bundle, inference, region_size)
 
 
 class _Detections:
-    """Detections, each by the class logit of its own default box."""
+    """Detections, each by the class logit of its own box."""
 
     def __init__(self, bundle: ModelBundle, inference: Inference) -> None:
-        assert bundle.output.default_boxes is not None
         self._detector = Detector(bundle, inference=inference)
-        self._boxes = bundle.output.default_boxes
-        self.levels = len(self._boxes.feature_maps)
+        self._levels = sorted(bundle.explain, key=lambda graph: graph.level)
+        self._background = 0 if bundle.output.default_boxes else bundle.output.background
 
     def check(self, question: Question) -> None:
         pass
@@ -89,24 +89,30 @@ class _Detections:
         wanted = question.holds(found.boxes)
         if question.class_id is not None:
             wanted &= found.class_ids == question.class_id
+        return raw, [
+            self._answer(found, index) for index in np.flatnonzero(wanted)[: question.most].tolist()
+        ]
+
+    def _answer(self, found: Detections, index: int) -> Answer:
         assert found.anchors is not None
-        answers = []
-        for index in np.flatnonzero(wanted)[: question.most].tolist():
-            level, anchor = self._boxes.locate(int(found.anchors[index]))
-            class_id = int(found.class_ids[index])
-            asked = {
-                "anchor": np.array([anchor], np.int64),
-                "class_index": np.array([class_id + 1], np.int64),  # the background is 0
-            }
-            score, box = float(found.scores[index]), found.boxes[index]
-            answers.append(Answer(class_id, score, box, level, asked))
-        return raw, answers
+        anchor, class_id = int(found.anchors[index]), int(found.class_ids[index])
+        graph = next((x for x in self._levels if anchor < x.first + x.count), None)
+        if graph is None or anchor < graph.first:
+            raise ModelError(
+                f"{self._detector.bundle.file}: no explain graph's anchors hold box {anchor}: run "
+                f"'cnn-perception models explain {self._detector.bundle.name}'"
+            )
+        # Scores may have a column for the background.
+        column = class_id + (self._background is not None and class_id >= self._background)
+        asked = {
+            "anchor": np.array([anchor - graph.first], np.int64),
+            "class_index": np.array([column], np.int64),
+        }
+        return Answer(class_id, float(found.scores[index]), found.boxes[index], graph.level, asked)
 
 
 class _Classes:
     """Classes of the whole picture."""
-
-    levels = 1
 
     def __init__(self, bundle: ModelBundle, inference: Inference) -> None:
         self._infer = inference.join()
@@ -142,8 +148,6 @@ class _Classes:
 
 class _Regions:
     """The classes of a mask, each by its logits where it is the best one."""
-
-    levels = 1
 
     def __init__(
         self, bundle: ModelBundle, inference: Inference, region_size: tuple[int, int]

@@ -29,7 +29,7 @@ def write_card(folder: Path) -> Path:
     plan = folder / PLAN_FILE
     lines = [f"# {bundle.name}", "", bundle.description, "", *_facts(bundle)]
     lines += ["", "## Figures", "", *_figures(bundle)]
-    lines += ["", "## Training", "", *_training(read_yaml(plan) if plan.is_file() else None, plan)]
+    lines += ["", "## Training", "", *_training(bundle, plan)]
     lines += ["", "## Limits", "", *_limits(bundle)]
     path = folder / CARD_FILE
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -76,14 +76,18 @@ def _figures(bundle: ModelBundle) -> Iterator[str]:
             yield f"| {label} | {' | '.join(cells)} |"
 
 
-def _training(plan: Any, file: Path) -> Iterator[str]:
-    """Yield data, seed and plan of a network that was trained here."""
+def _training(bundle: ModelBundle, file: Path) -> Iterator[str]:
+    """Yield history, data, seed and plan of a network that was trained here."""
+    plan = read_yaml(file) if file.is_file() else None
     if not isinstance(plan, dict):
         yield "The network was not trained with `cnn-perception train`: see its source."
         return
     optimisation = plan.get("optimisation") or {}
     yield f"`cnn-perception train` on this plan, kept in [{file.name}]({file.name});"
     yield f"seed {optimisation.get('seed', 0)}, data: {_inline(plan.get('data') or {})}."
+    if bundle.history:
+        yield ""
+        yield bundle.history
     yield ""
     yield "```yaml"
     yield file.read_text(encoding="utf-8").rstrip()

@@ -31,7 +31,7 @@ def replacing(folder: Path) -> Iterator[Path]:
             folder.rename(old)
         draft.rename(folder)
     except ModelError as error:
-        raise ModelError(str(error).replace(str(draft), str(folder))) from error
+        raise type(error)(str(error).replace(str(draft), str(folder))) from error
     except OSError as error:
         if old.exists() and not folder.exists():
             old.rename(folder)

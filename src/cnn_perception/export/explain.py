@@ -72,7 +72,7 @@ def add_explain_graphs(
     if not inputs:
         raise ModelError("no images to check the explain graphs on: give some")
     bundle = load_bundle(folder)
-    graph = OnnxGraph(bundle.model)
+    graph = OnnxGraph(bundle.model, (1, 3, bundle.input.height, bundle.input.width))
     answers = explained_answers(graph, bundle, layers)
     models = [_explain_graph(graph, explained) for explained in answers]
     shutil.rmtree(folder / "explain", ignore_errors=True)
@@ -96,13 +96,12 @@ def add_explain_graphs(
 
 
 def _explain_graph(graph: OnnxGraph, explained: Explained) -> ModelProto:
-    if explained.anchors is not None:
-        make = level_explanation
-    elif len(graph.shapes[explained.logits]) == 4:
-        make = region_explanation
-    else:
-        make = class_explanation
-    return make(graph, explained.feature_map, explained.logits)
+    feature_map, logits = explained.feature_map, explained.logits
+    if explained.places is not None:
+        return level_explanation(graph, feature_map, logits, explained.places)
+    if len(graph.shapes[logits]) == 4:
+        return region_explanation(graph, feature_map, logits)
+    return class_explanation(graph, feature_map, logits)
 
 
 def _answer_with(

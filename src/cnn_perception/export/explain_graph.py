@@ -27,19 +27,22 @@ def class_explanation(graph: OnnxGraph, feature_map: str, logits: str) -> ModelP
     return _finish(writer, feature_map, logits, seed)
 
 
-def level_explanation(graph: OnnxGraph, feature_map: str, logits: str) -> ModelProto:
-    """Return the explanation of a class's logit at one default box of a detector's level.
+def level_explanation(
+    graph: OnnxGraph, feature_map: str, logits: str, places: tuple[int, int, int]
+) -> ModelProto:
+    """Return the explanation of a class's logit at one box of a detector's level.
 
-    logits: tensor (1, boxes, C) of the level. The graph takes feature_map float32 (1, K, h, w),
-    anchor int64 (1,), a box of the level, and class_index int64 (1,), the background being 0; it
-    answers as that of `class_explanation`.
+    logits: tensor of the level; places: (a, c, first), box i's class k is its element
+    i a + k c + first. The graph takes feature_map float32 (1, K, h, w), anchor int64 (1,), a box of
+    the level, and class_index int64 (1,); it answers as that of `class_explanation`.
     """
     writer = _begin(graph, feature_map)
     shape = graph.shapes[logits]
     writer.input("anchor", (1,), integer=True)
-    row = writer.add("Mul", "anchor", writer.constant([shape[2]], np.int64))
-    place = writer.add("Add", row, "class_index")
-    zeros = writer.constant(np.zeros(math.prod(shape)))
+    a, c, first = (writer.constant([value], np.int64) for value in places)
+    place = writer.add("Add", writer.add("Mul", "anchor", a), first)
+    place = writer.add("Add", place, writer.add("Mul", "class_index", c))
+    zeros = writer.zeros([math.prod(shape)])
     flat = writer.add("ScatterElements", zeros, place, writer.constant([1.0]), axis=0)
     seed = writer.add("Reshape", flat, writer.constant(shape, np.int64))
     return _finish(writer, feature_map, logits, seed)

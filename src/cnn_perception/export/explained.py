@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cnn_perception.errors import ExplainError
+from cnn_perception.export.class_logits import class_logits, logits_of_levels
 from cnn_perception.export.onnx_graph import OnnxGraph
 from cnn_perception.runtime.bundle import ModelBundle
-from cnn_perception.runtime.outputs import DefaultBoxSpec
 
 __all__ = ["Explained", "explained_answers"]
 
@@ -17,14 +17,16 @@ __all__ = ["Explained", "explained_answers"]
 class Explained:
     """What one explain graph is made for.
 
-    level: of the default boxes, 0 for other answers. feature_map and logits: tensors of the
-    network. anchors: (first, count) of the level's default boxes, None without.
+    level: of a detector's boxes, 0 for other answers. feature_map and logits: tensors of the
+    network. anchors: (first, count) of the level's boxes; places: see `ClassLogits.places`; None
+    for other answers.
     """
 
     level: int
     feature_map: str
     logits: str
     anchors: tuple[int, int] | None = None
+    places: tuple[int, int, int] | None = None
 
 
 def explained_answers(
@@ -34,62 +36,56 @@ def explained_answers(
 
     layers: names of feature maps in the file; none takes those of the bundle's explain graphs, or
     else the last ones: of a classifier before it averages them, of a mask the last coarsest ones,
-    of each level of an SSD those that classes and offsets are both made of. Raises ExplainError for
-    an output format that cannot be explained, a name that is no feature map, and where there are
-    none.
+    of each level of a detector those that its classes and boxes are both made of. Raises
+    ExplainError for an output format that cannot be explained, a name that is no feature map, and
+    where there are none.
     """
     output = bundle.output
     present = [spec.feature_map for spec in sorted(bundle.explain, key=lambda spec: spec.level)]
     layers = layers or present
     for layer in layers:
         graph.check_map(layer, graph.outputs)
-    if output.default_boxes is not None:
-        logits = output.tensors["class_logits"]
-        return list(_levels(graph, output.default_boxes, logits, layers))
-    if output.format == "class_logits":
+    if bundle.task == "detection":
+        return list(_levels(graph, bundle, layers))
+    if bundle.task == "classification":
         logits = output.tensors["class_logits"]
         default = _last_maps(graph, logits)
-    elif output.format in ("mask_logits", "mask_index"):
+    else:
         logits = _mask_logits(graph, output.tensors[output.format])
         default = _coarsest_maps(graph, logits)
-    else:
-        raise ExplainError(
-            f"{bundle.file}: what a network of output.format {output.format!r} answers cannot be "
-            "explained: give one with ssd_raw, class_logits, mask_logits or mask_index"
-        )
     if len(layers) > 1:
         raise ExplainError(f"layers = {', '.join(layers)}: {bundle.name} is explained from one map")
     return [Explained(0, layers[0] if layers else default, logits)]
 
 
-def _levels(
-    graph: OnnxGraph, boxes: DefaultBoxSpec, logits: str, layers: Sequence[str]
-) -> Iterator[Explained]:
-    counts = boxes.boxes_per_level
-    if layers and len(layers) != len(counts):
+def _levels(graph: OnnxGraph, bundle: ModelBundle, layers: Sequence[str]) -> Iterator[Explained]:
+    """Yield what is explained of each level of a detector, in the order of its boxes."""
+    parts = logits_of_levels(graph, class_logits(graph, bundle))
+    counts = [part.count(graph) for part in parts]
+    boxes = bundle.output.default_boxes
+    if boxes is not None and counts != list(boxes.boxes_per_level):
         raise ExplainError(
-            f"layers = {', '.join(layers)}: give one for each of the {len(counts)} levels"
+            f"{graph.file}: the class logits are not joined from those of levels with "
+            f"{', '.join(map(str, boxes.boxes_per_level))} default boxes: export it so"
         )
-    joined = graph.producers.get(logits)
-    parts = list(joined.input) if joined is not None and joined.op_type == "Concat" else [logits]
-    if [graph.shapes[part][1] for part in parts] != list(counts):
+    if layers and len(layers) != len(parts):
         raise ExplainError(
-            f"{graph.file}: {logits!r} is not joined from the logits of {len(counts)} levels with "
-            f"{', '.join(map(str, counts))} default boxes: export it so"
+            f"layers = {', '.join(layers)}: give one for each of the {len(parts)} levels"
         )
     first = 0
     for level, (part, count) in enumerate(zip(parts, counts, strict=True)):
-        feature_map = layers[level] if layers else graph.branch(part)
-        yield Explained(level, feature_map, part, (first, count))
+        feature_map = layers[level] if layers else graph.branch(part.tensor)
+        yield Explained(level, feature_map, part.tensor, (first, count), part.places(graph))
         first += count
 
 
 def _last_maps(graph: OnnxGraph, logits: str) -> str:
-    """Return the last feature maps larger than a pixel that are not averages of others."""
+    """Return the last feature maps of the size of some convolution's, which pooling is not."""
+    sizes = {graph.shapes[x.output[0]][2:] for x in graph.nodes if x.op_type == "Conv"}
     found = [
         name
         for name in graph.maps([logits])
-        if min(graph.shapes[name][2:]) > 1 and graph.producers[name].op_type != "AveragePool"
+        if min(graph.shapes[name][2:]) > 1 and graph.shapes[name][2:] in sizes
     ]
     # What attends mixes all places: maps ahead of it say little of the answer.
     if not found or any(x.op_type == "Softmax" for x in graph.between(found[-1], logits)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -46,11 +47,12 @@ _TURNS_MAPS = {
 class OnnxGraph:
     """The nodes of an ONNX file, with what each tensor is.
 
-    Subgraphs (If, Loop) are not looked into. Raises ModelError for a file that ONNX cannot convert
-    to opset 18, where it is older.
+    shape: of the input, where the file leaves sizes open; those that nobody tells are 1. Subgraphs
+    (If, Loop) are not looked into. Raises ModelError for a file that ONNX cannot convert to opset
+    18, where it is older.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, shape: Sequence[int] = ()) -> None:
         self.file = file
         self.model: ModelProto = onnx.load(file)
         self.opset = _opset(self.model)
@@ -64,7 +66,7 @@ class OnnxGraph:
         self.inputs = tuple(x.name for x in graph.input if x.name not in self._weights)
         self.producers = {name: node for node in self.nodes for name in node.output if name}
         self.varying = self._reached_from(self.inputs)
-        self.shapes, self.dtypes = self._describe()
+        self.shapes, self.dtypes = self._describe(shape)
         self._maps = self._find_maps()
 
     def constant(self, name: str) -> NDArray[Any] | None:
@@ -92,22 +94,18 @@ class OnnxGraph:
         return found[::-1]
 
     def branch(self, name: str) -> str:
-        """Return the nearest maps (1, K, h, w), from a tensor back, that more than one node takes.
+        """Return the nearest feature maps, from a tensor back, that more than one node takes.
 
-        Raises ExplainError where the way back forks before it.
+        Every way from the image to the tensor leads through them. Raises ExplainError where there
+        are none.
         """
-        takers: dict[str, int] = {}
+        takers: Counter[str] = Counter()
         for node in self.nodes:
-            for taken in set(node.input):
-                takers[taken] = takers.get(taken, 0) + 1
-        here = name
-        while here == name or takers.get(here, 0) < 2 or len(self.shapes[here]) != 4:
-            maker = self.producers.get(here)
-            ways = [x for x in maker.input if x in self.varying] if maker is not None else []
-            if len(ways) != 1:
-                raise ExplainError(f"{self.file}: no feature map stands behind {name!r}: name it")
-            here = ways[0]
-        return here
+            takers.update(set(node.input))
+        for maps in reversed(self.maps([name])):
+            if maps != name and takers[maps] > 1 and name not in self._reached_without(maps):
+                return maps
+        raise ExplainError(f"{self.file}: no feature map stands behind {name!r}: name it")
 
     def maps(self, targets: Iterable[str]) -> list[str]:
         """Return the feature maps float32 (1, K, h, w) that some tensors come from, in order.
@@ -160,7 +158,17 @@ class OnnxGraph:
                 reached |= set(node.output) - {""}
         return reached
 
-    def _describe(self) -> tuple[dict[str, tuple[int, ...]], dict[str, np.dtype[Any]]]:
+    def _reached_without(self, barred: str) -> set[str]:
+        """Return the tensors that depend on the image by a way around one of them."""
+        reached = set(self.inputs)
+        for node in self.nodes:
+            if not reached.isdisjoint(node.input):
+                reached |= set(node.output) - {"", barred}
+        return reached
+
+    def _describe(
+        self, shape: Sequence[int]
+    ) -> tuple[dict[str, tuple[int, ...]], dict[str, np.dtype[Any]]]:
         """Return shape and type of every tensor, of one image, by a run on zeros."""
         probe = ModelProto()
         probe.CopyFrom(self.model)
@@ -175,7 +183,8 @@ class OnnxGraph:
         )
         feeds = {
             tensor.name: np.zeros(
-                [s if isinstance(s, int) else 1 for s in tensor.shape], np.float32
+                shape or [side if isinstance(side, int) else 1 for side in tensor.shape],
+                np.float32,
             )
             for tensor in session.get_inputs()
         }
@@ -222,6 +231,10 @@ class GraphWriter:
             self._constants[key] = name
             self._weights[name] = array
         return self._constants[key]
+
+    def zeros(self, shape: Sequence[int]) -> str:
+        """Return the name of float32 zeros, which are not stored."""
+        return self.add("ConstantOfShape", self.constant(shape, np.int64))
 
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add a node of one output, and return the output's name."""

@@ -11,12 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.errors import ConfigError
-from cnn_perception.types import Detections, Float32Array, IntArray, UInt8Array
+from cnn_perception.image.text import LIGHT, darken, measure, text_size, write
+from cnn_perception.types import (
+    BoolArray,
+    Detections,
+    Float32Array,
+    Float64Array,
+    IntArray,
+    UInt8Array,
+)
 
 __all__ = [
     "Colour",
     "blend_heatmap",
     "blend_mask",
+    "blend_signed",
     "colour_mask",
     "draw_boxes",
     "draw_caption",
@@ -27,9 +36,7 @@ __all__ = [
 Colour = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
 
-_FONT = cv2.FONT_HERSHEY_DUPLEX
 _DARK = (24, 24, 28)
-_LIGHT = (255, 255, 255)
 # Oklab to cube roots of cone responses, and those cubed to linear sRGB.
 _LMS_OF_OKLAB = (
     (1.0, 0.3963377774, 0.2158037573),
@@ -83,7 +90,7 @@ def draw_boxes(
     boxes: float32 (N, 4) corners in pixels; those that are not finite are left out.
     """
     picture: UInt8Array = rgb.copy()
-    size = _text_size(picture)
+    size = text_size(picture)
     line = max(2, round(2 * size / 0.5))
     limit = np.array(picture.shape[1::-1] * 2) - 1
     finite = np.isfinite(boxes).all(axis=1)
@@ -150,47 +157,87 @@ def blend_heatmap(
     picture through, a little darkened.
     """
     _same_size(rgb, heat, "heat map")
-    levels = np.empty(heat.shape, np.float32)
-    np.fmax(heat, 0, out=levels, casting="unsafe")
-    levels8 = cv2.convertScaleAbs(levels, alpha=255)
-    tint, keep = _heat_tables(round(float(np.clip(alpha, 0, 1)) * 255))
-    # Three times faster than a look-up of three equal channels; new memory costs more than sums.
-    blended = cv2.cvtColor(cv2.LUT(levels8, keep), cv2.COLOR_GRAY2RGB)
-    cv2.multiply(rgb, blended, dst=blended, scale=1 / 255)
-    cv2.add(blended, cv2.applyColorMap(levels8, tint), dst=blended)
-    picture = np.asarray(blended, np.uint8)
+    # What is not above 0, NaN too, becomes 0.
+    _, positive = cv2.threshold(np.asarray(heat, np.float32), 0, 0, cv2.THRESH_TOZERO)
+    picture = _blend(rgb, cv2.convertScaleAbs(positive, alpha=255), alpha, signed=False)
     return draw_caption(picture, caption) if caption else picture
+
+
+def blend_signed(rgb: UInt8Array, values: Float32Array, alpha: float = 0.5) -> UInt8Array:
+    """Return the picture under values (H, W) in [-1, 1]: above 0 orange, below blue, NaN as 0.
+
+    Equally bright colours are equally far from 0, which lets the picture through, a little
+    darkened.
+    """
+    _same_size(rgb, values, "map")
+    levels = np.round(np.clip(np.nan_to_num(values), -1, 1) * 127 + 128).astype(np.uint8)
+    return _blend(rgb, levels, alpha, signed=True)
+
+
+def _blend(rgb: UInt8Array, levels: Any, alpha: float, *, signed: bool) -> UInt8Array:
+    tint, keep = _blend_tables(round(float(np.clip(alpha, 0, 1)) * 255), signed)
+    kept = cv2.cvtColor(cv2.LUT(levels, keep), cv2.COLOR_GRAY2RGB)
+    kept = cv2.multiply(rgb, kept, scale=1 / 255)
+    return np.asarray(cv2.add(kept, cv2.applyColorMap(levels, tint)), np.uint8)
 
 
 def draw_caption(rgb: UInt8Array, text: str) -> UInt8Array:
     """Return a copy of the picture with a line of text in a dark strip along its lower edge."""
     picture: UInt8Array = rgb.copy()
-    size = _text_size(picture)
-    width, height, base = _measure(text, size)
+    size = text_size(picture)
+    width, height, base = measure(text, size)
     if width > picture.shape[1] - height:
         size *= max(0.4, (picture.shape[1] - height) / width)
-        width, height, base = _measure(text, size)
+        width, height, base = measure(text, size)
     pad = max(3, round(height * 0.55))
     top = max(0, picture.shape[0] - height - base - 2 * pad)
-    strip = picture[top:]
-    strip[:] = cv2.addWeighted(strip, 0.3, np.full_like(strip, 16), 0.7, 0)
-    _write(picture, text, (pad + 2, picture.shape[0] - pad - base), size, _LIGHT)
+    darken(picture[top:])
+    write(picture, text, (pad + 2, picture.shape[0] - pad - base), size, LIGHT)
     return picture
 
 
 @lru_cache(maxsize=8)
-def _heat_tables(alpha: int) -> tuple[UInt8Array, UInt8Array]:
-    """Return, per heat level, the colour to be added and the share of the picture that is kept.
+def _blend_tables(alpha: int, signed: bool) -> tuple[UInt8Array, UInt8Array]:
+    """Return, per level, the colour to be added and the share of the picture that is kept.
 
-    uint8 (256, 1, 3) and (256, 1).
+    uint8 (256, 1, 3) and (256,).
     """
     levels = np.arange(256, dtype=np.uint8)
-    inferno = cv2.applyColorMap(levels[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]
-    heat = levels[:, None] / 255.0
-    weight = alpha / 255.0 * (0.35 + 0.65 * np.sqrt(heat))
-    tint = np.round(inferno * weight).astype(np.uint8)
-    keep = np.round(255 * (1 - weight)).astype(np.uint8)
-    return tint.reshape(256, 1, 3), keep
+    if signed:
+        strength = np.minimum(np.abs(levels - 128.0) / 127, 1)
+        colours = _diverging_colours(strength, levels >= 128)
+    else:
+        strength = levels / 255.0
+        inferno = cv2.applyColorMap(levels[:, None], cv2.COLORMAP_INFERNO)
+        colours = np.asarray(inferno[:, 0, ::-1], np.float64)
+    weight = alpha / 255.0 * (0.35 + 0.65 * (strength if signed else np.sqrt(strength)))
+    tint = np.round(colours * weight[:, None]).astype(np.uint8)
+    return tint[:, None], np.round(255 * (1 - weight)).astype(np.uint8)
+
+
+def _diverging_colours(strength: Float64Array, positive: BoolArray) -> Float64Array:
+    """Return orange and blue, 0 to 255, whose lightness in Oklab is even in the strength, 0 to 1.
+
+    Each is as strong as a screen can show it, up to a limit.
+    """
+    hue = np.radians(np.where(positive, 60.0, 245.0))[:, None]
+    chroma = np.linspace(0, 0.13, 53)
+    lightness = np.broadcast_to(0.84 * strength[:, None], (len(strength), len(chroma)))
+    lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1)
+    linear = _linear_of_oklab(lab)
+    shown = np.all((linear >= -1e-9) & (linear <= 1), axis=-1)
+    strongest = shown.shape[1] - 1 - shown[:, ::-1].argmax(1)
+    return 255 * _encoded(np.maximum(linear[np.arange(len(strength)), strongest], 0))
+
+
+def _linear_of_oklab(lab: Float64Array) -> Float64Array:
+    """Return linear sRGB (..., 3), which a screen can show where it is in [0, 1]."""
+    return np.asarray((lab @ np.transpose(_LMS_OF_OKLAB)) ** 3 @ np.transpose(_RGB_OF_LMS))
+
+
+def _encoded(linear: Float64Array) -> Float64Array:
+    """Return the sRGB values of linear ones, both 0 to 1."""
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def _chip(
@@ -203,7 +250,7 @@ def _chip(
 ) -> tuple[int, int, int, int]:
     """Write a label on a filled chip at the box, where it hides no other chip; return its place."""
     rows, columns = picture.shape[:2]
-    width, height, base = _measure(text, size)
+    width, height, base = measure(text, size)
     pad = max(2, round(height * 0.35))
     wide, tall = width + 2 * pad, height + base + 2 * pad
     x0, y0, _, y1 = corners
@@ -214,31 +261,13 @@ def _chip(
     x, y = next(free, places[0])
     cv2.rectangle(picture, (x, y), (x + wide - 1, y + tall - 1), shade, cv2.FILLED)
     luminance = float(np.dot(shade, (0.299, 0.587, 0.114)))
-    colour = _DARK if luminance > 120 else _LIGHT
-    _write(picture, text, (x + pad, y + pad + height), size, colour)
+    colour = _DARK if luminance > 120 else LIGHT
+    write(picture, text, (x + pad, y + pad + height), size, colour)
     return x, y, wide, tall
 
 
 def _overlap(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
     return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
-
-
-def _text_size(picture: UInt8Array) -> float:
-    """Return the font scale at which text is legible and in proportion to the picture."""
-    return float(np.clip(min(picture.shape[:2]) / 480 * 0.5, 0.4, 1.4))
-
-
-def _measure(text: str, size: float) -> tuple[int, int, int]:
-    """Return width, height above the base line and depth below it, equal for all texts."""
-    (width, _), _ = cv2.getTextSize(text, _FONT, size, 1)
-    return width, round(22 * size), round(6 * size)
-
-
-def _write(
-    picture: UInt8Array, text: str, origin: tuple[int, int], size: float, colour: tuple[int, ...]
-) -> None:
-    weight = 1 if size < 0.9 else 2
-    cv2.putText(picture, text, origin, _FONT, size, colour, weight, cv2.LINE_AA)
 
 
 @lru_cache(maxsize=1)
@@ -250,7 +279,7 @@ def _distinct_colours() -> UInt8Array:
         np.radians(30) + np.linspace(0, 2 * np.pi, 90, endpoint=False),
     )
     lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1).reshape(-1, 3)
-    linear = (lab @ np.transpose(_LMS_OF_OKLAB)) ** 3 @ np.transpose(_RGB_OF_LMS)
+    linear = _linear_of_oklab(lab)
     shown = ((linear >= 0) & (linear <= 1)).all(axis=1)
     lab, linear = lab[shown], linear[shown]
     chosen = [int(np.argmin(np.linalg.norm(lab - (0.68, 0.16, 0.09), axis=1)))]
@@ -258,9 +287,7 @@ def _distinct_colours() -> UInt8Array:
     while len(chosen) < 256:
         distance = np.minimum(distance, np.linalg.norm(lab - lab[chosen[-1]], axis=1))
         chosen.append(int(np.argmax(distance)))
-    linear = linear[chosen]
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.asarray(np.round(encoded * 255), np.uint8)
+    return np.asarray(np.round(_encoded(linear[chosen]) * 255), np.uint8)
 
 
 def _shade(class_id: int, colours: UInt8Array | None) -> Colour:

@@ -18,6 +18,7 @@ from onnx import helper
 from torch import Tensor
 from torch.nn import functional
 
+from cnn_perception.errors import ModelError
 from cnn_perception.networks.onnx_node import Node
 from cnn_perception.networks.onnx_windows import (
     average_pool,
@@ -171,10 +172,10 @@ def _slice(node: Node, x: Tensor, *given: Tensor | None) -> Tensor:
     axes = axes or list(range(len(starts)))
     for start, end, axis, step in zip(starts, ends, axes, steps or [1] * len(axes), strict=True):
         taken = range(*slice(start, end, step).indices(x.shape[axis]))
-        if step > 0:
-            x = x.narrow(axis, taken.start, max(0, taken.stop - taken.start)) if step == 1 else x
-        if step != 1:
-            x = x.index_select(axis, torch.tensor(list(taken), dtype=torch.int64, device=x.device))
+        if step == 1:
+            x = x.narrow(axis, taken.start, len(taken))
+        else:
+            x = x.index_select(axis, torch.tensor(taken, dtype=torch.int64, device=x.device))
     return x
 
 
@@ -191,6 +192,14 @@ def _gather(node: Node, x: Tensor, index: Tensor) -> Tensor:
 def _gather_elements(node: Node, x: Tensor, index: Tensor) -> Tensor:
     axis = node.get("axis", 0)
     return x.gather(axis, _from_the_end(index, x.shape[axis]))
+
+
+def _scatter_elements(node: Node, x: Tensor, index: Tensor, updates: Tensor) -> Tensor:
+    axis, reduction = node.get("axis", 0), node.get("reduction", "none")
+    if reduction not in ("none", "add"):
+        raise ModelError(f"ScatterElements has reduction = {reduction!r}, unknown here")
+    scatter = x.scatter if reduction == "none" else x.scatter_add
+    return scatter(axis, _from_the_end(index, x.shape[axis]), updates)
 
 
 def _expand(_: Node, x: Tensor, shape: Tensor) -> Tensor:
@@ -348,6 +357,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Pad": pad,
     "Range": _range,
     "Reshape": _reshape,
+    "ScatterElements": _scatter_elements,
     "Shape": _shape,
     "Size": _plain(lambda x: torch.tensor(x.numel(), device=x.device)),
     "Slice": _slice,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,14 +44,17 @@ _KEYS = (
     "palette",
     "thresholds",
     "limits",
+    "history",
     "quality",
     "explain",
 )
 _INPUT_KEYS = ("name", "width", "height", "channels", "resize", "shorter_side", "mean", "std")
 _DEFAULT_BOX_KEYS = ("feature_maps", "scales", "aspect_ratios", "steps", "image_size", "clip")
 _EXPLAIN_KEYS = ("level", "graph", "sha256", "feature_map", "anchors")
-_EXPLAINED = ("ssd_raw", "class_logits", "mask_logits", "mask_index")
-"""Output formats of networks that explain graphs can be made for."""
+_EXPLAINED = tuple(name for name in OUTPUT_FORMATS if name != "torchvision")
+"""Output formats of networks that explain graphs can be made for: not those of final answers."""
+
+_HIGHEST_LEVEL = 63
 
 _LARGEST_SIDE = 8192
 
@@ -67,8 +71,8 @@ class Thresholds:
 class ExplainGraph:
     """An ONNX graph that holds the backward pass of a head, for Grad-CAM without PyTorch.
 
-    level: the feature map level whose default boxes it explains; file: the graph; feature_map: the
-    tensor of the network that it reads; first and count: the default boxes of the level.
+    level: the feature map level whose boxes it explains; file: the graph; feature_map: the tensor
+    of the network that it reads; first and count: the boxes of the level, by row of the output.
     """
 
     level: int
@@ -83,7 +87,8 @@ class ModelBundle:
     """A checked model.yaml and the files beside it.
 
     labels: index is the class id; detectors have no entry for the background. palette: uint8
-    (labels, 3) RGB or None. limits: what it is not made for, or empty. quality: what was measured,
+    (labels, 3) RGB or None. limits: what it is not made for, or empty. history: how the weights
+    came to be, where a training plan does not tell it all, or empty. quality: what was measured,
     on what; free text and numbers.
     """
 
@@ -101,6 +106,7 @@ class ModelBundle:
     palette: UInt8Array | None
     thresholds: Thresholds
     limits: str = ""
+    history: str = ""
     quality: Mapping[str, Any] = field(default_factory=dict)
     explain: tuple[ExplainGraph, ...] = ()
 
@@ -141,6 +147,7 @@ def load_bundle(name_or_path: str | Path) -> ModelBundle:
         palette=_palette(root, len(labels)),
         thresholds=_thresholds(root, task, final=OUTPUT_FORMATS[output.format].final),
         limits=root.line("limits") if "limits" in root else "",
+        history=root.line("history") if "history" in root else "",
         quality=_quality(root),
         explain=_explain(root, output),
     )
@@ -277,26 +284,38 @@ def _explain(root: Section, output: OutputSpec) -> tuple[ExplainGraph, ...]:
     boxes = output.default_boxes
     if "explain" in root and output.format not in _EXPLAINED:
         root.fail("explain", f"cannot be used with output.format {output.format!r}: remove it")
-    levels = len(boxes.feature_maps) if boxes is not None else 1
+    detects = OUTPUT_FORMATS[output.format].task == "detection"
+    highest = len(boxes.feature_maps) - 1 if boxes is not None else _HIGHEST_LEVEL * detects
     for section in root.sections("explain", _EXPLAIN_KEYS):
-        level = section.whole("level", 0, levels - 1)
+        level = section.whole("level", 0, highest)
         if any(graph.level == level for graph in graphs):
             section.fail("level", f"= {level} is given twice: remove one")
         file = _checked_file(section, "graph", "fetch the bundle again, or remove this graph")
-        first, count = _anchors(section, level, boxes)
+        first, count = _anchors(section, level, boxes, detects=detects)
         graphs.append(ExplainGraph(level, file, section.text("feature_map"), first, count))
+    levels = sorted(graphs, key=lambda graph: graph.level)
+    for lower, upper in itertools.pairwise(levels):
+        if upper.level == lower.level + 1 and upper.first != lower.first + lower.count:
+            root.fail(
+                "explain",
+                f"says that level {lower.level} ends before box {lower.first + lower.count} and "
+                f"level {upper.level} starts at {upper.first}: make the graphs anew",
+            )
     return tuple(graphs)
 
 
-def _anchors(section: Section, level: int, boxes: DefaultBoxSpec | None) -> tuple[int, int]:
-    """Return the (first, count) of a level's default boxes, compared with what the file says."""
-    if boxes is None:
+def _anchors(
+    section: Section, level: int, boxes: DefaultBoxSpec | None, *, detects: bool
+) -> tuple[int, int]:
+    """Return the (first, count) of a level's boxes, of default boxes compared with their own."""
+    if not detects:
         if "anchors" in section:
-            section.fail("anchors", "has no meaning without default boxes: remove it")
+            section.fail("anchors", "has no meaning without boxes: remove it")
         return 0, 0
-    counts = boxes.boxes_per_level
-    expected = [sum(counts[:level]), counts[level]]
-    given = list(section.numbers("anchors", 2))
-    if given != expected:
-        section.fail("anchors", f"= {given}: the default boxes of this level are {expected}")
-    return expected[0], expected[1]
+    given = [int(value) for value in section.numbers("anchors", 2, 0)]
+    if boxes is not None:
+        counts = boxes.boxes_per_level
+        expected = [sum(counts[:level]), counts[level]]
+        if given != expected:
+            section.fail("anchors", f"= {given}: the default boxes of this level are {expected}")
+    return given[0], given[1]

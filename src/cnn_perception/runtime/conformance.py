@@ -63,7 +63,7 @@ def check_explain_graph(
     file = spec.file.name
     by_name = {tensor.name: tensor for tensor in inputs}
     wanted = ["feature_map", *_ASKED[bundle.task], "class_index"]
-    further = {tensor.name: tensor for tensor in outputs} if bundle.task == "segmentation" else {}
+    further = {tensor.name: tensor for tensor in outputs}
     if set(wanted) - set(by_name) or set(by_name) - set(wanted) - set(further):
         raise ModelError(
             f"{bundle.file}: {file} has the inputs {', '.join(by_name) or 'none'}: "

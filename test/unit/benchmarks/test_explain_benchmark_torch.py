@@ -53,11 +53,11 @@ def test_all_explain_a_classifier_alike() -> None:
 
 def test_the_layer_is_the_one_that_the_explain_graph_reads() -> None:
     torch.manual_seed(0)
-    trunk = nn.Sequential(nn.Conv2d(3, 6, 5, 2), nn.ReLU(), nn.MaxPool2d(2))  # pooled, as VGG's
+    trunk = nn.Sequential(nn.Conv2d(3, 6, 5, 2), nn.ReLU(), nn.MaxPool2d(2))
     network = nn.Sequential(trunk, nn.Flatten(), nn.Linear(6 * 15 * 15, 4)).eval()
     spec = InputSpec("images", 64, 64, mean=(100.0,) * 3, std=(60.0,) * 3)
     first, _ = classifier_jobs(OpenNetwork("pooled", network, spec), PICTURE)
-    assert first.name == "pooled at 64x64: Grad-CAM of 0" and not first.refused
+    assert first.name == "pooled at 64x64: Grad-CAM of 0.1" and not first.refused
 
     class Whole(nn.Module):
         def __init__(self) -> None:

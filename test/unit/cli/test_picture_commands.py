@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from cnn_perception.cli.inputs import find_sources
 from cnn_perception.cli.main import app
 from cnn_perception.errors import ConfigError, ModelError
+from cnn_perception.image.key import heat_key
 from models import (
     cell_box,
     paint,
@@ -149,6 +150,10 @@ def test_explain(tmp_path: Path, pictures: Path) -> None:
     assert heat.dtype == np.uint16
     assert heat[120, 120] == 65535
     assert heat[300, 300] == 0
+    # The colours of the heat are explained in the lower right corner.
+    corner = cv2.imread(str(out / "a.explanations.jpg"))[-30:, -360:, ::-1].astype(int)
+    for colour in heat_key(0.5).bar[0, [60, 128, 200]].astype(int):
+        assert (np.abs(corner - colour).max(-1) < 24).sum() > 20
     with pytest.raises(ConfigError, match="'pink' is no label"):
         _run("explain", pictures, "--model", model, "--out", out, "--target", "pink")
 
@@ -160,6 +165,26 @@ def test_explain_a_class(tmp_path: Path, pictures: Path) -> None:
     _run("explain", picture, "-m", model, "-o", out)
     explanation = _read(out / "explanations.json")[0]["explanation"]
     assert (explanation["label"], explanation["box"]) == ("green", None)
+
+
+def test_explain_at_a_place_and_several_answers(tmp_path: Path) -> None:
+    model, out = write_detector_bundle(tmp_path / "colours"), tmp_path / "out"
+    picture = tmp_path / "two.png"
+    _save(picture, paint({(1, 1): "red", (4, 6): (220, 0, 0)}))
+    x0, y0, x1, y1 = cell_box(4, 6)
+    _run("explain", picture, "-m", model, "-o", out, "--region", f"{x0 + 9},{y0 + 9}")
+    (there,) = _read(out / "explanations.json")
+    assert there["explanation"]["box"] == pytest.approx((x0, y0, x1, y1), abs=0.02)
+    assert there["explanation"]["evidence"] is not None and "further" not in there
+    _run("explain", picture, "-m", model, "-o", out, "--most", "9")
+    (both,) = _read(out / "explanations.json")
+    assert both["explanation"]["box"] == pytest.approx(cell_box(1, 1), abs=0.02)
+    assert [answer["box"] for answer in both["further"]] == [there["explanation"]["box"]]
+    for region in ("4,", "red", "1,2,3"):
+        with pytest.raises(ConfigError, match=r"region.*: give (a point \[x, y\]|x,y or)"):
+            _run("explain", picture, "-m", model, "-o", out, "--region", region)
+    with pytest.raises(ConfigError, match=r"have no Grad-CAM\+\+: make them anew with"):
+        _run("explain", picture, "-m", model, "-o", out, "--plus-plus")
 
 
 @pytest.fixture

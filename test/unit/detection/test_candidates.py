@@ -216,8 +216,8 @@ def test_fastestdet_cell_by_cell(bundle: ModelBundle) -> None:
                 cx, cy = (column + np.tanh(x)) / 4, (row + np.tanh(y)) / 3
                 w, h = 1 / (1 + np.exp(-w)), 1 / (1 + np.exp(-h))
                 box = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
-                expected.append((*box, score, int(np.argmax(classes))))
+                expected.append((*box, score, int(np.argmax(classes)), row * 4 + column))
     assert 1 < len(expected) < 12
-    actual = np.column_stack([found.boxes, found.scores, found.class_ids])
+    assert found.anchors is not None
+    actual = np.column_stack([found.boxes, found.scores, found.class_ids, found.anchors])
     np.testing.assert_allclose(actual, expected, atol=1e-6)
-    assert found.anchors is None

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from cnn_perception.evaluation.charts import confusion_chart, precision_recall_chart
-from cnn_perception.evaluation.sheet import Sheet, text_width
+from cnn_perception.image.sheet import text_width
 from cnn_perception.metrics.average_precision import PrecisionRecall, precision_recall
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -66,19 +65,3 @@ def test_matrix_of_a_thousand_classes_stays_small() -> None:
     picture = confusion_chart(confusion, [f"class {k}" for k in range(1000)], "many")
     assert max(picture.shape) < 1000
     assert confusion_chart(np.zeros((3, 3), np.int64), ["a", "b", "c"], "nothing").size
-
-
-@pytest.mark.parametrize("anchor", ["left", "middle", "right"])
-@pytest.mark.parametrize("upwards", [False, True])
-def test_text_stands_where_it_is_told(anchor: str, upwards: bool) -> None:
-    sheet = Sheet(200, 200)
-    sheet.text("HUGE", 100, 100, height=20, anchor=anchor, upwards=upwards)  # type: ignore[arg-type]
-    ink = np.argwhere(sheet.finished().min(-1) < 128)
-    (top, left), (bottom, right) = ink.min(0), ink.max(0)
-    if upwards:
-        top, left, bottom, right = left, 200 - bottom, right, 200 - top
-    low = {"left": 100, "middle": 100 - text_width("HUGE", 20) / 2, "right": 0}[anchor]
-    if anchor == "right":
-        low = 100 - text_width("HUGE", 20)
-    assert abs(left - low) < 6 and abs(right - low - text_width("HUGE", 20)) < 6
-    assert abs((top + bottom) / 2 - 100) < 5 and 14 < bottom - top < 26

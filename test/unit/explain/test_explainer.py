@@ -240,6 +240,23 @@ def test_a_classifier_has_no_regions(tmp_path: Path) -> None:
     assert len(answers) == 2 and answers[0].score >= answers[1].score
 
 
+def test_what_speaks_against_alone_is_no_heat(tmp_path: Path) -> None:
+    explainer = Explainer(load_bundle(write_classifier_bundle(tmp_path / "classes")))
+    explainer.config = ExplainerConfig(target_class="red", score_threshold=0.0)
+    for colour in ((0, 0, 255), (90, 90, 90), (0, 0, 0)):
+        explanation = explainer.explain(np.full((48, 64, 3), colour, np.uint8))
+        assert explanation.best is not None and explanation.best.class_id == 0
+        assert explanation.best.evidence is None
+        assert not explanation.heatmap.any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 200), (300, 2)])
+def test_pictures_of_any_shape(explainer: Explainer, shape: tuple[int, int]) -> None:
+    explanation = explainer.explain(np.zeros((*shape, 3), np.uint8))
+    assert explanation.heatmap.shape == shape
+    assert explanation.answers == ()
+
+
 # --- masks
 
 

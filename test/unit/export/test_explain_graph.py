@@ -121,7 +121,7 @@ def test_default_boxes(tmp_path: Path) -> None:
     torch.manual_seed(6)
     network = _Boxes().eval()
     graph, maps = written(network, tmp_path / "boxes.onnx", "trunk")
-    model = level_explanation(graph, "maps", "logits")
+    model = level_explanation(graph, "maps", "logits", (CLASSES, 1, 0))
     for anchor, class_index in ((0, 1), (100, 0), (191, 4), (77, 2)):
         feeds = {
             "feature_map": maps,

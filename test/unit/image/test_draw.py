@@ -9,6 +9,7 @@ from cnn_perception.errors import ConfigError
 from cnn_perception.image.draw import (
     blend_heatmap,
     blend_mask,
+    blend_signed,
     colour_mask,
     draw_caption,
     draw_detections,
@@ -140,6 +141,39 @@ def test_heat_beyond_its_range_is_clipped() -> None:
     np.testing.assert_array_equal(blend_heatmap(picture, many), blend_heatmap(picture, one))
     zero, negative = np.zeros((8, 8), np.float32), np.full((8, 8), -7.0, np.float32)
     np.testing.assert_array_equal(blend_heatmap(picture, negative), blend_heatmap(picture, zero))
+
+
+def test_signed_values_have_two_hues_of_equal_lightness_about_the_picture() -> None:
+    values = np.tile(np.linspace(-1, 1, 255, dtype=np.float32), (2, 1))
+    values[1, 0] = np.nan
+    blended = blend_signed(np.zeros((2, 255, 3), np.uint8), values, 1.0).astype(int)
+    negative, zero, positive = blended[0, :127][::-1], blended[0, 127], blended[0, 128:]
+    assert not zero.any() and not blended[1, 0].any()
+    assert (positive[20:, 0] > positive[20:, 2]).all()
+    assert (negative[20:, 2] > negative[20:, 0]).all()
+    for side in (positive, negative):
+        lightness = _lightness(side)
+        assert (np.diff(lightness) >= 0).all()
+        np.testing.assert_allclose(lightness, np.linspace(0, 0.84, 127), atol=0.1)
+    np.testing.assert_allclose(_lightness(positive), _lightness(negative), atol=0.04)
+    picture = _grey(2, 255)
+    np.testing.assert_array_equal(blend_signed(picture, 9 * values, 0.0), picture)
+    beyond = blend_signed(picture, 9 * values)[0]
+    assert (beyond[200:] == blend_signed(picture, values)[0, -1]).all()
+
+
+def _lightness(colours: np.ndarray) -> np.ndarray:
+    """Return Oklab's lightness of sRGB colours (N, 3)."""
+    encoded = colours / 255
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    cones = linear @ np.transpose(
+        [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ]
+    )
+    return np.cbrt(cones) @ [0.2104542553, 0.7936177850, -0.0040720468]
 
 
 @pytest.mark.parametrize("shape", SIZES)

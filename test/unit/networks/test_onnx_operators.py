@@ -207,6 +207,8 @@ PLACES = [
     case("Gather", X, np.array(-1, np.int64), axis=2),
     case("Gather", ints(4, 5, 6), np.array(1, np.int64)),
     case("GatherElements", X, RNG.integers(-7, 7, (2, 4, 3, 9)), axis=2),
+    case("ScatterElements", X[0, 0, 0], ints(0, -1, 2), X[0, 0, 1, :3]),
+    case("ScatterElements", X[0, 0, 0], ints(0, 1, 0), X[0, 0, 1, :3], reduction="add"),
     case("Range", np.int64(2), np.int64(11), np.int64(3)),
     case("Range", np.float32(2), np.float32(-1), np.float32(-0.5)),
     case("Reshape", X, ints(0, -1, 3)),

@@ -202,15 +202,15 @@ def test_mistakes(tmp_path: Path, name: str) -> None:
 
 
 def test_explain_graphs_are_not_for_every_output(tmp_path: Path) -> None:
-    cells = write_detector_bundle(
-        tmp_path / "cells",
-        changes={"output": {"format": "fastestdet", "tensors": {"cells": "logits"}}},
+    tensors = {"boxes": "deltas", "labels": "logits", "scores": "logits"}
+    final = write_detector_bundle(
+        tmp_path / "final", changes={"output": {"format": "torchvision", "tensors": tensors}}
     )
-    with pytest.raises(ModelError, match=r"explain cannot be used with .*'fastestdet'"):
-        load_bundle(cells)
+    with pytest.raises(ModelError, match=r"explain cannot be used with .*'torchvision'"):
+        load_bundle(final)
     classes = write_classifier_bundle(tmp_path / "classes")
     _edit(classes, _set("explain/0/anchors", [0, 1]))
-    with pytest.raises(ModelError, match=r"anchors has no meaning without default boxes"):
+    with pytest.raises(ModelError, match=r"anchors has no meaning without boxes"):
         load_bundle(classes)
 
 

@@ -166,10 +166,8 @@ def test_a_classifier_learns_folders(stripes: Lesson) -> None:
 
 @pytest.mark.parametrize("name", ["boxes", "masks", "stripes"])
 def test_bundles_are_measured_as_the_networks(
-    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    # Explain graphs take longer than all the rest, and have tests of their own.
-    monkeypatch.setattr("cnn_perception.export.detector._explain_heads", lambda *_: iter(()))
     task, images, network, _ = request.getfixturevalue(name)
     pictures = list(images)
     task.export(network, tmp_path / name, pictures[:1])

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from cnn_perception.errors import ConfigError
 from cnn_perception.explain.methods.hooks import examined
+from cnn_perception.explain.methods.published_names import published_names
 from cnn_perception.explain.methods.targets import Target
 
-__all__ = ["check_layer", "convolutions", "last_map_layer"]
+__all__ = ["check_layer", "convolutions", "find_layer", "last_map_layer"]
 
 _LISTED = 12
 
@@ -27,7 +28,10 @@ def check_layer(network: nn.Module, name: str) -> None:
     names = [other for other, _ in network.named_modules() if other]
     if name in names:
         return
-    known = convolutions(network)
+    published = published_names(network)
+    words = {dotted: word for word, dotted in published.items()}
+    names = [*published, *names]
+    known = [words.get(other, other) for other in convolutions(network)]
     near = get_close_matches(name, names, n=4, cutoff=0.6)
     # Of the rest the last, which are those that are mostly asked for.
     listed = [*near, *(x for x in reversed(known) if x not in near)][:_LISTED]
@@ -36,6 +40,16 @@ def check_layer(network: nn.Module, name: str) -> None:
         f"layer = {name!r} is not in the network: choose one, as {', '.join(listed)}"
         + (f", or one of {more} more convolutions" if more else "")
     )
+
+
+def find_layer(network: nn.Module, name: str) -> str:
+    """Return the dotted name of a layer that is given by it, or by its published name (conv3_1).
+
+    Raises ConfigError as `check_layer` does.
+    """
+    dotted = published_names(network).get(name, name)
+    check_layer(network, dotted)
+    return dotted
 
 
 def last_map_layer(network: nn.Module, images: Tensor, target: Target) -> str:

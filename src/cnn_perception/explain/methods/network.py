@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
@@ -45,6 +47,37 @@ class OpenNetwork:
         """Return normalised float32 (1, 3, H, W) of RGB uint8 (h, w, 3), and where what lies."""
         values, placement = Preprocessor(self.spec)(rgb)
         return torch.from_numpy(values), placement
+
+    def of_size(self, side: int) -> OpenNetwork:
+        """Return the same network, which is now shown pictures whose shorter side is `side` pixels.
+
+        The proportions of its input stay. Raises ConfigError where it cannot take that size.
+        """
+        spec = self.spec
+        scale = side / min(spec.width, spec.height)
+        shorter = None if spec.shorter_side is None else math.ceil(scale * spec.shorter_side)
+        width, height = round(scale * spec.width), round(scale * spec.height)
+        sized = replace(spec, width=width, height=height, shorter_side=shorter)
+        try:
+            self.answer(torch.zeros(1, 3, height, width))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise ConfigError(
+                f"size = {side}: {self.name} cannot take images of {width}x{height}, its own are "
+                f"{spec.width}x{spec.height}"
+            ) from error
+        return replace(self, spec=sized)
+
+    def limits(self) -> tuple[Tensor, Tensor]:
+        """Return what normalised black and white are: float32 (3, 1, 1) each."""
+        mean, std = (torch.tensor(x).view(3, 1, 1) for x in (self.spec.mean, self.spec.std))
+        return -mean / std, (255 - mean) / std
+
+    def picture(self, images: Tensor) -> UInt8Array:
+        """Return what one normalised image (1, 3, H, W) shows, RGB uint8 (H, W, 3)."""
+        black, white = self.limits()
+        levels = (255 * (images[0] - black) / (white - black)).round().clamp(0, 255)
+        pixels = levels.to(torch.uint8).permute(1, 2, 0).numpy()
+        return np.ascontiguousarray(pixels if self.spec.channels == "rgb" else pixels[:, :, ::-1])
 
     def answer(self, images: Tensor) -> Any:
         """Return what the network says of prepared images, without gradients."""

@@ -61,7 +61,7 @@ def _gather(w: RuleWriter, node: NodeProto, gradient: str) -> Mapping[int, str]:
     along = (places.reshape(-1) % shape[axis]).reshape([-1] + [1] * (len(shape) - axis - 1))
     back = w.add(
         "ScatterElements",
-        w.constant(np.zeros(shape)),
+        w.zeros(shape),
         w.integers(np.broadcast_to(along, taken)),
         w.reshaped(gradient, taken),
         axis=axis,

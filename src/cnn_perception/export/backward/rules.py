@@ -23,6 +23,7 @@ class RuleWriter:
         self.add = writer.add
         self.add_many = writer.add_many
         self.constant = writer.constant
+        self.zeros = writer.zeros
         self.value = writer.named
 
     def integers(self, values: Sequence[int] | NDArray[Any]) -> str:

@@ -54,7 +54,7 @@ def _max_pool(w: RuleWriter, node: NodeProto, gradient: str) -> Mapping[int, str
     size = math.prod(shape)
     # The places are those in the flattened input; windows overlap, so that shares add up.
     back = w.add(
-        *("ScatterElements", w.constant(np.zeros(size))),
+        *("ScatterElements", w.zeros([size])),
         *(w.reshaped(places, [-1]), w.reshaped(gradient, [-1])),
         axis=0,
         reduction="add",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -101,3 +103,35 @@ def test_a_detector_is_explained_as_by_pytorch_grad_cam() -> None:
     (scaled,) = scale_cam_image(scale_cam_image(found[None], (320, 320)))
     assert expected.max() > 0.5, "nothing to compare"
     np.testing.assert_allclose(scaled, expected, atol=1e-4)
+
+
+def test_pictures_of_another_size_and_back() -> None:
+    opened = open_network(NAME).of_size(56)
+    images, placement = opened.prepare(PICTURE)
+    assert tuple(images.shape) == (1, 3, 56, 56)
+    whole = open_network(NAME).prepare(PICTURE)[1]
+    assert placement.cut == whole.cut
+    cropped = PICTURE[5:84, 20:99]
+    expected = cv2.resize(cropped, (56, 56), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(opened.picture(images), expected)
+    low, high = opened.limits()
+    assert bool((images >= low).all() and (images <= high).all())
+    black = np.zeros_like(PICTURE)
+    assert torch.equal(opened.prepare(black)[0], low.expand(1, 3, 56, 56))
+    assert (opened.picture(1.01 * high.expand(1, 3, 56, 56)) == 255).all()
+
+
+def test_colours_of_a_network_that_reads_blue_first() -> None:
+    opened = open_network("lenet5")
+    mean = (10.0, 20.0, 30.0)
+    opened = replace(opened, spec=replace(opened.spec, channels="bgr", mean=mean))
+    images, _ = opened.prepare(PICTURE)
+    expected = replace(opened, spec=replace(opened.spec, channels="rgb")).prepare(PICTURE)[0]
+    assert not torch.equal(images, expected)
+    same = open_network("lenet5")
+    np.testing.assert_array_equal(opened.picture(images), same.picture(same.prepare(PICTURE)[0]))
+
+
+def test_a_size_that_a_network_cannot_take() -> None:
+    with pytest.raises(ConfigError, match="size = 31: lenet5 cannot take images of 31x31, its own"):
+        open_network("lenet5").of_size(31)

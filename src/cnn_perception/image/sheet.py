@@ -11,7 +11,7 @@ import numpy as np
 from cnn_perception.image.draw import Colour
 from cnn_perception.types import Float64Array, UInt8Array
 
-__all__ = ["FAINT", "GRID", "INK", "Sheet", "text_width"]
+__all__ = ["FAINT", "GRID", "INK", "Sheet", "flow", "text_width"]
 
 INK, FAINT, GRID = (44, 49, 58), (120, 127, 137), (226, 229, 233)
 _FINER = 3
@@ -26,6 +26,18 @@ def text_width(text: str, height: float) -> float:
     """Return the pixels that a text takes whose capitals are `height` pixels high."""
     (width, _), _ = cv2.getTextSize(text, _FONT, height * _LETTER * _FINER, 1)
     return float(width) / _FINER
+
+
+def flow(widths: Sequence[float], room: float) -> tuple[list[tuple[float, int]], int]:
+    """Return x and row of entries that follow each other like words, and the number of rows."""
+    places: list[tuple[float, int]] = []
+    x, row = 0.0, 0
+    for width in widths:
+        if x > 0 and x + width > room:
+            x, row = 0.0, row + 1
+        places.append((x, row))
+        x += width
+    return places, row + 1
 
 
 class Sheet:
@@ -54,6 +66,22 @@ class Sheet:
     def fill(self, x: float, y: float, width: float, height: float, colour: Colour) -> None:
         """Fill a rectangle."""
         self._part(x, y, x + width, y + height)[:] = colour
+
+    def swatch(self, colour: Colour, text: str, x: float, y: float) -> None:
+        """Draw an entry of a legend: what a colour stands for, its words centred at y."""
+        self.fill(x, y - 6, 13, 13, FAINT)
+        self.fill(x + 1, y - 5, 11, 11, colour)
+        self.text(text, x + 19, y, height=8)
+
+    def dot(self, x: float, y: float, radius: float, colour: Colour) -> None:
+        """Fill a circle."""
+        column, row, reach = (round(value * _FINER * 2**_SHIFT) for value in (x, y, radius))
+        cv2.circle(self._pixels, (column, row), reach, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+
+    def picture(self, rgb: UInt8Array, x: int, y: int) -> None:
+        """Put a picture, uint8 (h, w, 3), with its upper left corner at (x, y)."""
+        height, width = rgb.shape[:2]
+        self._part(x, y, x + width, y + height)[:] = rgb.repeat(_FINER, 0).repeat(_FINER, 1)
 
     def text(
         self,

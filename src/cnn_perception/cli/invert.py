@@ -1,0 +1,97 @@
+"""``cnn-perception invert``: pictures rebuilt from what a network's layers keep of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnn_perception.cli.options import Json, Out
+
+__all__ = ["command"]
+
+
+def command(
+    image: Annotated[Path, typer.Argument(help="Picture.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a model.yaml.")
+    ] = "rooms_ssdlite",
+    network: Annotated[
+        str,
+        typer.Option(help="Instead of a bundle: torchvision's name of a classifier, or an SSD."),
+    ] = "",
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="Of --network: none (random), imagenet, or a state dict. Without --network: a "
+            "checkpoint of 'cnn-perception train'."
+        ),
+    ] = "",
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Layer, as conv3_1 or features.10; several, with commas between them, are taken "
+            "together. Repeatable. Default: the first activation of each resolution."
+        ),
+    ] = None,
+    style: Annotated[
+        Path | None, typer.Option(help="Give IMAGE the style of this picture.")
+    ] = None,
+    style_weight: Annotated[
+        float, typer.Option(min=0.0, help="Weight of the style beside the content of IMAGE.")
+    ] = 10.0,
+    texture: Annotated[
+        bool, typer.Option("--texture", help="Make another picture with the texture of IMAGE.")
+    ] = False,
+    steps: Annotated[int, typer.Option(min=1, max=1_000_000, help="Gradient steps.")] = 300,
+    rate: Annotated[
+        list[float] | None,
+        typer.Option(help="Learning rate of Adam at first. Repeatable. Default: 0.2."),
+    ] = None,
+    tv: Annotated[
+        list[float] | None,
+        typer.Option(help="Weight of the total variation. Repeatable. Default: 0.3."),
+    ] = None,
+    snapshot: Annotated[
+        list[int] | None,
+        typer.Option(help="Step after which the picture is shown as well. Repeatable."),
+    ] = None,
+    size: Annotated[
+        int,
+        typer.Option(
+            min=0, max=4096, help="Shorter side of the picture, pixels; 0 is the network's own."
+        ),
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise that it begins with.")] = 0,
+    out: Out = Path("out/invert"),
+    print_json: Json = False,
+) -> None:
+    """Rebuild a picture from the features of layers; or its texture, or in another's style.
+
+    Writes the pictures found, a table of all, the curves of the losses, and invert.json. Needs
+    PyTorch. A picture is sought for every --layer with every --tv and --rate.
+    """
+    from itertools import product
+
+    from cnn_perception.errors import ConfigError
+
+    if texture and style is not None:
+        raise ConfigError("--texture is of IMAGE alone, --style of another picture: give one")
+    from cnn_perception.cli.explain_methods import opened_network
+
+    opened = opened_network(model, network, weights)
+    from cnn_perception.cli.invert_runs import Order, carry_out
+    from cnn_perception.explain.methods.image_optimisation import OptimisationConfig
+
+    if size:
+        opened = opened.of_size(size)
+    varied = {key: dict.fromkeys(values) for key, values in (("tv", tv), ("rate", rate)) if values}
+    fixed = {"steps": steps, "seed": seed, "snapshots": tuple(snapshot or ())}
+    configs = [
+        OptimisationConfig.from_mapping({**fixed, **dict(zip(varied, values, strict=True))})
+        for values in product(*varied.values())
+    ]
+    groups = [names.split(",") for names in dict.fromkeys(layer or ())]
+    order = Order(image, style, style_weight, texture, groups, configs)
+    carry_out(order, opened, out, print_json=print_json)

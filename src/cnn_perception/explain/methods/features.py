@@ -1,0 +1,83 @@
+"""What layers answer to an image that is still being changed: features, with their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from cnn_perception.errors import ConfigError
+from cnn_perception.explain.methods.layers import find_layer
+
+__all__ = ["features", "gram_matrices", "relative_distance"]
+
+
+def features(network: nn.Module, layers: Sequence[str], images: Tensor) -> list[Tensor]:
+    """Return what each of some layers answers to normalised images (B, 3, H, W).
+
+    Gradients reach the images. The network runs no further than the last of the layers; of one that
+    runs several times it is the first answer. layers: dotted or published names. Raises ConfigError
+    for one that does not exist, has no part in the network's answer or answers with more than one
+    tensor.
+    """
+    answers: dict[str, Tensor] = {}
+    names = [find_layer(network, layer) for layer in layers]
+
+    def keeping(name: str) -> Any:
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
+            if not isinstance(output, Tensor):
+                raise ConfigError(
+                    f"layer {name} answers with a {type(output).__name__}, not with one tensor: "
+                    "choose a layer within it"
+                )
+            answers.setdefault(name, output)
+            if all(other in answers for other in names):
+                raise _Complete
+            return output.clone()  # the next layer may work in place
+
+        return keep
+
+    handles = [network.get_submodule(x).register_forward_hook(keeping(x)) for x in set(names)]
+    try:
+        network(images.clone())
+    except _Complete:
+        return [answers[name] for name in names]
+    finally:
+        for handle in handles:
+            handle.remove()
+    lacking = next(name for name in names if name not in answers)
+    raise ConfigError(f"layer {lacking} has no part in the answer: choose another")
+
+
+class _Complete(Exception):
+    """All layers have answered."""
+
+
+def relative_distance(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """Return the mean over layers of |found - wanted|^2 / |wanted|^2, the norms Euclidean.
+
+    What is wanted to be all zeros counts as of norm 1.
+    """
+    distances = [
+        (one - other).square().sum() / (float(other.square().sum()) or 1.0)
+        for one, other in zip(found, wanted, strict=True)
+    ]
+    return sum(distances[1:], distances[0]) / len(distances)
+
+
+def gram_matrices(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Return G = F F^T / (h w), float32 (K, K), of each layer's feature maps F (1, K, h, w).
+
+    It says which channels answer together, and not where (Gatys et al. 2015, equation 1, over the
+    number of places, so that images of different sizes can be compared). Raises ConfigError for
+    answers that are no maps.
+    """
+    for answer in maps:
+        if answer.dim() != 4:
+            raise ConfigError(
+                f"a layer of a texture answers with shape {tuple(answer.shape)}, not with maps "
+                "(1, K, h, w): choose convolutions or what follows them"
+            )
+    flat = [answer[0].flatten(1) for answer in maps]
+    return [rows @ rows.T / rows.shape[1] for rows in flat]

@@ -1,0 +1,114 @@
+"""Where in a detector's file the logits of its classes lie."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from cnn_perception.errors import ExplainError
+from cnn_perception.export.onnx_graph import OnnxGraph, attributes
+from cnn_perception.runtime.bundle import ModelBundle
+
+__all__ = ["ClassLogits", "class_logits", "logits_of_levels"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLogits:
+    """Logits of every class for every box, within a tensor.
+
+    anchor_axes: along which boxes are numbered, one after the other; class_axis: along which the
+    classes are, of which the first has the index `first_class` there.
+    """
+
+    tensor: str
+    anchor_axes: tuple[int, ...]
+    class_axis: int
+    first_class: int = 0
+
+    def count(self, graph: OnnxGraph) -> int:
+        """Return how many boxes there are."""
+        return math.prod(graph.shapes[self.tensor][axis] for axis in self.anchor_axes)
+
+    def places(self, graph: OnnxGraph) -> tuple[int, int, int]:
+        """Return (a, c, first): box i's class k is element i a + k c + first of the tensor."""
+        shape = graph.shapes[self.tensor]
+        per_class = math.prod(shape[self.class_axis + 1 :])
+        return (
+            math.prod(shape[self.anchor_axes[-1] + 1 :]),
+            per_class,
+            self.first_class * per_class,
+        )
+
+
+# role of the tensor, axes of the boxes, axis of the classes, first class, by output format.
+_FORMATS: Mapping[str, tuple[str, tuple[int, ...], int, int]] = {
+    "ssd_raw": ("class_logits", (1,), 2, 0),
+    "boxes_scores": ("scores", (1,), 2, 0),
+    "detr": ("logits", (1,), 2, 0),
+    "yolo_v5": ("predictions", (1,), 2, 5),
+    "yolo_v8": ("predictions", (2,), 1, 4),
+    "fastestdet": ("cells", (2, 3), 1, 5),
+}
+
+
+def class_logits(graph: OnnxGraph, bundle: ModelBundle) -> ClassLogits:
+    """Return what a detector's class scores are made of, before sigmoid or softmax.
+
+    Where nothing of that kind is found, the scores themselves. Raises ExplainError for an output
+    format whose answers are final.
+    """
+    if bundle.output.format not in _FORMATS:
+        raise ExplainError(
+            f"{bundle.file}: output.format {bundle.output.format!r} cannot be explained: "
+            f"give one with {', '.join(_FORMATS)}"
+        )
+    role, anchor_axes, class_axis, first_class = _FORMATS[bundle.output.format]
+    here = ClassLogits(bundle.output.tensors[role], anchor_axes, class_axis, first_class)
+    while (before := _before(graph, here)) is not None:
+        here = before
+    return here
+
+
+def logits_of_levels(graph: OnnxGraph, logits: ClassLogits) -> list[ClassLogits]:
+    """Return the parts that logits are joined from along their boxes, or the logits alone."""
+    node = graph.producers.get(logits.tensor)
+    if node is None or node.op_type != "Concat" or len(logits.anchor_axes) != 1:
+        return [logits]
+    if attributes(node)["axis"] % len(graph.shapes[logits.tensor]) != logits.anchor_axes[0]:
+        return [logits]
+    return [replace(logits, tensor=part) for part in node.input]
+
+
+def _before(graph: OnnxGraph, logits: ClassLogits) -> ClassLogits | None:
+    """Return logits one node before, None where that is not the same thing."""
+    node = graph.producers.get(logits.tensor)
+    if node is None:
+        return None
+    known, rank = attributes(node), len(graph.shapes[logits.tensor])
+    source = replace(logits, tensor=node.input[0])
+    axis = known.get("axis", -1) % rank
+    if node.op_type in ("Sigmoid", "Identity"):
+        return source
+    if node.op_type in ("Softmax", "LogSoftmax") and axis == logits.class_axis:
+        return source
+    if node.op_type == "Transpose":
+        order = known["perm"]
+        anchor_axes = tuple(int(order[axis]) for axis in logits.anchor_axes)
+        rising = all(b == a + 1 for a, b in itertools.pairwise(anchor_axes))
+        if not rising:  # their numbers would no longer be those of the elements
+            return None
+        return replace(source, anchor_axes=anchor_axes, class_axis=int(order[logits.class_axis]))
+    if node.op_type == "Concat" and axis == logits.class_axis:
+        first = 0
+        for part in node.input:
+            size = graph.shapes[part][axis]
+            if first <= logits.first_class < first + size:
+                return replace(logits, tensor=part, first_class=logits.first_class - first)
+            first += size
+    if node.op_type == "Split" and axis == logits.class_axis:
+        ahead = list(node.output)[: list(node.output).index(logits.tensor)]
+        skipped = sum(graph.shapes[part][axis] for part in ahead)
+        return replace(source, first_class=logits.first_class + skipped)
+    return None
