@@ -152,7 +152,14 @@ def _heatmap(cam: Float32Array, placement: Placement) -> Float32Array:
 
 
 def _evidence(cam: Float32Array, placement: Placement, share: float) -> Float32Array | None:
-    """Return the corners of the heat in pixels of the picture, None of a map without any."""
-    heat = cv2.resize(np.maximum(cam, 0), placement.input, interpolation=cv2.INTER_LINEAR)
+    """Return the corners of the heat in pixels of the picture, None of a map without any.
+
+    They are found at half the resolution of the network's input, which is finer than its maps.
+    """
+    width, height = (max(1, side // 2) for side in placement.input)
+    heat = cv2.resize(np.maximum(cam, 0), (width, height), interpolation=cv2.INTER_LINEAR)
     box = evidence_box(np.asarray(heat, np.float32), share)
-    return None if box is None else placement.boxes_to_source(box)[0]
+    if box is None:
+        return None
+    scale = np.array(placement.input * 2, np.float32) / (width, height, width, height)
+    return placement.boxes_to_source(np.asarray(box * scale, np.float32))[0]

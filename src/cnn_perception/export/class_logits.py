@@ -7,6 +7,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cnn_perception.errors import ExplainError
 from cnn_perception.export.onnx_graph import OnnxGraph, attributes
 from cnn_perception.runtime.bundle import ModelBundle
@@ -31,15 +34,17 @@ class ClassLogits:
         """Return how many boxes there are."""
         return math.prod(graph.shapes[self.tensor][axis] for axis in self.anchor_axes)
 
-    def places(self, graph: OnnxGraph) -> tuple[int, int, int]:
-        """Return (a, c, first): box i's class k is element i a + k c + first of the tensor."""
+    def strides(self, graph: OnnxGraph) -> tuple[int, int, int]:
+        """Return (b, c, first): box i's class k is element i b + k c + first of the tensor."""
         shape = graph.shapes[self.tensor]
         per_class = math.prod(shape[self.class_axis + 1 :])
-        return (
-            math.prod(shape[self.anchor_axes[-1] + 1 :]),
-            per_class,
-            self.first_class * per_class,
-        )
+        per_box = math.prod(shape[self.anchor_axes[-1] + 1 :])
+        return per_box, per_class, self.first_class * per_class
+
+    def table(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a view of the tensor's values: an axis for each anchor axis, then the classes."""
+        axes = [axis - 1 for axis in (*self.anchor_axes, self.class_axis)]
+        return values[0].transpose(axes)[..., self.first_class :]
 
 
 # role of the tensor, axes of the boxes, axis of the classes, first class, by output format.

@@ -97,8 +97,8 @@ def add_explain_graphs(
 
 def _explain_graph(graph: OnnxGraph, explained: Explained) -> ModelProto:
     feature_map, logits = explained.feature_map, explained.logits
-    if explained.places is not None:
-        return level_explanation(graph, feature_map, logits, explained.places)
+    if explained.boxes is not None:
+        return level_explanation(graph, feature_map, explained.boxes)
     if len(graph.shapes[logits]) == 4:
         return region_explanation(graph, feature_map, logits)
     return class_explanation(graph, feature_map, logits)

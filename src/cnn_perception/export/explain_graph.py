@@ -8,6 +8,7 @@ import numpy as np
 from onnx import ModelProto
 
 from cnn_perception.export.backward.gradient import add_backward
+from cnn_perception.export.class_logits import ClassLogits
 from cnn_perception.export.onnx_graph import GraphWriter, OnnxGraph
 
 __all__ = ["class_explanation", "level_explanation", "region_explanation"]
@@ -27,25 +28,24 @@ def class_explanation(graph: OnnxGraph, feature_map: str, logits: str) -> ModelP
     return _finish(writer, feature_map, logits, seed)
 
 
-def level_explanation(
-    graph: OnnxGraph, feature_map: str, logits: str, places: tuple[int, int, int]
-) -> ModelProto:
+def level_explanation(graph: OnnxGraph, feature_map: str, logits: ClassLogits) -> ModelProto:
     """Return the explanation of a class's logit at one box of a detector's level.
 
-    logits: tensor of the level; places: (a, c, first), box i's class k is its element
-    i a + k c + first. The graph takes feature_map float32 (1, K, h, w), anchor int64 (1,), a box of
-    the level, and class_index int64 (1,); it answers as that of `class_explanation`.
+    logits: those of the level. The graph takes feature_map float32 (1, K, h, w), anchor int64 (1,),
+    a box of the level, and class_index int64 (1,); it answers as that of `class_explanation`.
     """
     writer = _begin(graph, feature_map)
-    shape = graph.shapes[logits]
     writer.input("anchor", (1,), integer=True)
-    a, c, first = (writer.constant([value], np.int64) for value in places)
-    place = writer.add("Add", writer.add("Mul", "anchor", a), first)
-    place = writer.add("Add", place, writer.add("Mul", "class_index", c))
+    per_box, per_class, first = (
+        writer.constant([value], np.int64) for value in logits.strides(graph)
+    )
+    place = writer.add("Add", writer.add("Mul", "anchor", per_box), first)
+    place = writer.add("Add", place, writer.add("Mul", "class_index", per_class))
+    shape = graph.shapes[logits.tensor]
     zeros = writer.zeros([math.prod(shape)])
     flat = writer.add("ScatterElements", zeros, place, writer.constant([1.0]), axis=0)
     seed = writer.add("Reshape", flat, writer.constant(shape, np.int64))
-    return _finish(writer, feature_map, logits, seed)
+    return _finish(writer, feature_map, logits.tensor, seed)
 
 
 def region_explanation(graph: OnnxGraph, feature_map: str, logits: str) -> ModelProto:
@@ -95,7 +95,8 @@ def _add_cams(
     """Add the maps' sum by either weights, relu(sum_k w_k A_k).
 
     Grad-CAM: w_k = mean g_k (Selvaraju et al. 2017, equations 1 and 2). Grad-CAM++: w_k = sum a_k
-    relu(g_k), a = g^2 / (2 g^2 + g^3 sum A) (Chattopadhay et al. 2018, equations 12 and 19).
+    relu(g_k), a = g^2 / (2 g^2 + g^3 sum A) (Chattopadhay et al. 2018, equations 12 and 19), which
+    is the sum of r^3 / (2 r^2 + r^3 sum A) for r = relu(g).
     """
     add, constant = writer.add, writer.constant
     rows = constant([1, channels, shape[1] * shape[2]], np.int64)
@@ -103,17 +104,15 @@ def _add_cams(
     maps = add("Reshape", "feature_map", rows)
     g = add("Reshape", gradient, rows)
     mean = add("ReduceMean", g, last, keepdims=1)
-    squares = add("Mul", g, g)
-    steep = add("Mul", g, add("ReduceSum", maps, last, keepdims=1))
-    # g^2 / (2 g^2 + g^3 sum A): what g^2 is 0 has no share, whatever the denominator.
+    r = add("Relu", g)
+    squares = add("Mul", r, r)
+    steep = add("Mul", r, add("ReduceSum", maps, last, keepdims=1))
     denominators = add(
         "Add", add("Mul", squares, add("Add", steep, constant(2.0))), constant(_STABILISER)
     )
-    flat = add("Equal", denominators, constant(0.0))
-    safe = add("Where", flat, constant(1.0), denominators)
-    shares = add("Where", flat, constant(0.0), add("Div", squares, safe))
-    weight = add("ReduceSum", add("Mul", shares, add("Relu", g)), last, keepdims=1)
-    for name, weights in (("cam", mean), ("cam_plus_plus", weight)):
+    shares = add("Div", add("Mul", squares, r), denominators)
+    shared = add("ReduceSum", shares, last, keepdims=1)
+    for name, weights in (("cam", mean), ("cam_plus_plus", shared)):
         across = add("Reshape", weights, constant([1, 1, channels], np.int64))
         summed = add("Relu", add("MatMul", across, maps))
         writer.add_named(name, "Reshape", summed, constant(shape, np.int64))

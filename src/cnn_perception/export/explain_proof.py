@@ -121,23 +121,25 @@ def _questions(
 
     The largest logit, and some at random.
     """
-    if explained.places is None and logits.dim() == 4:
+    if explained.boxes is None and logits.dim() == 4:
         yield from _region_questions(logits)
         return
-    a, c, first = explained.places or (logits.shape[1], 1, 0)
-    boxes = explained.anchors[1] if explained.anchors else 1
-    classes = (logits.numel() - first) // max(a, c) if c > 1 else a - first
-    elements = first + a * np.arange(boxes)[:, None] + c * np.arange(classes)
-    values = logits.reshape(-1).numpy()[elements]
-    best = np.unravel_index(int(values.argmax()), values.shape)
-    chosen = [best, *(rng.integers(values.shape) for _ in range(_RANDOM_ANSWERS))]
-    for box, class_index in chosen:
+
+    def table(values: Float32Array) -> Float32Array:
+        """A view of the logits, or of their weights: by box where there are boxes, and class."""
+        return values if explained.boxes is None else explained.boxes.table(values)
+
+    values = table(logits.numpy())
+    largest = np.unravel_index(int(values.argmax()), values.shape)
+    chosen = [largest, *(rng.integers(values.shape) for _ in range(_RANDOM_ANSWERS))]
+    for place in chosen:
+        *box, class_index = (int(index) for index in place)
         asked = {"class_index": np.array([class_index])}
-        if explained.anchors is not None:
-            asked["anchor"] = np.array([box])
-        weights = torch.zeros(logits.numel())
-        weights[int(elements[box, class_index])] = 1
-        yield asked, weights.reshape(logits.shape)
+        if explained.boxes is not None:
+            asked["anchor"] = np.array([np.ravel_multi_index(tuple(box), values.shape[:-1])])
+        weights = np.zeros(tuple(logits.shape), np.float32)
+        table(weights)[tuple(place)] = 1
+        yield asked, torch.from_numpy(weights)
 
 
 def _region_questions(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cnn_perception.errors import ExplainError
-from cnn_perception.export.class_logits import class_logits, logits_of_levels
+from cnn_perception.export.class_logits import ClassLogits, class_logits, logits_of_levels
 from cnn_perception.export.onnx_graph import OnnxGraph
 from cnn_perception.runtime.bundle import ModelBundle
 
@@ -18,15 +18,15 @@ class Explained:
     """What one explain graph is made for.
 
     level: of a detector's boxes, 0 for other answers. feature_map and logits: tensors of the
-    network. anchors: (first, count) of the level's boxes; places: see `ClassLogits.places`; None
-    for other answers.
+    network. boxes: where in the logits those of the level's boxes are, and anchors: (first, count)
+    of these boxes; None for other answers.
     """
 
     level: int
     feature_map: str
     logits: str
     anchors: tuple[int, int] | None = None
-    places: tuple[int, int, int] | None = None
+    boxes: ClassLogits | None = None
 
 
 def explained_answers(
@@ -75,7 +75,7 @@ def _levels(graph: OnnxGraph, bundle: ModelBundle, layers: Sequence[str]) -> Ite
     first = 0
     for level, (part, count) in enumerate(zip(parts, counts, strict=True)):
         feature_map = layers[level] if layers else graph.branch(part.tensor)
-        yield Explained(level, feature_map, part.tensor, (first, count), part.places(graph))
+        yield Explained(level, feature_map, part.tensor, (first, count), part)
         first += count
 
 

@@ -22,6 +22,7 @@ from cnn_perception.explain.methods.grad_cam import (  # noqa: E402
     grad_cam_plus_plus,
 )
 from cnn_perception.explain.methods.targets import class_target  # noqa: E402
+from cnn_perception.export.class_logits import ClassLogits  # noqa: E402
 from cnn_perception.export.explain_graph import (  # noqa: E402
     class_explanation,
     level_explanation,
@@ -121,7 +122,7 @@ def test_default_boxes(tmp_path: Path) -> None:
     torch.manual_seed(6)
     network = _Boxes().eval()
     graph, maps = written(network, tmp_path / "boxes.onnx", "trunk")
-    model = level_explanation(graph, "maps", "logits", (CLASSES, 1, 0))
+    model = level_explanation(graph, "maps", ClassLogits("logits", (1,), 2))
     for anchor, class_index in ((0, 1), (100, 0), (191, 4), (77, 2)):
         feeds = {
             "feature_map": maps,
