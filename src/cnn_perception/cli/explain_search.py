@@ -96,7 +96,7 @@ def _maximising(
             f"target = {target!r}: maximisation needs a class, or with --layer a channel's number"
         )
     network = opened.network
-    goal = channel_target(wanted) if layer else class_target(wanted)
+    goal = channel_target(wanted) if layer else class_target(wanted, everywhere=True)
     name = f"channel {wanted} of {layer}" if layer else opened.label(wanted)
 
     def make(start: Tensor, progress: Progress) -> Annotation:

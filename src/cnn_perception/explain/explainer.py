@@ -162,4 +162,5 @@ def _evidence(cam: Float32Array, placement: Placement, share: float) -> Float32A
     if box is None:
         return None
     scale = np.array(placement.input * 2, np.float32) / (width, height, width, height)
-    return placement.boxes_to_source(np.asarray(box * scale, np.float32))[0]
+    corners: Float32Array = placement.boxes_to_source(np.asarray(box * scale, np.float32))[0]
+    return corners

@@ -43,14 +43,19 @@ def maximise(
     target: of a linear one the root mean square of x becomes 1 / (2 decay).
     target: of the network's answer, as `class_target`, or of that of `layer`, as `channel_target`;
     start: normalised (1, 3, H, W), `noise`, or a picture, whose traces of the target grow; limits:
-    as of `optimise_image`.
+    as of `optimise_image`. Raises ConfigError where dy/dx is 0 at first.
     """
     with examined(network):
         leaf = start.detach().clone().requires_grad_()
         slope = (
             gradient(_value(network, target, leaf, layer), leaf, "the image").square().sum().sqrt()
         )
-        scale = float(slope) * math.sqrt(leaf.numel()) or 1.0
+        scale = float(slope) * math.sqrt(leaf.numel())
+        if not scale > 0:
+            raise ConfigError(
+                "the target does not change with the image that it begins with: give another seed, "
+                "or a picture"
+            )
         return optimise_image(
             lambda image: {"target": -_value(network, target, image, layer) / scale},
             start,

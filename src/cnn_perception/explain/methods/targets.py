@@ -28,13 +28,13 @@ class BoxClasses(NamedTuple):
     scores: Tensor
 
 
-def class_target(class_id: int) -> Target:
+def class_target(class_id: int, *, everywhere: bool = False) -> Target:
     """Return the target that stands for a class.
 
     Of class logits (B, C): its logit. Of a detector's answer: its logit, or what else stands for
     it, at the box that is surest of it. Of mask logits (B, C, h, w): the sum of its logits where it
-    is the best class. The target raises ConfigError for an answer without such a class, or of
-    another kind.
+    is the best class, or with `everywhere` of all, for images in which it is still to appear. The
+    target raises ConfigError for an answer without such a class, or of another kind.
     """
 
     def target(answer: Any) -> Tensor:
@@ -47,6 +47,8 @@ def class_target(class_id: int) -> Target:
         _check(class_id, logits.shape[1])
         if logits.dim() == 2:
             return logits[:, class_id]
+        if everywhere:
+            return logits[:, class_id].sum((1, 2))
         region = logits.detach().argmax(1) == class_id
         return (logits[:, class_id] * region).sum((1, 2))
 

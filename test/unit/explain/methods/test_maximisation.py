@@ -71,6 +71,18 @@ def test_a_target_of_a_layer_by_hand() -> None:
         channel_target(0)(torch.zeros(2))
 
 
+def test_a_class_of_masks_grows_where_it_is_nowhere_yet() -> None:
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1)).eval()
+    network[2].bias.data = torch.tensor([9.0, 0.0, 0.0])
+    start = noise((16, 16))
+    assert float(class_target(1)(network(start)).detach()) == 0
+    found = maximise(network, class_target(1, everywhere=True), start, QUICK).image
+    assert network(found)[0, 1].mean() > network(start)[0, 1].mean()
+    with pytest.raises(ConfigError, match="does not change with the image that it begins with"):
+        maximise(network, class_target(1), start, QUICK)
+
+
 def test_it_starts_from_a_picture_where_one_is_given() -> None:
     config = OptimisationConfig(steps=1, rate=1e-4, tv=0.0)
     found = maximise(small_network(), class_target(0), image(), config).image
