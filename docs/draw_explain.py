@@ -17,8 +17,11 @@ from torch import nn
 
 from cnn_perception.cli.explain import Method
 from cnn_perception.cli.explain_methods import EACH, GRADIENT, SHEETS, look, look_into, show
+from cnn_perception.cli.explain_search import search
 from cnn_perception.cli.inputs import Source
+from cnn_perception.cli.invert_runs import Order, carry_out
 from cnn_perception.explain.methods.bundle import open_bundle
+from cnn_perception.explain.methods.image_optimisation import OptimisationConfig
 from cnn_perception.explain.methods.network import OpenNetwork
 from cnn_perception.image.codec import encode_jpeg, encode_png
 from cnn_perception.image.key import draw_key
@@ -41,6 +44,8 @@ MAPS, ROW = 20, 22
 QUALITY = 80
 COLOR, TRUTH = "/camera/color/image_raw/compressed", "/ground_truth/detections"
 EVERY = 2  # frame of the drive
+STEPS = 200
+STYLE, STYLE_WEIGHT = IMAGES / "semantic_map.jpg", 10.0
 NARROWEST = 24  # object, pixels
 
 
@@ -60,6 +65,13 @@ def main() -> None:
         look_into([out / "objects"], out, open_bundle(boxes), both, [FEATURES], **quiet)
         for method in both:
             save(f"explain_{method.value}", scaled(read(out / f"{method.value}.png"), 0.7))
+        search([], out, opened, [Method.maximisation], [], CLASS, STEPS, 0, print_json=False)
+        save("explain_maximisation", read(out / "rooms_fcn.maximisation.png"))
+        for style, name, smoothness in ((None, "invert", 1.0), (STYLE, "style", 0.1)):
+            config = OptimisationConfig(steps=STEPS, tv=smoothness)
+            order = Order(ROOM, style, STYLE_WEIGHT, False, [], [config])
+            carry_out(order, opened, out, print_json=False)
+            save(f"explain_{name}", scaled(read(out / f"room.{name}.table.png"), 0.6))
 
 
 def draw(method: Method, opened: OpenNetwork) -> None:
