@@ -44,7 +44,7 @@ MAPS, ROW = 20, 22
 QUALITY = 80
 COLOR, TRUTH = "/camera/color/image_raw/compressed", "/ground_truth/detections"
 EVERY = 2  # frame of the drive
-STEPS = 200
+STEPS, CLIMB = 200, 600
 STYLE, STYLE_WEIGHT = IMAGES / "semantic_map.jpg", 10.0
 NARROWEST = 24  # object, pixels
 
@@ -65,7 +65,7 @@ def main() -> None:
         look_into([out / "objects"], out, open_bundle(boxes), both, [FEATURES], **quiet)
         for method in both:
             save(f"explain_{method.value}", scaled(read(out / f"{method.value}.png"), 0.7))
-        search([], out, opened, [Method.maximisation], [], CLASS, STEPS, 0, print_json=False)
+        search([], out, opened, [Method.maximisation], [], CLASS, CLIMB, 0, print_json=False)
         save("explain_maximisation", read(out / "rooms_fcn.maximisation.png"))
         for style, name, smoothness in ((None, "invert", 1.0), (STYLE, "style", 0.1)):
             config = OptimisationConfig(steps=STEPS, tv=smoothness)

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnn_perception.cli.options import Json, Out, Provider, ProviderOption, Threads
+from cnn_perception.cli.options import (
+    Json,
+    Model,
+    Network,
+    Out,
+    Provider,
+    ProviderOption,
+    Threads,
+    Weights,
+)
 
 if TYPE_CHECKING:
     from cnn_perception.cli.annotate import Annotator
@@ -51,9 +60,7 @@ def command(
             help=f"Pictures, videos, folders; not needed for {' and '.join(WITHOUT_PICTURE)}.",
         ),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a model.yaml.")
-    ] = "rooms_ssdlite",
+    model: Model = "rooms_ssdlite",
     out: Out = Path("out/explain"),
     target: Annotated[
         str, typer.Option(help="Explain the best answer of this class; empty: the best of all.")
@@ -80,17 +87,8 @@ def command(
             "all, make a sheet; pca and tsne show all pictures as points."
         ),
     ] = None,
-    network: Annotated[
-        str,
-        typer.Option(help="Instead of a bundle: torchvision's name of a classifier, or an SSD."),
-    ] = "",
-    weights: Annotated[
-        str,
-        typer.Option(
-            help="Of --network: none (random), imagenet, or a state dict. Without --network: a "
-            "checkpoint of 'cnn-perception train'."
-        ),
-    ] = "",
+    network: Network = "",
+    weights: Weights = "",
     layer: Annotated[
         list[str] | None,
         typer.Option(

@@ -7,27 +7,16 @@ from typing import Annotated
 
 import typer
 
-from cnn_perception.cli.options import Json, Out
+from cnn_perception.cli.options import Json, Model, Network, Out, Weights
 
 __all__ = ["command"]
 
 
 def command(
     image: Annotated[Path, typer.Argument(help="Picture.")],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a model.yaml.")
-    ] = "rooms_ssdlite",
-    network: Annotated[
-        str,
-        typer.Option(help="Instead of a bundle: torchvision's name of a classifier, or an SSD."),
-    ] = "",
-    weights: Annotated[
-        str,
-        typer.Option(
-            help="Of --network: none (random), imagenet, or a state dict. Without --network: a "
-            "checkpoint of 'cnn-perception train'."
-        ),
-    ] = "",
+    model: Model = "rooms_ssdlite",
+    network: Network = "",
+    weights: Weights = "",
     layer: Annotated[
         list[str] | None,
         typer.Option(

@@ -7,16 +7,14 @@ from typing import Annotated
 
 import typer
 
-from cnn_perception.cli.options import Json, Out, Paths, Provider, ProviderOption, Threads
+from cnn_perception.cli.options import Json, Model, Out, Paths, Provider, ProviderOption, Threads
 
 __all__ = ["command"]
 
 
 def command(
     paths: Paths,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Bundle: a name, a folder or a model.yaml.")
-    ] = "rooms_fcn",
+    model: Model = "rooms_fcn",
     out: Out = Path("out/segment"),
     alpha: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Opacity of the classes' colours.")
