@@ -93,13 +93,13 @@ def _before(graph: OnnxGraph, logits: ClassLogits) -> ClassLogits | None:
         return None
     known, rank = attributes(node), len(graph.shapes[logits.tensor])
     source = replace(logits, tensor=node.input[0])
-    axis = known.get("axis", -1) % rank
+    axis = known.get("axis", 0 if node.op_type == "Split" else -1) % rank
     if node.op_type in ("Sigmoid", "Identity"):
         return source
     if node.op_type in ("Softmax", "LogSoftmax") and axis == logits.class_axis:
         return source
     if node.op_type == "Transpose":
-        order = known["perm"]
+        order = known.get("perm", range(rank)[::-1])
         anchor_axes = tuple(int(order[axis]) for axis in logits.anchor_axes)
         rising = all(b == a + 1 for a, b in itertools.pairwise(anchor_axes))
         if not rising:  # their numbers would no longer be those of the elements
