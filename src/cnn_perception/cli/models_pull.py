@@ -34,6 +34,9 @@ def command(
     picture: Annotated[
         list[Path] | None, typer.Option(help="Check the export on these instead of a room.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option(help="Let it explain itself; VGG and AlexNet become twice as large.")
+    ] = True,
     force: Annotated[bool, typer.Option("--force", help="Also if it is there already.")] = False,
     catalog: Annotated[
         Path | None, typer.Option(help="Another list of networks than models/catalog.yaml.")
@@ -60,6 +63,7 @@ def command(
             pictures,
             file=file,
             size=wanted,
+            explain=explain,
             progress=progress,
             tell=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
         )

@@ -32,12 +32,13 @@ def export_detector(
     labels: Sequence[str],
     options: OnnxOptions | None = None,
     compare: Compare = largest_difference,
+    explain: bool = True,
 ) -> float:
     """Write an SSD network as an ``ssd_raw`` bundle; see `write_bundle` for checks and result.
 
     network: answers with `SsdOutputs`, not folded. pictures: real ones, RGB uint8 (H, W, 3) of any
-    size. boxes: its default boxes. labels: without background. Explained are the features of
-    each level.
+    size. boxes: its default boxes. labels: without background. explain:
+    with explain graphs, of the features of each level.
     """
     detector = folded(network)
     inputs = prepared(spec, pictures)
@@ -55,7 +56,7 @@ def export_detector(
         inputs,
         ["class_logits", "box_deltas", *features],
         plan=about.plan,
-        explain=features,
+        explain=features if explain else None,
         options=options,
         compare=compare,
     )

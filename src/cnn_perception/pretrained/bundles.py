@@ -73,12 +73,14 @@ def write_published(
     folder: Path,
     pictures: Sequence[UInt8Array],
     size: Size | None = None,
+    *,
+    explain: bool = True,
 ) -> float:
     """Write a network of torchvision as a bundle; return how far it is from PyTorch, at most.
 
     pictures: RGB uint8 (H, W, 3) on which ONNX Runtime is held against PyTorch. size: of the input
-    instead of the usual, for networks that take any. The result is relative to the largest logit,
-    or for final detections what `detections_apart` says. Raises ModelError where the two disagree
+    instead of the usual, for networks that take any. explain: with explain graphs. The result is
+    relative to the largest logit, or for final detections what `detections_apart` says. Raises ModelError where the two disagree
     or nothing is found in the pictures, ConfigError for a size that cannot be.
     """
     weights = get_model_weights(published.name)[published.weights]
@@ -87,20 +89,27 @@ def write_published(
     if size is not None and (published.task == "classification" or isinstance(network, SSD)):
         raise ConfigError(f"{published.name} takes pictures of one size only: leave out --size")
     if isinstance(network, SSD):
-        worst = _write_ssd(network, folder, pictures, about, labels)
+        worst = _write_ssd(network, folder, pictures, about, labels, explain)
     elif published.task == "detection":
         worst = _write_detector(network, folder, pictures, about, labels, size)
     elif published.task == "segmentation":
         spec = input_spec(
             weights.transforms(), checked_size(size or SEGMENTER_SIZE, 8), "letterbox"
         )
-        worst = _write_segmenter(network, folder, pictures, about, labels, spec)
+        worst = _write_segmenter(network, folder, pictures, about, labels, spec, explain)
     else:
         preset = weights.transforms()
         (side,), (shorter,) = preset.crop_size, preset.resize_size
         spec = input_spec(preset, (side, side), "crop", shorter)
         worst = export_classifier(
-            network, folder, pictures, about, spec=spec, labels=labels, compare=relative_difference
+            network,
+            folder,
+            pictures,
+            about,
+            spec=spec,
+            labels=labels,
+            compare=relative_difference,
+            explain=explain,
         )
     quality = {"dataset": f"{published.measured_on}, as published"}
     write_quality(folder, {**quality, published.figure_name: published.figure})
@@ -139,7 +148,12 @@ def _about(published: Published) -> About:
 
 
 def _write_ssd(
-    network: SSD, folder: Path, pictures: Sequence[UInt8Array], about: About, labels: Sequence[str]
+    network: SSD,
+    folder: Path,
+    pictures: Sequence[UInt8Array],
+    about: About,
+    labels: Sequence[str],
+    explain: bool,
 ) -> float:
     """Write a detector with raw outputs, at the size that its default boxes are made for."""
     raw = from_torchvision(network)
@@ -153,6 +167,7 @@ def _write_ssd(
         boxes=raw.default_boxes,
         labels=labels,
         compare=relative_difference,
+        explain=explain,
     )
 
 
@@ -163,6 +178,7 @@ def _write_segmenter(
     about: About,
     labels: Sequence[str],
     spec: InputSpec,
+    explain: bool,
 ) -> float:
     """Write a segmenter that leaves the interpolation of its logits to the robot."""
     return export_segmenter(
@@ -174,6 +190,7 @@ def _write_segmenter(
         labels=labels,
         enlarge=None,
         compare=relative_difference,
+        explain=explain,
     )
 
 

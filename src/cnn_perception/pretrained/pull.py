@@ -43,14 +43,16 @@ def pull(
     *,
     file: Path | None = None,
     size: tuple[int, int] | None = None,
+    explain: bool = True,
     progress: Progress = lambda done, total: None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Make a bundle of a published network in the user's own folder; return its folder.
 
     pictures: see `check_pictures`. file: the weights, where they need no download. size: width and
-    height of the input instead of the usual. tell: called with what is being done. Raises
-    ModelError with nothing changed but for the kept download.
+    height of the input instead of the usual. explain: with explain graphs, where it is exported.
+    tell: called with what is being done. Raises ModelError with nothing changed but for the kept
+    download.
     """
     missing = [name for name in _EXPORTERS if find_spec(name) is None]
     if published.weights and missing:
@@ -72,7 +74,8 @@ def pull(
 
     tell("exporting, and comparing with PyTorch: a minute or several")
     folder = user_models() / published.name
-    write_published(published, load_network(published, file), folder, pictures, size)
+    network = load_network(published, file)
+    write_published(published, network, folder, pictures, size, explain=explain)
     return folder
 
 

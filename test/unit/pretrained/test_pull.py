@@ -116,6 +116,9 @@ def test_classifier_from_the_server(
     with pytest.raises(ConfigError, match="squeezenet1_1 takes pictures of one size only"):
         run("pull", "squeezenet1_1", "--catalog", listed, "--force", "--size", "320x240")
     assert installed("squeezenet1_1") == folder
+    assert len(bundle.explain) == 1
+    run("pull", "squeezenet1_1", "--catalog", listed, "--force", "--no-explain")
+    assert load_bundle("squeezenet1_1").explain == ()
 
 
 @pytest.mark.parametrize(
@@ -135,6 +138,7 @@ def test_families_from_a_file(
     run("pull", name, "--catalog", listed, "--from", weights, *sized)
     assert server.requests == []
     bundle = load_bundle(name)
+    assert len(bundle.explain) == (1 if form == "mask_logits" else 6)
     assert bundle.output.format == form
     assert f"{bundle.input.width}x{bundle.input.height}" == (size or "320x320")
     assert len(bundle.labels) == (21 if form == "mask_logits" else 90)
