@@ -80,8 +80,9 @@ def write_published(
 
     pictures: RGB uint8 (H, W, 3) on which ONNX Runtime is held against PyTorch. size: of the input
     instead of the usual, for networks that take any. explain: with explain graphs. The result is
-    relative to the largest logit, or for final detections what `detections_apart` says. Raises ModelError where the two disagree
-    or nothing is found in the pictures, ConfigError for a size that cannot be.
+    relative to the largest logit, or for final detections what `detections_apart` says. Raises
+    ModelError where the two disagree or nothing is found in the pictures, ConfigError for a size
+    that cannot be.
     """
     weights = get_model_weights(published.name)[published.weights]
     labels = class_names(weights.meta["categories"], published.task)
