@@ -176,9 +176,10 @@ def blend_signed(rgb: UInt8Array, values: Float32Array, alpha: float = 0.5) -> U
 
 def _blend(rgb: UInt8Array, levels: Any, alpha: float, *, signed: bool) -> UInt8Array:
     tint, keep = _blend_tables(round(float(np.clip(alpha, 0, 1)) * 255), signed)
-    kept = cv2.cvtColor(cv2.LUT(levels, keep), cv2.COLOR_GRAY2RGB)
-    kept = cv2.multiply(rgb, kept, scale=1 / 255)
-    return np.asarray(cv2.add(kept, cv2.applyColorMap(levels, tint)), np.uint8)
+    picture = cv2.cvtColor(cv2.LUT(levels, keep), cv2.COLOR_GRAY2RGB)
+    # In place: fresh memory for a picture costs more than what is written into it.
+    cv2.multiply(rgb, picture, dst=picture, scale=1 / 255)
+    return np.asarray(cv2.add(picture, cv2.applyColorMap(levels, tint), dst=picture), np.uint8)
 
 
 def draw_caption(rgb: UInt8Array, text: str) -> UInt8Array:
