@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from cnn_perception.cli import bench_explain, bench_models
+from cnn_perception.cli.bench_output import AsJson, JsonFile, tell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,11 +42,8 @@ def mapping_command(
         int, typer.Option(min=0, help="Frames, spread evenly over the data; 0: all.")
     ] = 10,
     rounds: Annotated[int, typer.Option(min=1, help="How often each frame is timed.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Write the result as JSON into this file too."),
-    ] = None,
+    as_json: AsJson = False,
+    out: JsonFile = None,
 ) -> None:
     """Compare the mapping engines with OctoMap, frame by frame, on one core.
 
@@ -80,13 +77,7 @@ def mapping_command(
         "equal": all(result["equal"] for result in results),
         "results": results,
     }
-    text = json.dumps(answer, indent=1)
-    if out is not None:
-        out.write_text(text + "\n", encoding="utf-8")
-    if as_json:
-        typer.echo(text)
-    else:
-        _print(console, answer, lacking)
+    tell(answer, out, as_json, lambda: _print(console, answer, lacking))
     if not answer["equal"]:
         raise typer.Exit(1)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
+
+from cnn_perception.cli.bench_output import AsJson, JsonFile, tell
 
 if TYPE_CHECKING:
     from cnn_perception.benchmarks.race import Job
@@ -30,11 +31,8 @@ def command(
         typer.Option(help="What is looked at; the shipped room by default."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each contender is timed.")] = 30,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Write the result as JSON into this file too."),
-    ] = None,
+    as_json: AsJson = False,
+    out: JsonFile = None,
 ) -> None:
     """Time explanations against pytorch-grad-cam and Captum, on one core and one thread.
 
@@ -82,13 +80,7 @@ def command(
         "lacking": lacking,
         "results": [result.summary() for result in results],
     }
-    text = json.dumps(answer, indent=1)
-    if out is not None:
-        out.write_text(text + "\n", encoding="utf-8")
-    if as_json:
-        typer.echo(text)
-    else:
-        _print(answer)
+    tell(answer, out, as_json, lambda: _print(answer))
     if not answer["agree"]:
         raise typer.Exit(1)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
+
+from cnn_perception.cli.bench_output import AsJson, JsonFile, tell
 
 if TYPE_CHECKING:
     from cnn_perception.types import UInt8Array
@@ -37,11 +38,8 @@ def command(
     candidates: Annotated[
         int, typer.Option(min=1, help="Boxes that are decoded and suppressed.")
     ] = 300,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Write the result as JSON into this file too."),
-    ] = None,
+    as_json: AsJson = False,
+    out: JsonFile = None,
 ) -> None:
     """Time networks, and what comes before and after them, on one core.
 
@@ -84,13 +82,7 @@ def command(
         "settings": {"pictures": len(shown), "rounds": rounds, "core": core},
         "results": [result.summary() for result in results],
     }
-    text = json.dumps(answer, indent=1)
-    if out is not None:
-        out.write_text(text + "\n", encoding="utf-8")
-    if as_json:
-        typer.echo(text)
-    else:
-        _print(answer)
+    tell(answer, out, as_json, lambda: _print(answer))
 
 
 def _pictures(data: Path | None, count: int) -> list[UInt8Array]:
