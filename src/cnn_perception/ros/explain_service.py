@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import traceback
-from concurrent.futures import CancelledError
 from typing import Any
 
 import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
-from cnn_perception.errors import MessageError, PerceptionError
+from cnn_perception.errors import MessageError
 from cnn_perception.explain.explainer import Explainer
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
-from cnn_perception.ros.slow_services import outcome, withdraw
+from cnn_perception.ros.slow_services import fill, withdraw
 from cnn_perception.types import ExplainedAnswer, Float32Array
 
 try:
@@ -57,17 +55,9 @@ class ExplainService:
         withdraw(self._node, self._service)
 
     async def _answer(self, request: Any, response: Any) -> Any:
-        try:
-            await outcome(self._node, self._node.worker.call(lambda: self._fill(request, response)))
-            response.success = True
-        except PerceptionError as error:
-            response.message = str(error)
-        except CancelledError:
-            response.message = "the explainer was deactivated before it could answer"
-        except Exception as error:
-            self._node.get_logger().error(traceback.format_exc())
-            response.message = f"internal error, see the explainer's log: {error!r}"
-        return response
+        done = self._node.worker.call(lambda: self._fill(request, response))
+        cancelled = "the explainer was deactivated before it could answer"
+        return await fill(self._node, response, done, cancelled)
 
     def _fill(self, request: Any, response: Any) -> None:
         message = self.newest

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.ros.base_node import PerceptionNode
-from cnn_perception.ros.slow_services import outcome, withdraw
+from cnn_perception.ros.slow_services import fill, withdraw
 from cnn_perception.types import Float32Array, Float64Array, RigidTransform
 
 try:
@@ -78,8 +77,8 @@ class QueryInterface:
         )
         group = ReentrantCallbackGroup()
         self._services = [
-            node.create_service(kind, name, self._answer(fill), callback_group=group)
-            for kind, name, fill in (
+            node.create_service(kind, name, self._answer(fill_in), callback_group=group)
+            for kind, name, fill_in in (
                 (srv.GetOccupancy, "~/get_occupancy", self._occupancy),
                 (srv.GetBoxOccupancy, "~/get_box_occupancy", self._boxes),
                 (srv.CastRays, "~/cast_rays", self._rays),
@@ -93,28 +92,19 @@ class QueryInterface:
             withdraw(self._node, service)
         self._threads.shutdown(cancel_futures=True)
 
-    def _answer(self, fill: Fill) -> Answer:
+    def _answer(self, fill_in: Fill) -> Answer:
         """Return a service callback that fills in a response, or the reason why there is none."""
 
         def work(request: Any, response: Any) -> None:
-            try:
-                header, pose = self._locate(request.header)
-                fill(request, response, pose)
-                if hasattr(response, "header"):
-                    response.header = header
-                response.success = True
-            except PerceptionError as error:
-                response.message = str(error)
-            except Exception as error:
-                self._node.get_logger().error(traceback.format_exc())
-                response.message = f"internal error, see the mapper's log: {error!r}"
+            header, pose = self._locate(request.header)
+            fill_in(request, response, pose)
+            if hasattr(response, "header"):
+                response.header = header
 
         async def answer(request: Any, response: Any) -> Any:
-            try:
-                await outcome(self._node, self._threads.submit(work, request, response))
-            except CancelledError:
-                response.message = "the mapper was cleaned up before it could answer"
-            return response
+            done = self._threads.submit(work, request, response)
+            cancelled = "the mapper was cleaned up before it could answer"
+            return await fill(self._node, response, done, cancelled)
 
         return answer
 

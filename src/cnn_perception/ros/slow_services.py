@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import concurrent.futures
+import traceback
 from typing import Any, TypeVar
 
 from rclpy.node import Node
 from rclpy.service import Service
 from rclpy.task import Future
 
-__all__ = ["outcome", "withdraw"]
+from cnn_perception.errors import PerceptionError
+
+__all__ = ["fill", "outcome", "withdraw"]
 
 R = TypeVar("R")
 
@@ -23,6 +26,27 @@ async def outcome(node: Node, work: concurrent.futures.Future[R]) -> R:
     finished: Any = await done
     result: R = finished.result()
     return result
+
+
+async def fill(
+    node: Node, response: Any, work: concurrent.futures.Future[None], cancelled: str
+) -> Any:
+    """Wait in a service's coroutine for work that fills a response, which also says how it went.
+
+    cancelled: what its message is when the work will not be done. Returns the response, with
+    `success`, or with the reason in `message`.
+    """
+    try:
+        await outcome(node, work)
+        response.success = True
+    except PerceptionError as error:
+        response.message = str(error)
+    except concurrent.futures.CancelledError:
+        response.message = cancelled
+    except Exception as error:
+        node.get_logger().error(traceback.format_exc())
+        response.message = f"internal error, see the log of {node.get_name()}: {error!r}"
+    return response
 
 
 def withdraw(node: Node, service: Service[Any, Any]) -> None:
