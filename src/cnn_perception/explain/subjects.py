@@ -73,7 +73,7 @@ class _Detections:
     """Detections, each by the class logit of its own box."""
 
     def __init__(self, bundle: ModelBundle, inference: Inference) -> None:
-        self._detector = Detector(bundle, inference=inference)
+        self._detector = Detector(bundle, _looking_from(0.0), inference=inference)
         self._levels = sorted(bundle.explain, key=lambda graph: graph.level)
         self._background = 0 if bundle.output.default_boxes else bundle.output.background
 
@@ -81,9 +81,8 @@ class _Detections:
         pass
 
     def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Answer]]:
-        self._detector.config = DetectorConfig(
-            score_threshold=question.threshold, max_detections=_MOST_DETECTIONS
-        )
+        if question.threshold != self._detector.config.score_threshold:
+            self._detector.config = _looking_from(question.threshold)
         raw = self._detector.infer(rgb)
         found = self._detector.select(raw)
         wanted = question.holds(found.boxes)
@@ -152,8 +151,6 @@ class _Regions:
     def __init__(
         self, bundle: ModelBundle, inference: Inference, region_size: tuple[int, int]
     ) -> None:
-        if bundle.task != "segmentation":
-            raise ModelError(f"{bundle.file}: a bundle for {bundle.task} has no regions")
         self._infer = inference.join()
         self._output = bundle.output
         self._size = region_size
@@ -216,6 +213,10 @@ class _Regions:
         }
         box = placement.boxes_to_source(np.asarray(corners, np.float32))[0]
         return Answer(class_id, score, box, 0, asked)
+
+
+def _looking_from(threshold: float) -> DetectorConfig:
+    return DetectorConfig(score_threshold=threshold, max_detections=_MOST_DETECTIONS)
 
 
 def _looked_at(

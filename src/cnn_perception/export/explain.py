@@ -88,7 +88,7 @@ def add_explain_graphs(
         entries.append(_entry(folder, explained, file))
     tree = read_yaml(folder / "model.yaml")
     tree["model"] = {**tree["model"], "sha256": file_digest(bundle.model)}
-    quality = {key: tree.pop(key) for key in ("quality",) if key in tree}
+    quality = {"quality": tree.pop("quality")} if "quality" in tree else {}
     write_yaml(folder / "model.yaml", {**tree, "explain": entries, **quality})
     Explainer(load_bundle(folder))
     write_card(folder)

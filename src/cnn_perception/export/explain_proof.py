@@ -8,21 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cnn_perception.config import SessionConfig
 from cnn_perception.errors import ModelError
 from cnn_perception.explain.methods.grad_cam import mean_gradients, shared_gradients
 from cnn_perception.export.explained import Explained
 from cnn_perception.networks.onnx_network import OnnxNetwork
+from cnn_perception.runtime.graph import Graph
 from cnn_perception.types import Float32Array
 
 __all__ = ["EXPLAIN_TOLERANCE", "prove"]
 
 EXPLAIN_TOLERANCE = 1e-3
 """The largest difference of class activation maps, by their largest value."""
+
+_ON_CPU = SessionConfig(provider="cpu")
 
 _WEIGHTS = {"cam": mean_gradients, "cam_plus_plus": shared_gradients}
 
@@ -41,21 +44,19 @@ def prove(
     difference is above EXPLAIN_TOLERANCE.
     """
     twin = OnnxNetwork(network)
-    runner, explainer = _session(network), _session(graph)
-    joins = [x.name for x in explainer.get_inputs() if x.name in twin.tensors]
+    runner, explainer = Graph(network, _ON_CPU), Graph(graph, _ON_CPU)
+    joins = [x.name for x in explainer.inputs if x.name in twin.tensors]
     rng = np.random.default_rng(seed)
     worst = 0.0
     for image in inputs:
         names = [explained.feature_map, *joins]
-        answers = runner.run(names, {twin.inputs[0]: image.numpy()})
-        tensors = {name: torch.from_numpy(x) for name, x in zip(names, answers, strict=True)}
+        answers = runner.run({twin.inputs[0]: image.numpy()}, names)
+        tensors = {name: torch.from_numpy(value) for name, value in answers.items()}
         tensors[twin.inputs[0]] = image  # for what joins the way without being asked for
         head = _Head(twin, explained, tensors)
         for asked, weights in _questions(explained, head.logits, rng):
-            feeds = {"feature_map": answers[0], **asked}
-            feeds |= {name: tensors[name].numpy() for name in joins}
-            outputs = [x.name for x in explainer.get_outputs()]
-            cams = dict(zip(outputs, explainer.run(outputs, feeds), strict=True))
+            feeds = {"feature_map": answers[explained.feature_map], **asked}
+            cams = explainer.run({**feeds, **{name: answers[name] for name in joins}})
             for name, difference in head.differences(cams, weights):
                 if not difference <= EXPLAIN_TOLERANCE:
                     raise ModelError(
@@ -154,12 +155,6 @@ def _region_questions(
         weights = torch.zeros_like(logits)
         weights[:, class_index] = region
         yield {"class_index": np.array([class_index]), "region": region.numpy()}, weights
-
-
-def _session(file: Path) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 def _apart(found: Float32Array, wanted: Float32Array) -> float:

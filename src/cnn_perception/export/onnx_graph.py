@@ -103,7 +103,11 @@ class OnnxGraph:
         for node in self.nodes:
             takers.update(set(node.input))
         for maps in reversed(self.maps([name])):
-            if maps != name and takers[maps] > 1 and name not in self._reached_without(maps):
+            if (
+                maps != name
+                and takers[maps] > 1
+                and name not in self._reached_from(self.inputs, maps)
+            ):
                 return maps
         raise ExplainError(f"{self.file}: no feature map stands behind {name!r}: name it")
 
@@ -150,17 +154,12 @@ class OnnxGraph:
                 maps.add(name)
         return maps
 
-    def _reached_from(self, names: Iterable[str]) -> set[str]:
-        """Return the tensors that depend on some of the given ones, and these."""
-        reached = set(names)
-        for node in self.nodes:
-            if reached & set(node.input):
-                reached |= set(node.output) - {""}
-        return reached
+    def _reached_from(self, names: Iterable[str], barred: str = "") -> set[str]:
+        """Return the tensors that depend on some of the given ones, and these.
 
-    def _reached_without(self, barred: str) -> set[str]:
-        """Return the tensors that depend on the image by a way around one of them."""
-        reached = set(self.inputs)
+        barred: a tensor over which no way leads.
+        """
+        reached = set(names)
         for node in self.nodes:
             if not reached.isdisjoint(node.input):
                 reached |= set(node.output) - {"", barred}
