@@ -40,8 +40,8 @@ from _nodes import (
 
 from cnn_perception.benchmarks.machine import describe_machine
 from cnn_perception.demo.processes import NodeSpec, node_processes
-from cnn_perception.replay import compose
-from cnn_perception.replay.bag import typestore
+from cnn_perception.recording import compose
+from cnn_perception.recording.bag import typestore
 from cnn_perception.types import Header
 
 WARM_UP = 30

@@ -27,7 +27,7 @@ from cnn_perception.image.codec import encode_jpeg, encode_png
 from cnn_perception.image.key import draw_key
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.networks.onnx_network import OnnxNetwork
-from cnn_perception.replay.bag import BagReader
+from cnn_perception.recording.bag import BagReader
 from cnn_perception.resources import demo_drive, share_directory
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
 from cnn_perception.types import UInt8Array

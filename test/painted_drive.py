@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import models
-from cnn_perception.replay import compose
-from cnn_perception.replay.bag import BagWriter
+from cnn_perception.recording import compose
+from cnn_perception.recording.bag import BagWriter
 from cnn_perception.types import CameraIntrinsics, Header, RigidTransform, StampedTransform
 
 START_NS = 1_700_000_000_000_000_000

@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("rclpy", reason="no rclpy: install ROS 2, or run 'make setup'")
 
 from cnn_perception.demo.session import LATE_OUTPUTS, OUTPUTS
-from cnn_perception.replay.bag import BagReader
+from cnn_perception.recording.bag import BagReader
 from painted_drive import FRAMES
 
 pytestmark = pytest.mark.usefixtures("compiled_kernels")

@@ -23,7 +23,7 @@ LAYERS = (
     ("detection", "mapping", "segmentation"),
     ("classification", "networks"),
     ("explain",),
-    ("replay", "ros"),
+    ("recording", "ros"),
     ("nodes", "simulation"),
     ("datasets",),
     ("metrics",),
@@ -180,7 +180,7 @@ def test_the_core_loads_without_ros_and_torch() -> None:
         module
         for module in MODULES
         if part(module) in {"", "types", "config", "image", "runtime", "messages"}
-        or part(module) in {"classification", "detection", "segmentation", "mapping", "replay"}
+        or part(module) in {"classification", "detection", "segmentation", "mapping", "recording"}
         or module == f"{PACKAGE}.explain.explainer"
     ]
     assert not loaded_by(core) & (ROS_PACKAGES | TORCH_PACKAGES)

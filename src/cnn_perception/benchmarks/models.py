@@ -18,8 +18,8 @@ from cnn_perception.detection.candidates import decoder
 from cnn_perception.detection.detector import Detector
 from cnn_perception.image.preprocess import Preprocessor
 from cnn_perception.messages.decode import decode_color
-from cnn_perception.replay.bag import BagReader
-from cnn_perception.replay.streams import camera_streams
+from cnn_perception.recording.bag import BagReader
+from cnn_perception.recording.streams import camera_streams
 from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.runtime.outputs import OUTPUT_FORMATS
 from cnn_perception.runtime.session import Session

@@ -86,11 +86,11 @@ def command(
     from cnn_perception.errors import MapError
     from cnn_perception.mapping.files.storage import check_suffix
     from cnn_perception.mapping.mapper import Mapper
-    from cnn_perception.replay.bag import BagReader
-    from cnn_perception.replay.bag_scans import BagScans
-    from cnn_perception.replay.depth_scans import FolderScans
-    from cnn_perception.replay.rgbd_folder import RgbdFolder
-    from cnn_perception.replay.streams import scan_streams
+    from cnn_perception.recording.bag import BagReader
+    from cnn_perception.recording.bag_scans import BagScans
+    from cnn_perception.recording.depth_scans import FolderScans
+    from cnn_perception.recording.rgbd_folder import RgbdFolder
+    from cnn_perception.recording.streams import scan_streams
 
     check_suffix(out)
     config = MapperConfig(
@@ -133,7 +133,7 @@ def _integrate(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from cnn_perception.mapping.jit import is_cached
-    from cnn_perception.replay.prefetch import prefetch
+    from cnn_perception.recording.prefetch import prefetch
 
     if not is_cached():
         console.print("compiling the mapping kernels, once on this machine: up to a minute")

@@ -13,8 +13,8 @@ import typer
 from cnn_perception.errors import ConfigError
 
 if TYPE_CHECKING:
-    from cnn_perception.replay.bag import BagReader
-    from cnn_perception.replay.timeline import PlayOptions, TimelineEvent
+    from cnn_perception.recording.bag import BagReader
+    from cnn_perception.recording.timeline import PlayOptions, TimelineEvent
 
 __all__ = ["command", "parse_assignment"]
 
@@ -42,8 +42,8 @@ def command(
     ] = 0.0,
 ) -> None:
     """Publish a bag on ROS 2: recorded bytes, times and QoS. Ctrl-C ends it cleanly."""
-    from cnn_perception.replay.bag import BagReader
-    from cnn_perception.replay.timeline import PlayOptions
+    from cnn_perception.recording.bag import BagReader
+    from cnn_perception.recording.timeline import PlayOptions
 
     options = PlayOptions(
         rate=rate,

@@ -20,8 +20,8 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from cnn_perception.replay.rgbd_bag import record_rgbd_folder
-    from cnn_perception.replay.rgbd_folder import RgbdFolder
+    from cnn_perception.recording.rgbd_bag import record_rgbd_folder
+    from cnn_perception.recording.rgbd_folder import RgbdFolder
 
     console = Console()
     columns = (TextColumn("recording"), BarColumn(), MofNCompleteColumn())

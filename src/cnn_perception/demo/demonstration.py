@@ -19,9 +19,9 @@ from cnn_perception.demo.pictures import (
     write_pictures,
 )
 from cnn_perception.demo.session import DemoRun, Progress, run_nodes
-from cnn_perception.replay.bag import BagReader
-from cnn_perception.replay.bag_scans import BagScans
-from cnn_perception.replay.streams import CameraStreams, ScanStream
+from cnn_perception.recording.bag import BagReader
+from cnn_perception.recording.bag_scans import BagScans
+from cnn_perception.recording.streams import CameraStreams, ScanStream
 from cnn_perception.types import Float32Array
 
 __all__ = ["default_domain", "demonstrate"]

@@ -16,7 +16,7 @@ from cnn_perception.mapping.files.octomap_codec import decode_binary, decode_fil
 from cnn_perception.mapping.pictures.views import render_isometric, render_top
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.messages.stamps import stamp_to_ns
-from cnn_perception.replay.bag import BagReader
+from cnn_perception.recording.bag import BagReader
 from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = [

@@ -20,8 +20,8 @@ from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
 from cnn_perception.errors import BagError, ConfigError, PerceptionError
-from cnn_perception.replay.bag import BagReader, BagTopic
-from cnn_perception.replay.timeline import PlayOptions, TimelineEvent, timeline
+from cnn_perception.recording.bag import BagReader, BagTopic
+from cnn_perception.recording.timeline import PlayOptions, TimelineEvent, timeline
 
 __all__ = ["BagPlayer", "PlaySummary", "message_class", "open_player"]
 

@@ -21,7 +21,7 @@ from std_srvs.srv import Trigger
 
 from cnn_perception.errors import PerceptionError
 from cnn_perception.nodes.player import message_class
-from cnn_perception.replay.bag import BagWriter
+from cnn_perception.recording.bag import BagWriter
 
 __all__ = ["NodeReport", "RecordedTopic", "Recorder", "open_recorder"]
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from cnn_perception.config import Config, setting
 from cnn_perception.image.codec import encode_compressed_depth, encode_jpeg, encode_png
-from cnn_perception.replay import compose
-from cnn_perception.replay.bag import BagWriter
-from cnn_perception.replay.compose import CAMERA_FRAME, START_NS
+from cnn_perception.recording import compose
+from cnn_perception.recording.bag import BagWriter
+from cnn_perception.recording.compose import CAMERA_FRAME, START_NS
 from cnn_perception.simulation.labels import OBJECT_CLASSES
 from cnn_perception.simulation.path import base_from_link, link_from_optical
 from cnn_perception.simulation.room import Room, RoomFrame

@@ -23,7 +23,7 @@ from cnn_perception.benchmarks.mapping import MODES, differences, measure
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import BagError
 from cnn_perception.mapping.leaves import Leaves, fill_box
-from cnn_perception.replay.bag import BagWriter
+from cnn_perception.recording.bag import BagWriter
 from painted_drive import write_drive
 
 CONFIG = MapperConfig(resolution=0.1, max_range=2.3)

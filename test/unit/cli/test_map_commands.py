@@ -18,8 +18,8 @@ from cnn_perception.mapping.files.color_codec import NO_COLOR, ColoredLeaves, en
 from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, sort_leaves
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.projection import depth_to_points
-from cnn_perception.replay import compose
-from cnn_perception.replay.bag import BagWriter, typestore
+from cnn_perception.recording import compose
+from cnn_perception.recording.bag import BagWriter, typestore
 from cnn_perception.types import (
     CameraIntrinsics,
     Float32Array,

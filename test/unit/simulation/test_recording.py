@@ -18,7 +18,7 @@ from cnn_perception.messages.decode import (
     decode_header,
     decode_transforms,
 )
-from cnn_perception.replay.bag import BagMessage, BagReader
+from cnn_perception.recording.bag import BagMessage, BagReader
 from cnn_perception.simulation.labels import OBJECT_CLASSES
 from cnn_perception.simulation.recording import START_NS, RecordingConfig, record_drive
 from cnn_perception.simulation.room import Room

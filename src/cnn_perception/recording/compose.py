@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.messages.stamps import ns_to_stamp
-from cnn_perception.replay.bag import typestore
+from cnn_perception.recording.bag import typestore
 from cnn_perception.types import (
     CameraIntrinsics,
     Float32Array,

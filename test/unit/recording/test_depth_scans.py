@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnn_perception.replay.depth_scans import FolderScans
-from cnn_perception.replay.rgbd_folder import RgbdFolder
+from cnn_perception.recording.depth_scans import FolderScans
+from cnn_perception.recording.rgbd_folder import RgbdFolder
 
 
 def test_a_folder_is_leveled(shared_data: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cnn_perception.errors import BagError
-from cnn_perception.replay.bag import BagReader, BagWriter
-from cnn_perception.replay.streams import (
+from cnn_perception.recording.bag import BagReader, BagWriter
+from cnn_perception.recording.streams import (
     CameraStreams,
     ScanStream,
     camera_streams,

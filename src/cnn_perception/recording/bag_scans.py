@@ -16,9 +16,9 @@ from cnn_perception.messages.decode import (
     decode_point_cloud,
     decode_transforms,
 )
-from cnn_perception.replay.bag import BagMessage, BagReader
-from cnn_perception.replay.depth_scans import CloudScan, DepthScan, Scan
-from cnn_perception.replay.streams import ScanStream
+from cnn_perception.recording.bag import BagMessage, BagReader
+from cnn_perception.recording.depth_scans import CloudScan, DepthScan, Scan
+from cnn_perception.recording.streams import ScanStream
 from cnn_perception.types import CameraIntrinsics, Header, RigidTransform
 
 __all__ = ["BagScans"]

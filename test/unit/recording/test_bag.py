@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cnn_perception.errors import BagError
-from cnn_perception.replay.bag import BagReader, BagWriter, typestore
+from cnn_perception.recording.bag import BagReader, BagWriter, typestore
 
 IMAGE = "sensor_msgs/msg/Image"
 SECOND = 1_000_000_000

@@ -13,8 +13,8 @@ from cnn_perception.messages.decode import (
     decode_header,
     decode_transforms,
 )
-from cnn_perception.replay import compose
-from cnn_perception.replay.bag import BagReader, BagWriter
+from cnn_perception.recording import compose
+from cnn_perception.recording.bag import BagReader, BagWriter
 from cnn_perception.types import CameraIntrinsics, Header, RigidTransform, StampedTransform
 
 HEADER = Header(1_700_000_000_123_456_789, "camera")

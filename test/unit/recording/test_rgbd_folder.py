@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cnn_perception.errors import BagError
-from cnn_perception.replay.rgbd_folder import RgbdFolder
+from cnn_perception.recording.rgbd_folder import RgbdFolder
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from cnn_perception.mapping.engine import ScanReport
 from cnn_perception.mapping.leveling import estimate_up, level
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.projection import depth_to_points
-from cnn_perception.replay.rgbd_folder import RgbdFolder
+from cnn_perception.recording.rgbd_folder import RgbdFolder
 from cnn_perception.types import CameraIntrinsics, Float32Array, Float64Array, RigidTransform
 
 __all__ = ["CloudScan", "DepthScan", "FolderScans", "Scan"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cnn_perception.errors import ConfigError
-from cnn_perception.replay.bag import BagReader, RawBagMessage
+from cnn_perception.recording.bag import BagReader, RawBagMessage
 
 __all__ = ["PlayOptions", "TimelineEvent", "timeline"]
 

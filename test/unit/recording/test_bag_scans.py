@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from cnn_perception.errors import BagError
-from cnn_perception.replay.bag import BagReader, BagWriter, typestore
-from cnn_perception.replay.bag_scans import BagScans
-from cnn_perception.replay.depth_scans import CloudScan, DepthScan
-from cnn_perception.replay.streams import ScanStream
+from cnn_perception.recording.bag import BagReader, BagWriter, typestore
+from cnn_perception.recording.bag_scans import BagScans
+from cnn_perception.recording.depth_scans import CloudScan, DepthScan
+from cnn_perception.recording.streams import ScanStream
 
 SECOND = 1_000_000_000
 DEPTH, INFO = "/camera/depth/image", "/camera/depth/camera_info"

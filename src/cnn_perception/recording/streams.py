@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cnn_perception.errors import BagError
-from cnn_perception.replay.bag import BagReader, BagTopic
+from cnn_perception.recording.bag import BagReader, BagTopic
 
 __all__ = ["CameraStreams", "ScanStream", "camera_streams", "scan_streams"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cnn_perception.replay.prefetch import prefetch
+from cnn_perception.recording.prefetch import prefetch
 
 
 def numbers(count: int, taken: list[int]) -> Iterator[int]:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from cnn_perception.errors import BagError
-from cnn_perception.replay import compose
-from cnn_perception.replay.bag import BagWriter
-from cnn_perception.replay.compose import CAMERA_FRAME, START_NS
-from cnn_perception.replay.depth_scans import FolderScans
-from cnn_perception.replay.rgbd_folder import RgbdFolder, RgbdFrame
+from cnn_perception.recording import compose
+from cnn_perception.recording.bag import BagWriter
+from cnn_perception.recording.compose import CAMERA_FRAME, START_NS
+from cnn_perception.recording.depth_scans import FolderScans
+from cnn_perception.recording.rgbd_folder import RgbdFolder, RgbdFrame
 from cnn_perception.types import Header, RigidTransform, StampedTransform
 
 __all__ = ["CAMERA_FRAME", "START_NS", "record_rgbd_folder"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cnn_perception.errors import BagError, ConfigError
-from cnn_perception.replay.bag import BagReader, BagWriter, typestore
-from cnn_perception.replay.timeline import PlayOptions, timeline
+from cnn_perception.recording.bag import BagReader, BagWriter, typestore
+from cnn_perception.recording.timeline import PlayOptions, timeline
 
 STRING = "std_msgs/msg/String"
 START = 1_700_000_000_000_000_000

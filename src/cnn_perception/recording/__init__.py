@@ -1,0 +1,1 @@
+"""Recordings: rosbags and RGB-D folders, read, written, and scheduled for playing."""

@@ -1,1 +1,0 @@
-"""Recordings: reading, writing, playing and replaying rosbags and RGB-D folders."""
