@@ -28,6 +28,7 @@ LAYERS = (
     ("datasets",),
     ("metrics",),
     ("evaluation", "export"),
+    ("replay",),
     ("pretrained", "training"),
     ("benchmarks", "demo"),
     ("cli",),
@@ -180,7 +181,8 @@ def test_the_core_loads_without_ros_and_torch() -> None:
         module
         for module in MODULES
         if part(module) in {"", "types", "config", "image", "runtime", "messages"}
-        or part(module) in {"classification", "detection", "segmentation", "mapping", "recording"}
+        or part(module) in {"classification", "detection", "segmentation", "mapping"}
+        or part(module) in {"recording", "replay"}
         or module == f"{PACKAGE}.explain.explainer"
     ]
     assert not loaded_by(core) & (ROS_PACKAGES | TORCH_PACKAGES)
