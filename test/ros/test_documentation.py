@@ -15,8 +15,7 @@ from cnn_perception.nodes.detector import DetectorNode
 from cnn_perception.nodes.explainer import ExplainerNode
 from cnn_perception.nodes.mapper import MapperNode
 from cnn_perception.nodes.segmenter import SegmenterNode
-from cnn_perception.ros.base_node import NodeConfig
-from cnn_perception.ros.params import parameter_name
+from cnn_perception.parameters import NodeConfig
 
 NODES = {
     "detector": DetectorNode,
@@ -24,6 +23,7 @@ NODES = {
     "explainer": ExplainerNode,
     "mapper": MapperNode,
 }
+COMMON = {known.name: known for known in settings(NodeConfig)}
 
 
 @pytest.fixture
@@ -51,15 +51,15 @@ def shown(value: Any) -> str:
 def test_parameters_and_defaults_are_those_of_the_node(name: str, sections) -> None:
     node = NODES[name]
     declared = {
-        parameter_name(known): shown(node.defaults.get(known.name, known.default))
-        for config in node.configs
-        for known in settings(config)
+        name: shown(known.default)
+        for name, known in node.parameters.settings().items()
+        if name not in COMMON
     }
     assert parameters(sections[name]) == declared
 
 
 def test_common_parameters_are_those_of_every_node(sections) -> None:
-    declared = {known.name: shown(known.default) for known in settings(NodeConfig)}
+    declared = {known.name: shown(known.default) for known in COMMON.values()}
     assert parameters(sections["What every node has"]) == declared
 
 

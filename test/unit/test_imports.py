@@ -23,6 +23,7 @@ LAYERS = (
     ("detection", "mapping", "segmentation"),
     ("classification", "networks"),
     ("explain",),
+    ("parameters",),
     ("recording", "ros"),
     ("nodes", "simulation"),
     ("datasets",),

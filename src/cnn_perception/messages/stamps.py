@@ -11,7 +11,19 @@ from typing import Any
 
 from cnn_perception.errors import ConfigError
 
-__all__ = ["StampedSynchroniser", "ns_to_stamp", "stamp_to_ns"]
+__all__ = [
+    "BACKWARD_JUMP_NS",
+    "REWIND_SLACK_NS",
+    "StampedSynchroniser",
+    "ns_to_stamp",
+    "stamp_to_ns",
+]
+
+BACKWARD_JUMP_NS = 100_000_000
+"""Stamps of one camera never go back; less is two cameras on one topic, or messages reordered."""
+
+REWIND_SLACK_NS = 1_000_000_000
+"""Frames of the new time, of other cameras, may be this much ahead of the one that went back."""
 
 _SECOND = 1_000_000_000
 
@@ -76,7 +88,7 @@ class StampedSynchroniser:
         *,
         slop_ns: int = 0,
         queue_size: int = 10,
-        jump_ns: int = 100_000_000,
+        jump_ns: int = BACKWARD_JUMP_NS,
     ) -> None:
         if len(streams) < 2 or len(set(streams)) != len(streams):
             raise ConfigError(f"streams = {list(streams)}: name two or more different streams")

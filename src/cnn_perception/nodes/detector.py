@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 from visualization_msgs.msg import MarkerArray
 
-from cnn_perception.config import Config, DetectorConfig, SessionConfig, setting
+from cnn_perception.config import DetectorConfig, SessionConfig
 from cnn_perception.detection.boxes3d import boxes_from_depth
 from cnn_perception.detection.detector import Detector
 from cnn_perception.errors import MessageError
 from cnn_perception.image.draw import draw_detections, palette
 from cnn_perception.messages.decode import decode_camera_info, decode_color, decode_depth
+from cnn_perception.parameters import DETECTOR, DepthConfig, NodeParameters
 from cnn_perception.ros import encode
 from cnn_perception.ros.model_node import ModelNode
 from cnn_perception.ros.recent import Recent
@@ -25,29 +25,13 @@ from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.runtime.inference import Inference
 from cnn_perception.types import Detections
 
-__all__ = ["DepthConfig", "DetectorNode", "main"]
-
-
-@dataclass(frozen=True, slots=True)
-class DepthConfig(Config):
-    """Whether detections are lifted into space."""
-
-    use_depth: bool = setting(
-        False, "Fit 3D boxes from depth/image and depth/camera_info, registered to the image"
-    )
-    depth_slop: float = setting(
-        0.02, "Most seconds between an image and its depth", minimum=0.0, maximum=1.0, live=True
-    )
-    depth_timeout: float = setting(
-        0.1, "Most seconds to wait for the depth of an image", minimum=0.0, maximum=2.0, live=True
-    )
+__all__ = ["DetectorNode", "main"]
 
 
 class DetectorNode(ModelNode):
     """Publishes Detection2DArray for every image it processes, also when nothing was found."""
 
-    configs: ClassVar[tuple[type[Config], ...]] = (*ModelNode.configs, DetectorConfig, DepthConfig)
-    defaults: ClassVar[Mapping[str, Any]] = {"model": "rooms_ssdlite"}
+    parameters: ClassVar[NodeParameters] = DETECTOR
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)

@@ -4,40 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Classification, Detection2DArray
 
-from cnn_perception.config import Config, ExplainerConfig, SessionConfig, setting
+from cnn_perception.config import ExplainerConfig, SessionConfig
 from cnn_perception.explain.explainer import Explainer
+from cnn_perception.explain.rate_gate import RateGate
 from cnn_perception.image.draw import blend_heatmap
 from cnn_perception.messages.decode import decode_color
-from cnn_perception.ros import encode, params
+from cnn_perception.parameters import EXPLAINER, NodeParameters, RateConfig, read
+from cnn_perception.ros import encode
 from cnn_perception.ros.explain_service import ExplainService, serve_explanations
 from cnn_perception.ros.model_node import ModelNode
 from cnn_perception.ros.run import run
 from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.runtime.inference import Inference
 
-__all__ = ["ExplainerNode", "RateConfig", "main"]
-
-_JITTER = 0.1
-"""Part of a period by which an image may be early."""
-
-
-@dataclass(frozen=True, slots=True)
-class RateConfig(Config):
-    """How often the node explains."""
-
-    max_rate: float = setting(
-        0.0,
-        "Most images per second of their stamps that are explained; 0: every one",
-        minimum=0.0,
-        maximum=1000.0,
-        live=True,
-    )
+__all__ = ["ExplainerNode", "main"]
 
 
 class ExplainerNode(ModelNode):
@@ -46,12 +31,7 @@ class ExplainerNode(ModelNode):
     An image whose explanation nobody reads is not explained.
     """
 
-    configs: ClassVar[tuple[type[Config], ...]] = (
-        *ModelNode.configs,
-        ExplainerConfig,
-        RateConfig,
-    )
-    defaults: ClassVar[Mapping[str, Any]] = {"model": "rooms_ssdlite"}
+    parameters: ClassVar[NodeParameters] = EXPLAINER
     _service: ExplainService | None = None
 
     def make_core(
@@ -64,7 +44,7 @@ class ExplainerNode(ModelNode):
         """Load the model; create the publishers and the service."""
         super().load()
         self._left_out = 0
-        self._due_ns = 0
+        self._rate = RateGate()
         self._heatmap = self.advertise(Image, "~/heatmap")
         self._overlay = self.advertise(Image, "~/overlay")
         self._evidence = self.advertise(Detection2DArray, "~/evidence")
@@ -93,17 +73,7 @@ class ExplainerNode(ModelNode):
         """Say why an image need not be explained: nobody reads, or the last one is too near."""
         if not any(publisher.get_subscription_count() for publisher in self._outputs):
             return "unread"
-        rate = self.config(RateConfig).max_rate
-        if rate > 0:
-            period_ns = int(1e9 / rate)
-            early_ns = self._due_ns - stamp_ns
-            if _JITTER * period_ns < early_ns <= period_ns:
-                return "rate_limited"
-            # Due times advance by whole periods, so that a camera that jitters keeps its rate; they
-            # start afresh after a gap, and where time went back.
-            on_time = -period_ns < early_ns <= period_ns
-            self._due_ns = (self._due_ns if on_time else stamp_ns) + period_ns
-        return ""
+        return "" if self._rate.lets(stamp_ns, self.config(RateConfig).max_rate) else "rate_limited"
 
     def process(self, message: Any) -> float:
         """Explain one image."""
@@ -129,7 +99,7 @@ class ExplainerNode(ModelNode):
     def vet(self, values: Mapping[str, Any]) -> None:
         """Refuse what the network does not know, and regions that are none."""
         if self.core is not None:
-            self.core.question(params.read(values, ExplainerConfig))
+            self.core.question(read(values, ExplainerConfig))
 
     def reconfigure(self) -> None:
         """Take over what is asked and how."""

@@ -9,28 +9,29 @@ from typing import Any, ClassVar
 
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
-from cnn_perception.config import Config, MapperConfig, SemanticsConfig
+from cnn_perception.config import MapperConfig
 from cnn_perception.errors import ConfigError, PerceptionError
-from cnn_perception.mapping.crop import CropConfig
-from cnn_perception.mapping.ground import GroundConfig
 from cnn_perception.mapping.jit import is_cached
 from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.published import OutputConfig
-from cnn_perception.messages.stamps import stamp_to_ns
+from cnn_perception.messages.stamps import REWIND_SLACK_NS, stamp_to_ns
+from cnn_perception.parameters import (
+    MAPPER,
+    MapColors,
+    MapperNodeConfig,
+    MaskConfig,
+    NodeParameters,
+)
 from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.map_inputs import MapInput, Reading, map_inputs
 from cnn_perception.ros.map_integrator import MapIntegrator
 from cnn_perception.ros.map_interface import MapInterface
-from cnn_perception.ros.map_settings import MapColors, MapperNodeConfig
 from cnn_perception.ros.query_interface import serve_queries
 from cnn_perception.ros.run import run
-from cnn_perception.ros.semantic_interface import MaskConfig, SemanticInterface
+from cnn_perception.ros.semantic_interface import SemanticInterface
 from cnn_perception.ros.transform_listener import TransformListener
 
-__all__ = ["MapperNode", "MapperNodeConfig", "main"]
+__all__ = ["MapperNode", "main"]
 
-# Frames of the new time, of other cameras, may be a little ahead of the one that showed the jump.
-REWIND_SLACK_NS = 1_000_000_000
 # A start that takes longer is worth a line in the log.
 SLOW_START_S = 2.0
 
@@ -38,22 +39,7 @@ SLOW_START_S = 2.0
 class MapperNode(PerceptionNode):
     """Keeps an occupancy map under octomap_server's topic, service and parameter names."""
 
-    configs: ClassVar[tuple[type[Config], ...]] = (
-        MapperConfig,
-        CropConfig,
-        GroundConfig,
-        MapperNodeConfig,
-        OutputConfig,
-        MapColors,
-        SemanticsConfig,
-        MaskConfig,
-    )
-    # octomap_server's, where they are not those of OctoMap itself.
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "max_range": -1.0,
-        "clamp_min": 0.12,
-        "clamp_max": 0.97,
-    }
+    parameters: ClassVar[NodeParameters] = MAPPER
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)

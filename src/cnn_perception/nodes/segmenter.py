@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from sensor_msgs.msg import Image
 
-from cnn_perception.config import Config, SegmenterConfig, SessionConfig
+from cnn_perception.config import SegmenterConfig, SessionConfig
 from cnn_perception.image.draw import blend_mask, colour_mask
 from cnn_perception.messages.decode import decode_color
+from cnn_perception.parameters import SEGMENTER, NodeParameters
 from cnn_perception.ros import encode
 from cnn_perception.ros.model_node import ModelNode
 from cnn_perception.ros.run import run
@@ -24,8 +24,7 @@ __all__ = ["SegmenterNode", "main"]
 class SegmenterNode(ModelNode):
     """Publishes a mono8 (mono16 above 255 classes) mask for every image it processes."""
 
-    configs: ClassVar[tuple[type[Config], ...]] = (*ModelNode.configs, SegmenterConfig)
-    defaults: ClassVar[Mapping[str, Any]] = {"model": "rooms_fcn"}
+    parameters: ClassVar[NodeParameters] = SEGMENTER
 
     def make_core(
         self, bundle: ModelBundle, session: SessionConfig, inference: Inference

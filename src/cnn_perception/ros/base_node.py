@@ -8,7 +8,6 @@ import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from rcl_interfaces.msg import SetParametersResult
@@ -22,9 +21,10 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
-from cnn_perception.config import Config, Setting, setting
+from cnn_perception.config import Config
 from cnn_perception.errors import ConfigError, PerceptionError
-from cnn_perception.messages.stamps import stamp_to_ns
+from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, stamp_to_ns
+from cnn_perception.parameters import NodeConfig, NodeParameters, read
 from cnn_perception.ros import params
 from cnn_perception.ros.accounting import FrameAccount
 from cnn_perception.ros.diagnostics import SILENCE_S, DiagnosticsPublisher
@@ -39,50 +39,30 @@ except ImportError:  # Humble
         SubscriptionEventCallbacks,
     )
 
-__all__ = ["BACKWARD_JUMP_NS", "NodeConfig", "PerceptionNode"]
+__all__ = ["PerceptionNode"]
 
 C = TypeVar("C", bound=Config)
 M = TypeVar("M")
 
-# Stamps of one camera never go back; less than this is two cameras on one topic, or reordering.
-BACKWARD_JUMP_NS = 100_000_000
 LARGE_MESSAGE = 500_000
 REPEAT_LOG_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class NodeConfig(Config):
-    """What every node has."""
-
-    autostart: bool = setting(
-        True, "Configure and activate at start; false waits for a lifecycle manager"
-    )
-    image_transport: str = setting(
-        "raw",
-        "Subscribe to raw images, or to <topic>/compressed and <topic>/compressedDepth",
-        choices=("raw", "compressed"),
-    )
 
 
 class PerceptionNode(LifecycleNode):
     """A lifecycle node whose worker thread processes the newest message.
 
-    A subclass names its configuration classes and implements `load` (configure: core objects and
+    A subclass names its parameters and implements `load` (configure: core objects and
     publishers), `subscribe` (activate), `process` (decode, core call, encode, publish; returns the
     seconds the core took) and `unload`. `reconfigure` hears of live parameter changes and `rewind`
     of time that went back; both run between two frames, on the worker thread.
     """
 
-    configs: ClassVar[tuple[type[Config], ...]] = ()
-    defaults: ClassVar[Mapping[str, Any]] = {}
+    parameters: ClassVar[NodeParameters] = NodeParameters(())
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
-        self._settings: dict[str, Setting] = {}
-        configs: tuple[type[Config], ...] = (NodeConfig, *self.configs)
-        for config in configs:
-            self._settings |= params.declare(self, config, self.defaults)
-        params.refuse_unknown(self)
+        self._settings = self.parameters.settings()
+        params.declare(self, self._settings)
         self._values = {name: self.get_parameter(name).value for name in self._settings}
         self.account = FrameAccount()
         self.worker: Worker[Any] = Worker(name, self.process, self.account, self._report_drop)
@@ -156,7 +136,7 @@ class PerceptionNode(LifecycleNode):
 
     def config(self, config: type[C]) -> C:
         """Return the parameters as a configuration of the core."""
-        return params.read(self._values, config)
+        return read(self._values, config)
 
     def advertise(
         self, message_type: type[M], topic: str, qos: QoSProfile = RESULT

@@ -13,8 +13,8 @@ from sensor_msgs.msg import CameraInfo, PointCloud2
 
 from cnn_perception.errors import ConfigError, MessageError, PerceptionError, TransformError
 from cnn_perception.messages.decode import decode_camera_info, decode_depth, decode_point_cloud
+from cnn_perception.parameters import MapperNodeConfig
 from cnn_perception.ros.base_node import PerceptionNode
-from cnn_perception.ros.map_settings import MapperNodeConfig
 from cnn_perception.ros.recent import Recent
 from cnn_perception.types import CameraIntrinsics, Float32Array
 

@@ -10,10 +10,10 @@ from cnn_perception.mapping.crop import CropConfig
 from cnn_perception.mapping.ground import GroundConfig
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.scan_filter import ScanFilter
-from cnn_perception.messages.stamps import stamp_to_ns
-from cnn_perception.ros.base_node import BACKWARD_JUMP_NS, PerceptionNode
+from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, stamp_to_ns
+from cnn_perception.parameters import MapperNodeConfig
+from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.map_inputs import DepthScan, Reading
-from cnn_perception.ros.map_settings import MapperNodeConfig
 from cnn_perception.ros.semantic_interface import SemanticInterface
 from cnn_perception.ros.transform_listener import TransformListener
 

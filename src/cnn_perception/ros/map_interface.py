@@ -8,9 +8,9 @@ from cnn_perception.errors import PerceptionError
 from cnn_perception.mapping.map_view import MapView
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.published import OutputConfig
+from cnn_perception.parameters import MapperNodeConfig
 from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.map_services import MapServices, save_path
-from cnn_perception.ros.map_settings import MapperNodeConfig
 from cnn_perception.ros.map_topics import MapTopics
 from cnn_perception.ros.semantic_interface import SemanticInterface
 from cnn_perception.ros.steady_timer import create_steady_timer

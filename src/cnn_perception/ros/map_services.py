@@ -15,8 +15,8 @@ from std_srvs.srv import Empty, Trigger
 
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.parameters import MapperNodeConfig
 from cnn_perception.ros.base_node import PerceptionNode
-from cnn_perception.ros.map_settings import MapperNodeConfig
 from cnn_perception.ros.map_topics import MapTopics
 from cnn_perception.ros.semantic_interface import SemanticInterface
 from cnn_perception.ros.slow_services import outcome, withdraw

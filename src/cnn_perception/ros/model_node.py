@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from vision_msgs.msg import LabelInfo
 
-from cnn_perception.config import Config, SessionConfig, setting
+from cnn_perception.config import SessionConfig
+from cnn_perception.parameters import ModelConfig
 from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.qos import LATCHED
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
 from cnn_perception.runtime.inference import Inference, InferencePool
 
-__all__ = ["ModelConfig", "ModelNode"]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelConfig(Config):
-    """Which network a node runs."""
-
-    model: str = setting("", "Name of a model bundle, or the path of its folder or model.yaml")
+__all__ = ["ModelNode"]
 
 
 class ModelNode(PerceptionNode):
@@ -32,7 +25,6 @@ class ModelNode(PerceptionNode):
     networks: those of the process, so that nodes with the same network look at a picture once.
     """
 
-    configs: ClassVar[tuple[type[Config], ...]] = (ModelConfig, SessionConfig)
     core: Any = None
 
     def __init__(self, name: str, *, networks: InferencePool | None = None, **options: Any) -> None:

@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from cnn_perception.config import Config, Setting, settings
+from cnn_perception.config import Setting
 from cnn_perception.errors import ConfigError
 
-__all__ = ["declare", "parameter_name", "read", "refuse_unknown"]
-
-C = TypeVar("C", bound=Config)
+__all__ = ["declare"]
 
 
-def parameter_name(setting: Setting) -> str:
-    """Return the ROS name of a setting."""
-    return setting.parameter or setting.name
+def declare(node: Node, settings: Mapping[str, Setting]) -> None:
+    """Declare settings as parameters by their ROS names.
 
-
-def declare(
-    node: Node, config: type[Config], defaults: Mapping[str, Any] | None = None
-) -> dict[str, Setting]:
-    """Declare every setting of a configuration class as a parameter; returns them by ROS name.
-
-    `defaults` replaces a class default where a node differs. Raises ConfigError when a value given
-    at the start has the wrong type or lies outside its range.
+    Raises ConfigError when a value given at the start has the wrong type, lies outside its range or
+    is for no declared parameter.
     """
-    declared = {}
-    for setting in settings(config):
-        name = parameter_name(setting)
-        default = (defaults or {}).get(setting.name, setting.default)
-        default = list(default) if setting.is_list else default
+    for name, setting in settings.items():
+        default = list(setting.default) if setting.is_list else setting.default
         try:
             value = node.declare_parameter(name, default, _descriptor(setting)).value
         except InvalidParameterTypeException as error:
@@ -43,20 +30,10 @@ def declare(
         except InvalidParameterValueException as error:
             raise ConfigError(str(error)) from error
         setting.check(value)
-        declared[name] = setting
-    return declared
+    _refuse_unknown(node)
 
 
-def read(values: Mapping[str, Any], config: type[C]) -> C:
-    """Build a configuration from parameter values by their ROS names."""
-    chosen = {}
-    for setting in settings(config):
-        value = values[parameter_name(setting)]
-        chosen[setting.name] = tuple(value) if setting.is_list else value
-    return config.from_mapping(chosen)
-
-
-def refuse_unknown(node: Node) -> None:
+def _refuse_unknown(node: Node) -> None:
     """Raise ConfigError for a value that was given at the start for no declared parameter."""
     for name in node._parameter_overrides:
         if node.has_parameter(name) or name.startswith("qos_overrides."):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,7 @@ from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 from visualization_msgs.msg import MarkerArray
 
-from cnn_perception.config import Config, SemanticsConfig, setting
+from cnn_perception.config import SemanticsConfig
 from cnn_perception.errors import ConfigError, MessageError
 from cnn_perception.mapping.files.color_codec import COLOR_TREE, encode_color
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
@@ -24,52 +23,16 @@ from cnn_perception.mapping.semantic.class_colors import class_colors, color_lea
 from cnn_perception.mapping.semantic.mask_fusion import MaskFusion, MaskResult, PlacedDepth
 from cnn_perception.mapping.semantic.semantics import LabelledCells, SemanticLayer
 from cnn_perception.messages.decode import decode_header, decode_label_info
+from cnn_perception.parameters import MapperNodeConfig, MaskConfig
 from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
-from cnn_perception.ros.map_settings import MapperNodeConfig
 from cnn_perception.ros.qos import LATCHED
 from cnn_perception.ros.semantic_messages import labelled_cloud, labelled_markers
 from cnn_perception.ros.steady_timer import create_steady_timer
 from cnn_perception.runtime.bundle import load_bundle
 from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform, UInt8Array
 
-__all__ = ["MaskConfig", "SemanticInterface"]
-
-
-@dataclass(frozen=True, slots=True)
-class MaskConfig(Config):
-    """Whether masks are mapped, and how they find their depth images and their names."""
-
-    enabled: bool = setting(
-        False,
-        "Give cells classes from the topics mask and label_info",
-        parameter="semantics.enabled",
-    )
-    transport: str = setting(
-        "raw",
-        "Subscribe to raw masks, or to <mask>/compressed, which must be PNG; apart from "
-        "image_transport, since a segmenter beside the mapper publishes raw masks of any images",
-        choices=("raw", "compressed"),
-        parameter="semantics.transport",
-    )
-    slop: float = setting(
-        0.01,
-        "Most seconds between the stamps of a mask and of its depth image",
-        minimum=0.0,
-        maximum=1.0,
-        parameter="semantics.slop",
-    )
-    labels: tuple[str, ...] = setting(
-        ("",),
-        "Names of class ids 0, 1, ... for masks without label_info; ['']: wait for label_info",
-        parameter="semantics.labels",
-    )
-    palette: str = setting(
-        "",
-        "Model bundle whose palette colours the classes; empty: the colours that the segmenter "
-        "gives to models without one",
-        parameter="semantics.palette",
-    )
+__all__ = ["SemanticInterface"]
 
 
 class SemanticInterface:

@@ -9,8 +9,8 @@ from tf2_msgs.msg import TFMessage
 from cnn_perception.errors import MessageError
 from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages.decode import decode_transforms
-from cnn_perception.messages.stamps import stamp_to_ns
-from cnn_perception.ros.base_node import BACKWARD_JUMP_NS, PerceptionNode
+from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, stamp_to_ns
+from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.qos import TRANSFORM, TRANSFORM_STATIC
 from cnn_perception.types import RigidTransform
 

@@ -1,0 +1,309 @@
+"""What each node can be told: its parameters, live and in a replay.
+
+The mapper's names and defaults are octomap_server's (octomap_mapping, ros2 branch) wherever it has
+the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from cnn_perception.config import (
+    Config,
+    DetectorConfig,
+    ExplainerConfig,
+    MapperConfig,
+    SegmenterConfig,
+    SemanticsConfig,
+    SessionConfig,
+    Setting,
+    setting,
+    settings,
+)
+from cnn_perception.errors import ConfigError
+from cnn_perception.mapping.crop import CropConfig
+from cnn_perception.mapping.ground import GroundConfig
+from cnn_perception.mapping.published import OutputConfig
+
+__all__ = [
+    "DETECTOR",
+    "EXPLAINER",
+    "MAPPER",
+    "SEGMENTER",
+    "DepthConfig",
+    "MapColors",
+    "MapperNodeConfig",
+    "MaskConfig",
+    "ModelConfig",
+    "NodeConfig",
+    "NodeParameters",
+    "RateConfig",
+    "read",
+]
+
+C = TypeVar("C", bound=Config)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeParameters:
+    """Everything that a kind of node can be told.
+
+    defaults: by a setting's own name, where the node's default is another than the class's.
+    """
+
+    configs: tuple[type[Config], ...]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, Setting]:
+        """Return the parameters by their ROS names, with the node's defaults."""
+        configs: tuple[type[Config], ...] = (NodeConfig, *self.configs)
+        return {
+            known.parameter or known.name: dataclasses.replace(
+                known, default=self.defaults.get(known.name, known.default)
+            )
+            for config in configs
+            for known in settings(config)
+        }
+
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a value for every parameter. Raises ConfigError for unknown names, bad values."""
+        known = self.settings()
+        for name, value in given.items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+                raise ConfigError(f"unknown parameter {name!r}: {hint}")
+            known[name].check(value)
+        return {name: given.get(name, setting.default) for name, setting in known.items()}
+
+
+def read(values: Mapping[str, Any], config: type[C]) -> C:
+    """Build a configuration from parameter values by their ROS names."""
+    chosen = {}
+    for known in settings(config):
+        value = values[known.parameter or known.name]
+        chosen[known.name] = tuple(value) if known.is_list else value
+    return config.from_mapping(chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig(Config):
+    """What every node has."""
+
+    autostart: bool = setting(
+        True, "Configure and activate at start; false waits for a lifecycle manager"
+    )
+    image_transport: str = setting(
+        "raw",
+        "Subscribe to raw images, or to <topic>/compressed and <topic>/compressedDepth",
+        choices=("raw", "compressed"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig(Config):
+    """Which network a node runs."""
+
+    model: str = setting("", "Name of a model bundle, or the path of its folder or model.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class DepthConfig(Config):
+    """Whether detections are lifted into space."""
+
+    use_depth: bool = setting(
+        False, "Fit 3D boxes from depth/image and depth/camera_info, registered to the image"
+    )
+    depth_slop: float = setting(
+        0.02, "Most seconds between an image and its depth", minimum=0.0, maximum=1.0, live=True
+    )
+    depth_timeout: float = setting(
+        0.1, "Most seconds to wait for the depth of an image", minimum=0.0, maximum=2.0, live=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RateConfig(Config):
+    """How often the node explains."""
+
+    max_rate: float = setting(
+        0.0,
+        "Most images per second of their stamps that are explained; 0: every one",
+        minimum=0.0,
+        maximum=1000.0,
+        live=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MapperNodeConfig(Config):
+    """What the node maps, when it publishes, and where it keeps files."""
+
+    frame_id: str = setting("map", "Frame of the map")
+    base_frame_id: str = setting("base_footprint", "Frame in which the ground is looked for, z up")
+    source: str = setting(
+        "depth",
+        "What is mapped: depth/image with depth/camera_info, cloud_in, or both",
+        choices=("depth", "cloud", "both"),
+    )
+    cameras: tuple[str, ...] = setting(
+        ("",),
+        "Prefixes of the inputs, one for each camera or lidar: '' is depth/image or cloud_in, "
+        "'front' is front/depth/image or front/cloud_in",
+    )
+    transform_timeout: float = setting(
+        0.5,
+        "Most seconds to wait for a transform or a camera_info before a frame is skipped",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    )
+    silence_timeout: float = setting(
+        5.0,
+        "Seconds without a mapped frame after which log and diagnostics say what is missing",
+        minimum=0.1,
+        maximum=3600.0,
+        live=True,
+    )
+    time_jump: str = setting(
+        "keep",
+        "What becomes of the map when time goes back: keep, or reset",
+        choices=("keep", "reset"),
+        live=True,
+    )
+    publish_rate: float = setting(
+        1.0, "Most often, per second, that the map is published", minimum=0.01, maximum=100.0
+    )
+    latch: bool = setting(True, "Keep the last map of each topic for readers that come later")
+    publish_free_space: bool = setting(
+        False, "Publish free cells on free_cells_vis_array", live=True
+    )
+    octomap_path: str = setting(
+        "", "Map file that is loaded at configure: .bt, .ot or .vox; empty: none"
+    )
+    save_path: str = setting("map.bt", "File that ~/save writes: .bt, .ot or .vox", live=True)
+    load_path: str = setting("", "File that ~/load reads; empty: save_path", live=True)
+    autosave_period: float = setting(
+        0.0,
+        "Seconds between saves to save_path, which is written at deactivate too; 0: only ~/save",
+        minimum=0.0,
+        maximum=86400.0,
+    )
+    clear_to: str = setting(
+        "free",
+        "What ~/clear_bbox makes of known cells: free, as octomap_server does, or unknown",
+        choices=("free", "unknown"),
+        live=True,
+    )
+
+
+def _channel(name: str, default: float, cells: str, parameter: str) -> float:
+    channel: float = setting(
+        default,
+        f"{name} of {cells} cells",
+        minimum=0.0,
+        maximum=1.0,
+        live=True,
+        parameter=parameter,
+    )
+    return channel
+
+
+@dataclass(frozen=True, slots=True)
+class MapColors(Config):
+    """How cells are coloured in the marker topics."""
+
+    use_height_map: bool = setting(False, "Colour occupied cells by their height", live=True)
+    color_factor: float = setting(
+        0.8,
+        "Part of the colour circle that use_height_map spans, from red at the top",
+        minimum=0.0,
+        maximum=1.0,
+        live=True,
+    )
+    colored_map: bool = setting(
+        False,
+        "Make octomap_full a ColorOcTree in the colours of classes; needs semantics.enabled",
+        live=True,
+    )
+    red: float = _channel("Red", 0.0, "occupied", "color.r")
+    green: float = _channel("Green", 0.0, "occupied", "color.g")
+    blue: float = _channel("Blue", 1.0, "occupied", "color.b")
+    alpha: float = _channel("Opacity", 1.0, "occupied", "color.a")
+    free_red: float = _channel("Red", 0.0, "free", "color_free.r")
+    free_green: float = _channel("Green", 1.0, "free", "color_free.g")
+    free_blue: float = _channel("Blue", 0.0, "free", "color_free.b")
+    free_alpha: float = _channel("Opacity", 1.0, "free", "color_free.a")
+
+    @property
+    def occupied(self) -> tuple[float, float, float, float]:
+        """Colour of occupied cells, RGBA in [0, 1]."""
+        return self.red, self.green, self.blue, self.alpha
+
+    @property
+    def free(self) -> tuple[float, float, float, float]:
+        """Colour of free cells, RGBA in [0, 1]."""
+        return self.free_red, self.free_green, self.free_blue, self.free_alpha
+
+
+@dataclass(frozen=True, slots=True)
+class MaskConfig(Config):
+    """Whether masks are mapped, and how they find their depth images and their names."""
+
+    enabled: bool = setting(
+        False,
+        "Give cells classes from the topics mask and label_info",
+        parameter="semantics.enabled",
+    )
+    transport: str = setting(
+        "raw",
+        "Subscribe to raw masks, or to <mask>/compressed, which must be PNG; apart from "
+        "image_transport, since a segmenter beside the mapper publishes raw masks of any images",
+        choices=("raw", "compressed"),
+        parameter="semantics.transport",
+    )
+    slop: float = setting(
+        0.01,
+        "Most seconds between the stamps of a mask and of its depth image",
+        minimum=0.0,
+        maximum=1.0,
+        parameter="semantics.slop",
+    )
+    labels: tuple[str, ...] = setting(
+        ("",),
+        "Names of class ids 0, 1, ... for masks without label_info; ['']: wait for label_info",
+        parameter="semantics.labels",
+    )
+    palette: str = setting(
+        "",
+        "Model bundle whose palette colours the classes; empty: the colours that the segmenter "
+        "gives to models without one",
+        parameter="semantics.palette",
+    )
+
+
+DETECTOR = NodeParameters(
+    (ModelConfig, SessionConfig, DetectorConfig, DepthConfig), {"model": "rooms_ssdlite"}
+)
+SEGMENTER = NodeParameters((ModelConfig, SessionConfig, SegmenterConfig), {"model": "rooms_fcn"})
+EXPLAINER = NodeParameters(
+    (ModelConfig, SessionConfig, ExplainerConfig, RateConfig), {"model": "rooms_ssdlite"}
+)
+MAPPER = NodeParameters(
+    (
+        MapperConfig,
+        CropConfig,
+        GroundConfig,
+        MapperNodeConfig,
+        OutputConfig,
+        MapColors,
+        SemanticsConfig,
+        MaskConfig,
+    ),
+    # octomap_server's, where they are not those of OctoMap itself.
+    {"max_range": -1.0, "clamp_min": 0.12, "clamp_max": 0.97},
+)
