@@ -163,11 +163,50 @@ def test_what_cannot_be_placed_is_counted_by_reason(tmp_path: Path) -> None:
         found = list(scans)
     assert len(found) == 1
     reasons = dict(scans.skipped)
-    assert reasons.pop("no_match") == 1
-    assert reasons.pop("no_transform") == 3
+    assert reasons.pop("no_transform") == 3  # two before the first transform, one after the last
+    assert reasons.pop("frame_mismatch") == 1  # the camera_info is not of the frame elsewhere
     assert sum(reasons.values()) == 1  # the damaged image, under the decoder's own reason
     assert scans.skipped.total() + len(found) == len(scans) == 6
     assert "newest data for map -> base_link is 2.000 s" in scans.last_error
+
+
+def test_an_image_waits_for_its_own_camera_info(tmp_path: Path) -> None:
+    records = [MOUNT]
+    for seconds, focal in ((1.0, 4.0), (2.0, 8.0)):
+        info = camera_info(seconds)
+        info.p[0] = info.p[5] = focal
+        records += [
+            ("/tf", seconds, transform("map", "base_link", seconds, 0.0)),
+            (DEPTH, seconds, depth_image(seconds)),
+            (INFO, seconds + 0.1, info),
+        ]
+    with BagReader(write(tmp_path / "bag", records)) as bag:
+        found = list(BagScans(bag, CAMERA, "map"))
+    assert [scan.intrinsics.fx for scan in found if isinstance(scan, DepthScan)] == [4.0, 8.0]
+
+
+def test_one_camera_info_holds_for_all_images(tmp_path: Path) -> None:
+    records = [MOUNT, (INFO, 0.0, camera_info(0.0))]
+    for seconds in (1.0, 1.1, 1.2):
+        records.append(("/tf", seconds, transform("map", "base_link", seconds, 0.0)))
+        records.append((DEPTH, seconds, depth_image(seconds)))
+    with BagReader(write(tmp_path / "bag", records)) as bag:
+        assert len(list(BagScans(bag, CAMERA, "map"))) == 3
+
+
+def test_a_camera_info_of_another_frame_is_no_match(tmp_path: Path) -> None:
+    info = camera_info(1.0)
+    info.header.frame_id = "another_camera"
+    records = [
+        MOUNT,
+        ("/tf", 1.0, transform("map", "base_link", 1.0, 0.0)),
+        (INFO, 1.0, info),
+        (DEPTH, 1.0, depth_image(1.0)),
+    ]
+    with BagReader(write(tmp_path / "bag", records)) as bag:
+        scans = BagScans(bag, CAMERA, "map")
+        assert not list(scans)
+    assert dict(scans.skipped) == {"frame_mismatch": 1}
 
 
 def test_a_bag_without_transforms_is_refused(tmp_path: Path) -> None:
