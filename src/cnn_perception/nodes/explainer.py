@@ -14,7 +14,8 @@ from cnn_perception.config import Config, ExplainerConfig, SessionConfig, settin
 from cnn_perception.explain.explainer import Explainer
 from cnn_perception.image.draw import blend_heatmap
 from cnn_perception.messages.decode import decode_color
-from cnn_perception.ros import encode, params
+from cnn_perception.ros import params
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.explain_service import ExplainService, serve_explanations
 from cnn_perception.ros.model_node import ModelNode
 from cnn_perception.ros.run import run

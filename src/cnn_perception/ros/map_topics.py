@@ -16,8 +16,8 @@ from visualization_msgs.msg import MarkerArray
 from cnn_perception.errors import PerceptionError
 from cnn_perception.mapping.map_view import MapView
 from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.height_colors import height_palette, height_shades
 from cnn_perception.ros.map_settings import MapColors, MapperNodeConfig
 from cnn_perception.ros.marker_stream import cell_markers

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from vision_msgs.msg import LabelInfo
 
 from cnn_perception.config import Config, SessionConfig, setting
-from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.qos import LATCHED
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
 from cnn_perception.runtime.inference import Inference, InferencePool
