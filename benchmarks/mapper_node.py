@@ -42,8 +42,8 @@ from _nodes import (
 from cnn_perception.benchmarks.frames import read_frames
 from cnn_perception.benchmarks.machine import describe_machine
 from cnn_perception.demo.processes import NodeSpec, node_processes
-from cnn_perception.recording import compose
 from cnn_perception.recording.bag import typestore
+from cnn_perception.recording.compose import encode
 from cnn_perception.recording.depth_scans import DepthScan
 from cnn_perception.resources import demo_drive
 from cnn_perception.types import Header, StampedTransform
@@ -226,12 +226,12 @@ def serialise(scan: DepthScan) -> Serialised:
     )
     millimetres = np.nan_to_num(np.rint(scan.depth * 1000.0)).astype(np.uint16)
     depth = np.kron(millimetres, np.ones((factor, factor), np.uint16))
-    header = Header(0, FRAME)
+    header = encode.header(Header(0, FRAME))
     edge = StampedTransform("map", FRAME, 0, scan.map_from_sensor)
     messages = {
-        TF: compose.transforms(edge),
-        INFO: compose.camera_info(header, enlarged),
-        IMAGE: compose.depth_image(header, depth),
+        TF: encode.transforms(edge),
+        INFO: encode.camera_info(header, enlarged),
+        IMAGE: encode.depth_image(header, depth),
     }
     return Serialised(
         {

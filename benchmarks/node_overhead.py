@@ -40,8 +40,8 @@ from _nodes import (
 
 from cnn_perception.benchmarks.machine import describe_machine
 from cnn_perception.demo.processes import NodeSpec, node_processes
-from cnn_perception.recording import compose
 from cnn_perception.recording.bag import typestore
+from cnn_perception.recording.compose import encode
 from cnn_perception.types import Header
 
 WARM_UP = 30
@@ -185,7 +185,7 @@ def publish(arguments: argparse.Namespace) -> None:
     generator = np.random.default_rng(0)
     shape = (arguments.height, arguments.width, 3)
     picture = generator.integers(0, 256, shape, dtype=np.uint8)
-    message = compose.color_image(Header(0, "camera"), picture)
+    message = encode.image(encode.header(Header(0, "camera")), picture)
     data = bytearray(typestore().serialize_cdr(message, "sensor_msgs/msg/Image"))
     rclpy.init(args=[])
     node = Node("camera", start_parameter_services=False, enable_rosout=False)

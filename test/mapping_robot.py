@@ -12,7 +12,7 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from cnn_perception.nodes.mapper import MapperNode
-from cnn_perception.ros import encode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.qos import TRANSFORM_STATIC
 
 WIDTH, HEIGHT, FOCAL = 64, 48, 60.0

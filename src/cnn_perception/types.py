@@ -17,6 +17,7 @@ from cnn_perception.errors import ConfigError, MessageError
 
 __all__ = [
     "BoolArray",
+    "Boxes3D",
     "CameraIntrinsics",
     "Cells",
     "Detections",
@@ -111,6 +112,19 @@ class Detections:
     def empty(cls) -> Detections:
         """No detections."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boxes3D:
+    """Axis-aligned boxes in the camera's optical frame, one for each detection.
+
+    centers, sizes: float32 (N, 3) metres; valid: bool (N,), false where too few depth pixels lay
+    under the detection (its row is zero then).
+    """
+
+    centers: Float32Array
+    sizes: Float32Array
+    valid: BoolArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

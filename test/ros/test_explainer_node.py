@@ -21,7 +21,7 @@ from vision_msgs.msg import Detection2DArray
 from cnn_perception.nodes.detector import DetectorNode
 from cnn_perception.nodes.explainer import ExplainerNode
 from cnn_perception.nodes.segmenter import SegmenterNode
-from cnn_perception.ros import encode
+from cnn_perception.ros.encode import encode
 from cnn_perception.runtime.inference import InferencePool
 
 PICTURE = models.paint({(1, 5): "red", (4, 1): (0, 220, 0), (3, 3): (200, 0, 0)})

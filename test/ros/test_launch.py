@@ -34,7 +34,7 @@ from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 
 from cnn_perception.recording.bag import BagWriter, typestore
-from cnn_perception.ros import encode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.qos import LATCHED, TRANSFORM_STATIC
 
 pytestmark = pytest.mark.usefixtures("compiled_kernels")

@@ -26,7 +26,7 @@ from cnn_perception.errors import ConfigError
 from cnn_perception.nodes.detector import DetectorNode
 from cnn_perception.nodes.mapper import MapperNode
 from cnn_perception.nodes.segmenter import SegmenterNode
-from cnn_perception.ros import encode
+from cnn_perception.ros.encode import encode
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, PointCloud2
 from tf2_msgs.msg import TFMessage
 
-from cnn_perception.ros import encode
+from cnn_perception.ros.encode import encode
 from mapping_robot import (
     CAMERA,
     HEIGHT,

@@ -22,7 +22,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from cnn_perception.image.codec import encode_compressed_depth
 from cnn_perception.messages.decode import decode_point_cloud
-from cnn_perception.ros import encode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.qos import LATCHED, TRANSFORM_STATIC
 from mapping_robot import (
     CAMERA,

@@ -21,7 +21,7 @@ from cnn_perception.image.codec import encode_png
 from cnn_perception.nodes.detector import DetectorNode
 from cnn_perception.nodes.explainer import ExplainerNode
 from cnn_perception.nodes.segmenter import SegmenterNode
-from cnn_perception.ros import encode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.qos import LATCHED
 
 

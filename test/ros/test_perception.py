@@ -23,7 +23,7 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection2DArray
 
-from cnn_perception.ros import encode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.qos import LATCHED, TRANSFORM_STATIC
 
 pytestmark = pytest.mark.usefixtures("compiled_kernels")

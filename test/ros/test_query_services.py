@@ -22,7 +22,8 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from cnn_perception.nodes.mapper import MapperNode
-from cnn_perception.ros import encode, query_interface
+from cnn_perception.ros import query_interface
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.qos import TRANSFORM_STATIC
 
 RESOLUTION = 0.1

@@ -26,7 +26,7 @@ from cnn_perception.mapping.files.color_codec import decode_color
 from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.semantic.class_colors import class_colors
 from cnn_perception.nodes.mapper import MapperNode
-from cnn_perception.ros import encode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.qos import LATCHED, TRANSFORM_STATIC
 from cnn_perception.runtime.bundle import load_bundle
 

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from cnn_perception.errors import MessageError
 from cnn_perception.types import (
-    BoolArray,
+    Boxes3D,
     CameraIntrinsics,
     Detections,
     Float32Array,
 )
 
-__all__ = ["Boxes3D", "boxes_from_depth"]
+__all__ = ["boxes_from_depth"]
 
 MIN_PIXELS = 10
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Boxes3D:
-    """Axis-aligned boxes in the camera's optical frame, one for each detection.
-
-    centers, sizes: float32 (N, 3) metres; valid: bool (N,), false where too few depth pixels lay
-    under the detection (its row is zero then).
-    """
-
-    centers: Float32Array
-    sizes: Float32Array
-    valid: BoolArray
 
 
 def boxes_from_depth(

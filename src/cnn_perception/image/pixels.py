@@ -190,7 +190,8 @@ def image_bytes(array: NDArray[Any]) -> tuple[str, int, NDArray[Any]]:
             "(H, W, 3) or (H, W, 4), uint16 (H, W) or float32 (H, W)"
         )
     fit = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return encoding, fit.strides[0], fit
+    # Of a single row numpy leaves the stride as it was, which may be negative.
+    return encoding, fit.nbytes // len(fit), fit
 
 
 def _layout(encoding: str, known: dict[str, _Layout], what: str) -> _Layout:

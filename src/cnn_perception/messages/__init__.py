@@ -1,4 +1,4 @@
-"""ROS messages read by attribute, without ROS; and the reasons for which one is not used."""
+"""ROS messages read by attribute and made, without ROS; and why one of them is not used."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from cnn_perception.errors import MessageError
 from cnn_perception.image.draw import draw_detections, palette
 from cnn_perception.messages.decode import decode_camera_info, decode_color, decode_depth
 from cnn_perception.parameters import DETECTOR, DepthConfig, NodeParameters
-from cnn_perception.ros import encode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.model_node import ModelNode
 from cnn_perception.ros.recent import Recent
 from cnn_perception.ros.run import run

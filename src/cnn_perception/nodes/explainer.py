@@ -15,7 +15,7 @@ from cnn_perception.explain.rate_gate import RateGate
 from cnn_perception.image.draw import blend_heatmap
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.parameters import EXPLAINER, NodeParameters, RateConfig, read
-from cnn_perception.ros import encode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.explain_service import ExplainService, serve_explanations
 from cnn_perception.ros.model_node import ModelNode
 from cnn_perception.ros.run import run

@@ -11,7 +11,7 @@ from cnn_perception.config import SegmenterConfig, SessionConfig
 from cnn_perception.image.draw import blend_mask, colour_mask
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.parameters import SEGMENTER, NodeParameters
-from cnn_perception.ros import encode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.model_node import ModelNode
 from cnn_perception.ros.run import run
 from cnn_perception.runtime.bundle import ModelBundle

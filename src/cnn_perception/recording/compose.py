@@ -1,34 +1,19 @@
-"""The few ROS messages that recordings are made of, built without ROS."""
+"""The encoder of recordings: the rosbags library's messages, built without ROS."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rosbags.interfaces import Nodetype
 
-from cnn_perception.messages.stamps import ns_to_stamp
+from cnn_perception.messages.encode import Encoder
 from cnn_perception.recording.bag import typestore
-from cnn_perception.types import (
-    CameraIntrinsics,
-    Float32Array,
-    Header,
-    StampedTransform,
-    UInt8Array,
-)
 
-__all__ = [
-    "CAMERA_FRAME",
-    "START_NS",
-    "camera_info",
-    "color_image",
-    "compressed_image",
-    "depth_image",
-    "detections_2d",
-    "header",
-    "transforms",
-]
+__all__ = ["CAMERA_FRAME", "START_NS", "encode"]
 
 START_NS = 1_700_000_000_000_000_000
 """Stamp of a recording's first image: fixed, so that equal input gives equal bags."""
@@ -36,143 +21,60 @@ START_NS = 1_700_000_000_000_000_000
 CAMERA_FRAME = "camera_optical_frame"
 """Frame of a recording's images (REP-103)."""
 
+_SCALARS: dict[str, Callable[[], Any]] = {
+    "bool": bool,
+    "float32": float,
+    "float64": float,
+    "string": str,
+}
+"""What a field starts as; of any other type it is a whole number."""
 
-def header(source: Header) -> Any:
-    """Return a std_msgs/Header."""
-    seconds, nanoseconds = ns_to_stamp(source.stamp_ns)
-    stamp = _message("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
-    return _message("std_msgs/msg/Header", stamp=stamp, frame_id=source.frame_id)
+_BYTES = {"byte": "uint8", "char": "uint8"}
+"""Names of numbers in definitions that are not numpy's."""
+
+_DEFAULTS: dict[tuple[str, str], Callable[[], Any]] = {
+    ("geometry_msgs/msg/Quaternion", "w"): lambda: 1.0,
+}
+"""Defaults that are written in definitions, which the library does not keep, of what is encoded."""
 
 
-def color_image(source: Header, rgb: UInt8Array) -> Any:
-    """Return RGB uint8 (H, W, 3) as a sensor_msgs/Image of encoding rgb8."""
-    return _image(source, rgb, "rgb8")
+class _BagMessages:
+    """Messages of the classes that `typestore` holds."""
+
+    def message(self, msgtype: str, /, **fields: Any) -> Any:
+        for name, default in _defaults(msgtype):
+            if name not in fields:
+                fields[name] = default()
+        return typestore().types[msgtype](**fields)
+
+    def sequence(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values
 
 
-def depth_image(source: Header, millimetres: NDArray[np.uint16]) -> Any:
-    """Return uint16 (H, W) millimetres, 0 for none, as a sensor_msgs/Image of encoding 16UC1."""
-    return _image(source, millimetres.astype("<u2"), "16UC1")
+_MESSAGES = _BagMessages()
 
 
-def compressed_image(source: Header, data: bytes, image_format: str) -> Any:
-    """Return an encoded picture as a sensor_msgs/CompressedImage."""
-    return _message(
-        "sensor_msgs/msg/CompressedImage",
-        header=header(source),
-        format=image_format,
-        data=np.frombuffer(data, np.uint8),
+@cache
+def _defaults(msgtype: str) -> tuple[tuple[str, Callable[[], Any]], ...]:
+    """Return each field's name and what makes its default, a new one each time."""
+    return tuple(
+        (name, _DEFAULTS.get((msgtype, name)) or _default(kind, detail))
+        for name, (kind, detail) in typestore().fielddefs[msgtype][1]
     )
 
 
-def detections_2d(
-    source: Header, boxes: Float32Array, labels: Sequence[str], ids: Sequence[str]
-) -> Any:
-    """Return true objects, score 1, as a vision_msgs/Detection2DArray.
-
-    boxes: float32 (N, 4) corners in pixels; labels and ids: one for each box.
-    """
-    stamped = header(source)
-    return _message(
-        "vision_msgs/msg/Detection2DArray",
-        header=stamped,
-        detections=[
-            _detection(stamped, *box.astype(float).tolist(), label=label, name=name)
-            for box, label, name in zip(boxes, labels, ids, strict=True)
-        ],
-    )
+def _default(kind: Nodetype, detail: Any) -> Callable[[], Any]:
+    if kind is Nodetype.NAME:
+        return partial(_MESSAGES.message, detail)
+    if kind is Nodetype.BASE:
+        return _SCALARS.get(detail[0], int)
+    (item_kind, item), size = detail
+    count = size if kind is Nodetype.ARRAY else 0
+    if item_kind is Nodetype.BASE and _SCALARS.get(item[0]) is not str:
+        return partial(np.zeros, count, _BYTES.get(item[0], item[0]))
+    make = _default(item_kind, item)
+    return lambda: [make() for _ in range(count)]
 
 
-def camera_info(source: Header, camera: CameraIntrinsics) -> Any:
-    """Return a sensor_msgs/CameraInfo of a rectified camera."""
-    k = np.array([camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0])
-    region = _message(
-        "sensor_msgs/msg/RegionOfInterest",
-        x_offset=0,
-        y_offset=0,
-        height=0,
-        width=0,
-        do_rectify=False,
-    )
-    return _message(
-        "sensor_msgs/msg/CameraInfo",
-        header=header(source),
-        height=camera.height,
-        width=camera.width,
-        distortion_model="plumb_bob",
-        d=np.zeros(5),
-        k=k,
-        r=np.eye(3).ravel(),
-        p=np.insert(k, (3, 6, 9), 0.0),
-        binning_x=0,
-        binning_y=0,
-        roi=region,
-    )
-
-
-def transforms(*edges: StampedTransform) -> Any:
-    """Return a tf2_msgs/TFMessage."""
-    return _message("tf2_msgs/msg/TFMessage", transforms=[_edge(edge) for edge in edges])
-
-
-def _edge(edge: StampedTransform) -> Any:
-    pose = edge.parent_from_child
-    translation = (float(value) for value in pose.translation)
-    return _message(
-        "geometry_msgs/msg/TransformStamped",
-        header=header(Header(edge.stamp_ns, edge.parent)),
-        child_frame_id=edge.child,
-        transform=_message(
-            "geometry_msgs/msg/Transform",
-            translation=typestore().types["geometry_msgs/msg/Vector3"](*translation),
-            rotation=typestore().types["geometry_msgs/msg/Quaternion"](*pose.quaternion()),
-        ),
-    )
-
-
-def _detection(
-    stamped: Any, x0: float, y0: float, x1: float, y1: float, *, label: str, name: str
-) -> Any:
-    middle = _message("vision_msgs/msg/Point2D", x=(x0 + x1) / 2, y=(y0 + y1) / 2)
-    pose = _message(
-        "geometry_msgs/msg/PoseWithCovariance",
-        pose=_message(
-            "geometry_msgs/msg/Pose",
-            position=_message("geometry_msgs/msg/Point", x=0.0, y=0.0, z=0.0),
-            orientation=_message("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=0.0, w=1.0),
-        ),
-        covariance=np.zeros(36),
-    )
-    hypothesis = _message("vision_msgs/msg/ObjectHypothesis", class_id=label, score=1.0)
-    return _message(
-        "vision_msgs/msg/Detection2D",
-        header=stamped,
-        results=[
-            _message("vision_msgs/msg/ObjectHypothesisWithPose", hypothesis=hypothesis, pose=pose)
-        ],
-        bbox=_message(
-            "vision_msgs/msg/BoundingBox2D",
-            center=_message("vision_msgs/msg/Pose2D", position=middle, theta=0.0),
-            size_x=x1 - x0,
-            size_y=y1 - y0,
-        ),
-        id=name,
-    )
-
-
-def _image(source: Header, pixels: NDArray[Any], encoding: str) -> Any:
-    rows, columns = pixels.shape[:2]
-    data = np.ascontiguousarray(pixels).view(np.uint8).reshape(-1)
-    return _message(
-        "sensor_msgs/msg/Image",
-        header=header(source),
-        height=rows,
-        width=columns,
-        encoding=encoding,
-        is_bigendian=0,
-        step=len(data) // rows,
-        data=data,
-    )
-
-
-def _message(msgtype: str, **fields: Any) -> Any:
-    return typestore().types[msgtype](**fields)
+encode = Encoder(_MESSAGES)
+"""Makes messages to write with `BagWriter`; a bag's own headers are passed through untouched."""

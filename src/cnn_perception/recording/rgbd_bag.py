@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cnn_perception.errors import BagError
-from cnn_perception.recording import compose
 from cnn_perception.recording.bag import BagWriter
-from cnn_perception.recording.compose import CAMERA_FRAME, START_NS
+from cnn_perception.recording.compose import CAMERA_FRAME, START_NS, encode
 from cnn_perception.recording.depth_scans import FolderScans
 from cnn_perception.recording.rgbd_folder import RgbdFolder, RgbdFrame
 from cnn_perception.types import Header, RigidTransform, StampedTransform
@@ -44,7 +43,7 @@ def record_rgbd_folder(
     upright = FolderScans(folder).map_from_world
     with BagWriter(path, overwrite=overwrite) as bag:
         static = StampedTransform(_MAP, _WORLD, START_NS, upright)
-        bag.write("/tf_static", _TF, compose.transforms(static), START_NS, latched=True)
+        bag.write("/tf_static", _TF, encode.transforms(static), START_NS, latched=True)
         count = 0
         for frame in folder:
             stamp_ns = START_NS + round(count * 1e9 / rate)
@@ -58,17 +57,17 @@ def record_rgbd_folder(
 
 def _write_pose(bag: BagWriter, world_from_camera: RigidTransform, stamp_ns: int) -> None:
     edge = StampedTransform(_WORLD, CAMERA_FRAME, stamp_ns, world_from_camera)
-    bag.write("/tf", _TF, compose.transforms(edge), stamp_ns)
+    bag.write("/tf", _TF, encode.transforms(edge), stamp_ns)
 
 
 def _write_images(bag: BagWriter, folder: RgbdFolder, frame: RgbdFrame, stamp_ns: int) -> None:
-    header = Header(stamp_ns, CAMERA_FRAME)
-    info = compose.camera_info(header, folder.intrinsics)
+    header = encode.header(Header(stamp_ns, CAMERA_FRAME))
+    info = encode.camera_info(header, folder.intrinsics)
     millimetres = np.nan_to_num(np.round(frame.depth * 1000.0)).astype(np.uint16)
-    depth = compose.depth_image(header, millimetres)
+    depth = encode.depth_image(header, millimetres)
     bag.write("/camera/depth/camera_info", _INFO, info, stamp_ns)
     bag.write("/camera/depth/image_raw", _IMAGE, depth, stamp_ns)
     color = frame.color()
     if color is not None:
         bag.write("/camera/color/camera_info", _INFO, info, stamp_ns)
-        bag.write("/camera/color/image_raw", _IMAGE, compose.color_image(header, color), stamp_ns)
+        bag.write("/camera/color/image_raw", _IMAGE, encode.image(header, color), stamp_ns)

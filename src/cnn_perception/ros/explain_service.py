@@ -11,8 +11,8 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from cnn_perception.errors import MessageError
 from cnn_perception.explain.explainer import Explainer
 from cnn_perception.messages.decode import decode_color
-from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.slow_services import fill, withdraw
 from cnn_perception.types import ExplainedAnswer, Float32Array
 

@@ -17,8 +17,8 @@ from cnn_perception.errors import PerceptionError
 from cnn_perception.mapping.map_view import MapView
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.parameters import MapColors, MapperNodeConfig
-from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.height_colors import height_palette, height_shades
 from cnn_perception.ros.marker_stream import cell_markers
 from cnn_perception.ros.qos import LATCHED, LATEST

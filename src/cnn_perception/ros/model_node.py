@@ -9,8 +9,8 @@ from vision_msgs.msg import LabelInfo
 
 from cnn_perception.config import SessionConfig
 from cnn_perception.parameters import ModelConfig
-from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.qos import LATCHED
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
 from cnn_perception.runtime.inference import Inference, InferencePool

@@ -24,8 +24,8 @@ from cnn_perception.mapping.semantic.mask_fusion import MaskFusion, MaskResult, 
 from cnn_perception.mapping.semantic.semantics import LabelledCells, SemanticLayer
 from cnn_perception.messages.decode import decode_header, decode_label_info
 from cnn_perception.parameters import MapperNodeConfig, MaskConfig
-from cnn_perception.ros import encode
 from cnn_perception.ros.base_node import PerceptionNode
+from cnn_perception.ros.encode import encode
 from cnn_perception.ros.qos import LATCHED
 from cnn_perception.ros.semantic_messages import labelled_cloud, labelled_markers
 from cnn_perception.ros.steady_timer import create_steady_timer

@@ -10,13 +10,12 @@ import numpy as np
 
 from cnn_perception.config import Config, setting
 from cnn_perception.image.codec import encode_compressed_depth, encode_jpeg, encode_png
-from cnn_perception.recording import compose
 from cnn_perception.recording.bag import BagWriter
-from cnn_perception.recording.compose import CAMERA_FRAME, START_NS
+from cnn_perception.recording.compose import CAMERA_FRAME, START_NS, encode
 from cnn_perception.simulation.labels import OBJECT_CLASSES
 from cnn_perception.simulation.path import base_from_link, link_from_optical
 from cnn_perception.simulation.room import Room, RoomFrame
-from cnn_perception.types import Header, RigidTransform, StampedTransform
+from cnn_perception.types import Detections, Header, RigidTransform, StampedTransform
 
 __all__ = ["START_NS", "RecordingConfig", "record_drive"]
 
@@ -55,12 +54,12 @@ def record_drive(
     poses = room.drive(config.seconds, 2 * config.rate)
     count = (len(poses) + 1) // 2
     with BagWriter(path, overwrite=overwrite) as bag:
-        fixed = compose.transforms(*_static_transforms())
+        fixed = encode.transforms(*_static_transforms())
         bag.write("/tf_static", _TF, fixed, START_NS, latched=True)
         for k, map_from_base in enumerate(poses):
             stamp_ns = START_NS + round(k * 5e8 / config.rate)
             edge = StampedTransform("odom", "base_link", stamp_ns, map_from_base)
-            bag.write("/tf", _TF, compose.transforms(edge), stamp_ns)
+            bag.write("/tf", _TF, encode.transforms(edge), stamp_ns)
             if k % 2 == 0:
                 pose = map_from_base @ base_from_link() @ link_from_optical()
                 _write_frame(bag, room.render(pose), stamp_ns, config)
@@ -70,8 +69,8 @@ def record_drive(
 
 
 def _write_frame(bag: BagWriter, frame: RoomFrame, stamp_ns: int, config: RecordingConfig) -> None:
-    header = Header(stamp_ns, CAMERA_FRAME)
-    info = compose.camera_info(header, frame.intrinsics)
+    header = encode.header(Header(stamp_ns, CAMERA_FRAME))
+    info = encode.camera_info(header, frame.intrinsics)
     assert frame.depth is not None
     millimetres = np.nan_to_num(np.round(frame.depth * 1000.0)).astype(np.uint16)
     jpeg = encode_jpeg(frame.color, config.jpeg_quality)
@@ -86,12 +85,12 @@ def _write_frame(bag: BagWriter, frame: RoomFrame, stamp_ns: int, config: Record
     bag.write("/camera/color/camera_info", _INFO, info, stamp_ns)
     bag.write("/camera/depth/camera_info", _INFO, info, stamp_ns)
     for topic, data, image_format in images:
-        image = compose.compressed_image(header, data, image_format)
+        image = encode.compressed_image(header, data, image_format)
         bag.write(topic, _IMAGE, image, stamp_ns)
     if config.ground_truth:
-        labels = [OBJECT_CLASSES[int(label)] for label in frame.classes]
         ids = ["difficult" if hard else "" for hard in frame.difficult]
-        truth = compose.detections_2d(header, frame.boxes, labels, ids)
+        objects = Detections(frame.boxes, np.ones(len(ids), np.float32), frame.classes)
+        truth = encode.detections_2d(header, objects, OBJECT_CLASSES, ids)
         bag.write("/ground_truth/detections", _DETECTIONS, truth, stamp_ns)
 
 

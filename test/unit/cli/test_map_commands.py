@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,11 +17,10 @@ from cnn_perception.mapping.files.color_codec import NO_COLOR, ColoredLeaves, en
 from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, sort_leaves
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.projection import depth_to_points
-from cnn_perception.recording import compose
-from cnn_perception.recording.bag import BagWriter, typestore
+from cnn_perception.recording.bag import BagWriter
+from cnn_perception.recording.compose import encode
 from cnn_perception.types import (
     CameraIntrinsics,
-    Float32Array,
     Header,
     RigidTransform,
     StampedTransform,
@@ -36,25 +34,6 @@ PLAIN = ["--no-pictures", "--no-level"]
 
 def settings_of_engine() -> tuple[str, ...]:
     return next(known.choices or () for known in settings(MapperConfig) if known.name == "engine")
-
-
-def cloud_message(header: Header, points: Float32Array) -> Any:
-    types = typestore().types
-    fields = [
-        types["sensor_msgs/msg/PointField"](name=name, offset=4 * axis, datatype=7, count=1)
-        for axis, name in enumerate("xyz")
-    ]
-    return types["sensor_msgs/msg/PointCloud2"](
-        header=compose.header(header),
-        height=1,
-        width=len(points),
-        fields=fields,
-        is_bigendian=False,
-        point_step=12,
-        row_step=12 * len(points),
-        data=points.view(np.uint8).ravel(),
-        is_dense=True,
-    )
 
 
 @pytest.fixture
@@ -188,14 +167,14 @@ def test_a_bag_of_clouds_becomes_the_same_map(tmp_path: Path) -> None:
     camera = CameraIntrinsics(16, 12, 13.0, 13.0, 7.5, 5.5)
     depth = np.full((12, 16), 2000, np.uint16)
     points = depth_to_points(depth * np.float32(0.001), camera)
-    header, mount = Header(START_NS, "sensor"), RigidTransform.identity()
-    tf = compose.transforms(StampedTransform("map", "sensor", START_NS, mount))
+    header = encode.header(Header(START_NS, "sensor"))
+    tf = encode.transforms(StampedTransform("map", "sensor", START_NS, RigidTransform.identity()))
     with BagWriter(tmp_path / "bag") as bag:
         for topic, message in (
             ("/tf_static", tf),
-            ("/camera/camera_info", compose.camera_info(header, camera)),
-            ("/camera/depth", compose.depth_image(header, depth)),
-            ("/lidar", cloud_message(header, points)),
+            ("/camera/camera_info", encode.camera_info(header, camera)),
+            ("/camera/depth", encode.depth_image(header, depth)),
+            ("/lidar", encode.point_cloud(header, points)),
         ):
             bag.write(topic, message.__msgtype__, message, START_NS)
     source = tmp_path / "bag"

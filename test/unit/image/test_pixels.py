@@ -246,6 +246,13 @@ def test_image_bytes(dtype: Any, shape: tuple[int, ...], encoding: str) -> None:
     assert fit.tobytes() == pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
 
 
+def test_image_bytes_of_one_row_have_its_length_as_step() -> None:
+    pixels = np.arange(4 * 6, dtype=np.uint16).reshape(4, 6)
+    for row in (pixels[::-1][:1], pixels[::4], pixels[::-1, ::-1][:1, :1]):
+        _, step, fit = image_bytes(row)
+        assert step == fit.nbytes == len(fit.tobytes())
+
+
 def test_image_bytes_copies_only_what_is_not_contiguous() -> None:
     pixels = np.zeros((4, 6, 3), np.uint8)
     assert np.shares_memory(image_bytes(pixels)[2], pixels)
