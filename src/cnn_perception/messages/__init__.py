@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["DROP_REASONS"]
+from cnn_perception.errors import MessageError, TransformError
+
+__all__ = ["DROP_REASONS", "drop_reason"]
 
 DROP_REASONS: dict[str, str] = {
     "bad_intrinsics": "camera_info is uncalibrated, not finite, or for an image without pixels",
@@ -33,3 +35,10 @@ DROP_REASONS: dict[str, str] = {
     "wrong_step": "a row or point step is shorter than its content",
 }
 """Every reason of a MessageError, and every other under which a message is counted as dropped."""
+
+
+def drop_reason(error: Exception) -> str:
+    """Return the reason under which a message is counted whose processing raised this."""
+    if isinstance(error, MessageError):
+        return error.reason
+    return "no_transform" if isinstance(error, TransformError) else "internal_error"

@@ -151,6 +151,15 @@ class BagReader:
             )
         return tuple(found[name] for name in sorted(found))
 
+    def topic(self, name: str) -> BagTopic:
+        """Return one topic; raises BagError naming the nearest when the bag does not have it."""
+        known = {topic.name: topic for topic in self.topics}
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+            raise BagError(f"{self.path} has no topic {name!r}: {hint}")
+        return known[name]
+
     @property
     def message_count(self) -> int:
         """Number of messages on all topics."""
@@ -219,12 +228,8 @@ class BagReader:
         connections = self._reader.connections
         if topics is None:
             return list(connections)
-        known = sorted({connection.topic for connection in connections})
         for name in topics:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-                raise BagError(f"{self.path} has no topic {name!r}: {hint}")
+            self.topic(name)
         return [connection for connection in connections if connection.topic in topics]
 
     def _guard(self, action: Callable[[], T], verb: str) -> T:
@@ -314,8 +319,8 @@ class BagWriter:
 
     def write(
         self, topic: str, msgtype: str, message: Any, stamp_ns: int, *, latched: bool = False
-    ) -> None:
-        """Append one message of `typestore().types[msgtype]`.
+    ) -> bytes | memoryview:
+        """Append one message of `typestore().types[msgtype]`; returns it as it was serialised.
 
         `latched` offers the topic as transient local (``/tf_static``, label info, maps). Raises
         BagError for an unknown type and for fields that do not fit it.
@@ -328,6 +333,7 @@ class BagWriter:
                 f"message for {topic} does not fit {msgtype} ({error}): check its field types"
             ) from error
         self.write_raw(topic, msgtype, data, stamp_ns, latched=latched)
+        return data
 
     def write_raw(
         self,

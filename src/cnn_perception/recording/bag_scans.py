@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from cnn_perception.errors import BagError, MessageError
+from cnn_perception.errors import BagError
+from cnn_perception.messages import drop_reason
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.recording.depth_scans import Scan
 from cnn_perception.recording.scan_queue import TF, TF_STATIC, QueuedScan, ScanQueue
@@ -50,8 +51,6 @@ class BagScans:
         for each in scans:
             if each.scan is not None:
                 yield each.scan
-            else:
-                error = each.error
-                reason = error.reason if isinstance(error, MessageError) else "no_transform"
-                self.skipped[reason] += 1
-                self.last_error = str(error)
+            elif each.error is not None:
+                self.skipped[drop_reason(each.error)] += 1
+                self.last_error = str(each.error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class QueuedScan:
     """A depth image or cloud that has left the queue: placed, or lost.
 
     item: the message; scan: what it says and where its sensor was, None if it is lost;
-    base_from_sensor: if that was asked for; error: why it is lost.
+    base_from_sensor: if that was asked for; error: why it is lost; seconds: that decoding took.
     """
 
     item: BagMessage
@@ -43,6 +44,7 @@ class QueuedScan:
     scan: Scan | None = None
     base_from_sensor: RigidTransform | None = None
     error: PerceptionError | None = None
+    seconds: float = 0.0
 
 
 class ScanQueue:
@@ -148,7 +150,9 @@ class ScanQueue:
         pose = self._buffer.lookup(self._map_frame, header.frame_id, stamp_ns)
         if self._base_frame is not None:
             base = self._buffer.lookup(self._base_frame, header.frame_id, stamp_ns)
-        return QueuedScan(item, header, self._decoded(item, header, pose), base)
+        start = time.perf_counter()
+        scan = self._decoded(item, header, pose)
+        return QueuedScan(item, header, scan, base, seconds=time.perf_counter() - start)
 
     def _decoded(self, item: BagMessage, header: Header, pose: RigidTransform) -> Scan:
         topic = self._info_of[item.topic]

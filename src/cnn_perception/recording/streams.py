@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from cnn_perception.errors import BagError
 from cnn_perception.recording.bag import BagReader, BagTopic
 
-__all__ = ["CameraStreams", "ScanStream", "camera_streams", "scan_streams"]
+__all__ = [
+    "CameraStreams",
+    "ScanStream",
+    "camera_streams",
+    "image_topics",
+    "nearest_topic",
+    "scan_streams",
+]
 
 _RAW = "sensor_msgs/msg/Image"
 _COMPRESSED = "sensor_msgs/msg/CompressedImage"
@@ -55,14 +62,12 @@ def camera_streams(bag: BagReader) -> CameraStreams:
     """
     topics = [topic for topic in bag.topics if topic.count]
     for msgtype in (_RAW, _COMPRESSED):
-        images = [topic.name for topic in topics if topic.msgtype == msgtype]
-        depths = [name for name in images if "depth" in name.lower()]
-        colors = [name for name in images if name not in depths]
+        colors, depths = image_topics([topic for topic in topics if topic.msgtype == msgtype])
         if depths and colors:
             infos = [topic.name for topic in topics if topic.msgtype == _INFO]
             if not infos:
                 raise BagError(f"{bag.path} has no {_INFO}: record the camera's camera_info too")
-            color, info = _nearest(depths[0], colors), _nearest(depths[0], infos)
+            color, info = nearest_topic(depths[0], colors), nearest_topic(depths[0], infos)
             return CameraStreams(color, depths[0], info, msgtype == _COMPRESSED)
     raise BagError(
         f"{bag.path} has no colour image beside a depth image (a topic with 'depth' in its name): "
@@ -84,7 +89,7 @@ def scan_streams(
     """
     topics = [topic for topic in bag.topics if topic.count]
     if not (depth_topics or cloud_topics):
-        depths = _depth_images(topics)
+        _, depths = image_topics(topics)
         clouds = [topic.name for topic in topics if topic.msgtype == _CLOUD]
         depth_topics, cloud_topics = depths[:1], ([] if depths else clouds[:1])
     if not (depth_topics or cloud_topics):
@@ -96,24 +101,29 @@ def scan_streams(
     if depth_topics and not infos:
         raise BagError(f"{bag.path} has no {_INFO}: record the camera's camera_info too")
     return (
-        *(ScanStream(topic, _nearest(topic, infos)) for topic in depth_topics),
+        *(ScanStream(topic, nearest_topic(topic, infos)) for topic in depth_topics),
         *(ScanStream(topic) for topic in cloud_topics),
     )
 
 
-def _depth_images(topics: Sequence[BagTopic]) -> list[str]:
-    """Return the topics of depth images, raw ones first."""
-    return [
+def image_topics(topics: Sequence[BagTopic]) -> tuple[list[str], list[str]]:
+    """Return the topics of colour images and of depth images, raw ones first.
+
+    Depth images are those with "depth" in their name.
+    """
+    images = [
         topic.name
         for msgtype in (_RAW, _COMPRESSED)
         for topic in topics
-        if topic.msgtype == msgtype and "depth" in topic.name.lower()
+        if topic.msgtype == msgtype
     ]
+    depths = [name for name in images if "depth" in name.lower()]
+    return [name for name in images if name not in depths], depths
 
 
-def _nearest(depth: str, names: list[str]) -> str:
-    """Return the name that shares the longest beginning with the depth topic's: its camera's."""
-    parts = depth.split("/")
+def nearest_topic(topic: str, names: Sequence[str]) -> str:
+    """Return the name that shares the longest beginning with a topic's: its own camera's."""
+    parts = topic.split("/")
 
     def shared(name: str) -> int:
         pairs = zip(name.split("/"), parts, strict=False)

@@ -73,6 +73,11 @@ class ReplayRun:
                 f"{out} holds no finished replay ({error}): run 'cnn-perception replay' into it"
             ) from error
 
+    def save(self) -> None:
+        """Write metrics.json; whoever finds it knows that the replay is complete."""
+        text = json.dumps(self.summary, indent=2, ensure_ascii=False) + "\n"
+        (self.out / "metrics.json").write_text(text, encoding="utf-8")
+
     @property
     def bag(self) -> Path:
         """The bag that was replayed."""

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
-from cnn_perception.errors import MessageError, TransformError
+from cnn_perception.errors import MessageError
+from cnn_perception.messages import drop_reason
 from cnn_perception.ros.accounting import FrameAccount
 
 __all__ = ["Worker"]
@@ -114,13 +115,10 @@ class Worker(Generic[T]):
     def _work(self, item: T, arrival: float) -> None:
         try:
             compute_s = self._process(item)
-        except MessageError as error:
-            self._drop(error.reason, error)
-        except TransformError as error:
-            self._drop("stopped" if self._stopping else "no_transform", error)
         except Exception as error:
-            # One bad frame must not end the thread; the reason is counted and logged loudly.
-            self._drop("stopped" if self._stopping else "internal_error", error)
+            # One bad frame must not end the thread; the reason is counted and logged.
+            bad = isinstance(error, MessageError)
+            self._drop("stopped" if self._stopping and not bad else drop_reason(error), error)
         else:
             self._account.process(time.monotonic() - arrival, compute_s)
 

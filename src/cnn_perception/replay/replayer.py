@@ -1,0 +1,267 @@
+"""A bag through the nodes' own objects, in lockstep: no frame is dropped, no clock is looked at."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cnn_perception
+from cnn_perception.errors import BagError
+from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, stamp_to_ns
+from cnn_perception.recording.bag import BagMessage, BagReader
+from cnn_perception.recording.prefetch import prefetch
+from cnn_perception.recording.scan_queue import TF
+from cnn_perception.replay.inputs import Inputs, find_inputs
+from cnn_perception.replay.mapper_node import MapperReplay
+from cnn_perception.replay.network_nodes import (
+    DetectorReplay,
+    ExplainerReplay,
+    NetworkReplay,
+    SegmenterReplay,
+)
+from cnn_perception.replay.node import Answer, Arrival, ReplayNode
+from cnn_perception.replay.plan import ReplayPlan
+from cnn_perception.replay.results import ResultsWriter
+from cnn_perception.replay.run import ReplayRun
+from cnn_perception.runtime.inference import InferencePool
+
+__all__ = ["Progress", "replay"]
+
+Progress = Callable[[int, int], None]
+"""Called with how many messages of the bag are done, of how many."""
+
+_NETWORKS: Mapping[str, type[NetworkReplay]] = {
+    "detector": DetectorReplay,
+    "segmenter": SegmenterReplay,
+    "explainer": ExplainerReplay,
+}
+_LEFT = ("results", "failures", "frames.csv", "map.bt", "metrics.json", "report.html")
+_LIBRARIES = {
+    "numpy": "numpy",
+    "opencv": "opencv-python-headless",
+    "onnxruntime": "onnxruntime",
+    "rosbags": "rosbags",
+}
+_AHEAD = 16
+_TF_BEFORE_NS = 1_000_000_000
+
+
+def replay(
+    bag_path: Path,
+    plan: ReplayPlan,
+    out: Path,
+    progress: Progress = lambda done, total: None,
+) -> ReplayRun:
+    """Replay a bag; leaves results, frames.csv, map.bt and metrics.json in the folder `out`.
+
+    Messages are handled in the order in which they were recorded, one after the other, so the
+    answers depend on the bag, the plan and the models alone. What an earlier replay left in `out`
+    is removed. Raises BagError for a bag that cannot be used, ConfigError and ModelError.
+    """
+    with BagReader(bag_path) as bag:
+        inputs = find_inputs(bag, plan)
+        nodes = _make_nodes(bag, plan, inputs)
+        _clear(out)
+        start = time.perf_counter()
+        with ResultsWriter(out) as results:
+            _Lockstep(bag, plan, nodes, results, progress).run()
+        seconds = time.perf_counter() - start
+        summary = _summary(bag, plan, inputs, nodes, results, out)
+        summary["timing"] = _timing(bag, plan, nodes, results, seconds)
+    run = ReplayRun(out, {**summary, "versions": _versions()})
+    run.save()
+    return run
+
+
+class _Lockstep:
+    """One pass over a bag."""
+
+    def __init__(
+        self,
+        bag: BagReader,
+        plan: ReplayPlan,
+        nodes: list[ReplayNode],
+        results: ResultsWriter,
+        progress: Progress,
+    ) -> None:
+        self._bag = bag
+        self._plan = plan
+        self._nodes = nodes
+        self._results = results
+        self._progress = progress
+        self._stamps_ns: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Hand every message to the nodes that read its topic, and write what they answer."""
+        for node in self._nodes:
+            for output in node.announce():
+                self._settle(Answer(self._start_ns, (output,)))
+        color = {node.main_topics[0] for node in self._nodes if isinstance(node, NetworkReplay)}
+        arrivals = (Arrival(item, color=item.topic in color) for item in self._messages())
+        total = sum(self._bag.topic(name).count for name in self._topics)
+        for done, arrival in enumerate(prefetch(arrivals, _AHEAD), 1):
+            self._hand_out(arrival)
+            self._progress(done, total)
+        for node in self._nodes:
+            for answer in node.finish():
+                self._settle(answer)
+
+    def _hand_out(self, arrival: Arrival) -> None:
+        item = arrival.item
+        for node in self._nodes:
+            if item.topic not in node.inputs:
+                continue
+            if item.topic in node.main_topics and (stamp_ns := self._went_back(node, item)):
+                for answer in node.rewind(stamp_ns):
+                    self._settle(answer)
+            for answer in node.take(arrival):
+                self._settle(answer)
+
+    def _went_back(self, node: ReplayNode, item: BagMessage) -> int:
+        """Return the stamp of an image if time went back to it, else 0; as a live node does."""
+        key, stamp_ns = f"{node.name} {item.topic}", stamp_to_ns(item.message.header.stamp)
+        last_ns = self._stamps_ns.get(key, stamp_ns)
+        self._stamps_ns[key] = stamp_ns
+        return stamp_ns if stamp_ns < last_ns - BACKWARD_JUMP_NS else 0
+
+    def _settle(self, answer: Answer) -> None:
+        """Write an answer; what it publishes may be another node's input."""
+        self._results.write(answer)
+        for output in answer.outputs:
+            item = BagMessage(output.topic, output.msgtype, output.message, answer.recorded_ns)
+            for node in self._nodes:
+                if output.topic in node.inputs:
+                    for further in node.take(Arrival(item)):
+                        self._settle(further)
+
+    @property
+    def _topics(self) -> list[str]:
+        wanted = {name for node in self._nodes for name in node.inputs}
+        return [topic.name for topic in self._bag.topics if topic.name in wanted]
+
+    @property
+    def _start_ns(self) -> int:
+        return self._bag.start_ns + round(self._plan.window_s[0] * 1e9)
+
+    def _messages(self) -> Iterator[BagMessage]:
+        """Yield the messages of the window, and before them those that hold in it already."""
+        stop_s = self._plan.window_s[1]
+        stop_ns = None if stop_s is None else self._bag.start_ns + round(stop_s * 1e9)
+        start_ns, topics = self._start_ns, self._topics
+        if start_ns > self._bag.start_ns:
+            held = [name for name in topics if self._bag.topic(name).latched]
+            yield from self._bag.messages(held, stop_ns=start_ns)
+            if TF in topics:
+                yield from self._bag.messages(
+                    [TF], start_ns=start_ns - _TF_BEFORE_NS, stop_ns=start_ns
+                )
+        yield from self._bag.messages(topics, start_ns=start_ns, stop_ns=stop_ns)
+
+
+def _make_nodes(bag: BagReader, plan: ReplayPlan, inputs: Inputs) -> list[ReplayNode]:
+    """Build the nodes that the plan asks for and the bag can feed."""
+    networks, patience_ns = InferencePool(), round(plan.patience_s * 1e9)
+    nodes: list[ReplayNode] = []
+    masks = {}
+    for camera_name, camera in inputs.cameras.items():
+        prefix = f"{camera_name}/" if camera_name else ""
+        for kind, make in _NETWORKS.items():
+            if kind in plan.parameters and camera.color:
+                values = plan.parameters[kind]
+                nodes.append(make(f"{prefix}{kind}", values, camera, networks, patience_ns))
+                if kind == "segmenter" and camera.depth:
+                    masks[camera.depth] = f"/{prefix}segmenter/mask"
+    if inputs.scans:
+        counts = {topic.name: topic.count for topic in bag.topics}
+        values = plan.parameters["mapper"]
+        nodes.append(MapperReplay(values, inputs.scans, patience_ns, counts, masks))
+    return nodes
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier replay left, and only that: the folder may be anyone's."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in _LEFT:
+            path = out / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise BagError(f"cannot write into {out} ({error}): choose another --out") from error
+
+
+def _summary(
+    bag: BagReader,
+    plan: ReplayPlan,
+    inputs: Inputs,
+    nodes: list[ReplayNode],
+    results: ResultsWriter,
+    out: Path,
+) -> dict[str, Any]:
+    """Return all of metrics.json that depends on bag, plan and models alone."""
+    read = {name for node in nodes for name in node.inputs}
+    truth = {plan.truth.detections, plan.truth.mask}
+    summary: dict[str, Any] = {
+        "bag": {
+            "name": bag.path.name,
+            "path": str(bag.path.absolute()),
+            "start_ns": bag.start_ns,
+            "end_ns": bag.end_ns,
+            "duration_s": bag.duration_ns / 1e9,
+            "messages": bag.message_count,
+            "window_s": list(plan.window_s),
+            "left_out": dict(inputs.left_out),
+            "unread": [t.name for t in bag.topics if t.name not in read | truth],
+        },
+        "topics": {
+            name: {"color": each.color, "depth": each.depth, "camera_info": each.camera_info}
+            for name, each in inputs.cameras.items()
+        },
+        "nodes": {
+            node.name: {
+                "topic": ", ".join(node.main_topics),
+                **node.describe(),
+                **results.account(node.name),
+            }
+            for node in nodes
+        },
+    }
+    for node in nodes:
+        if isinstance(node, MapperReplay) and (size := node.save(out / "map.bt")):
+            summary["map"] = size
+    return {**summary, "digests": results.digests(), "configuration": plan.as_mapping()}
+
+
+def _timing(
+    bag: BagReader,
+    plan: ReplayPlan,
+    nodes: list[ReplayNode],
+    results: ResultsWriter,
+    seconds: float,
+) -> dict[str, Any]:
+    start_s, stop_s = plan.window_s
+    end_s = min(bag.duration_ns / 1e9, stop_s or float("inf"))
+    return {
+        "seconds": round(seconds, 3),
+        "frames": results.frames,
+        "frames_per_second": round(results.frames / seconds, 2),
+        "times_real_time": round(max(end_s - start_s, 0.0) / seconds, 3),
+        "latency_ms": {node.name: results.latency_ms(node.name) for node in nodes},
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {name: version(package) for name, package in _LIBRARIES.items()}
+    return {
+        "cnn_perception": cnn_perception.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **found,
+    }

@@ -1,0 +1,108 @@
+"""What a replay writes while it runs: the results bag, frames.csv, the account of every node."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from array import array
+from collections import Counter, defaultdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from cnn_perception.errors import BagError
+from cnn_perception.recording.bag import BagWriter
+from cnn_perception.replay.node import Answer, Output
+from cnn_perception.replay.run import FRAME_COLUMNS, PROCESSED, FrameRecord
+
+__all__ = ["ResultsWriter"]
+
+
+class ResultsWriter:
+    """Takes answers in the order in which they were made. Use it as a context manager.
+
+    Only numbers of a frame are kept in memory. Raises BagError where it cannot write.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._bag = BagWriter(out / "results", overwrite=True)
+        try:
+            self._file = (out / "frames.csv").open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            self._bag.__exit__(type(error), error, None)
+            raise BagError(f"cannot write into {out} ({error}): choose another --out") from error
+        self._rows = csv.writer(self._file, lineterminator="\n")
+        self._rows.writerow(FRAME_COLUMNS)
+        self._outcomes: dict[str, Counter[str]] = defaultdict(Counter)
+        self._found: Counter[str] = Counter()
+        self._milliseconds: dict[str, array[float]] = defaultdict(lambda: array("f"))
+        self._digests: dict[str, Any] = {}
+
+    def __enter__(self) -> ResultsWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._bag.__exit__(kind, error, trace)
+
+    def write(self, answer: Answer) -> None:
+        """Write what became of a message."""
+        for output in answer.outputs:
+            self._write(output, answer.recorded_ns)
+        if answer.record is not None:
+            self._note(answer.record)
+
+    def announce(self, output: Output) -> None:
+        """Say that a topic will come, so that the bag has it even when no message does."""
+        self._bag.add_topic(output.topic, output.msgtype, latched=output.latched)
+
+    @property
+    def frames(self) -> int:
+        """Number of messages that were answered or dropped, over all nodes."""
+        return sum(counts.total() for counts in self._outcomes.values())
+
+    def account(self, node: str) -> dict[str, Any]:
+        """Return the account of a node: received = processed + dropped."""
+        outcomes = self._outcomes[node]
+        dropped = {name: n for name, n in sorted(outcomes.items()) if name != PROCESSED}
+        return {
+            "received": outcomes.total(),
+            "processed": outcomes[PROCESSED],
+            "dropped": dropped,
+            "found": self._found[node],
+        }
+
+    def latency_ms(self, node: str) -> dict[str, float]:
+        """Return percentiles of the milliseconds that a node took for a message; 0 for none."""
+        values = np.frombuffer(self._milliseconds[node], np.float32)
+        if not len(values):
+            return dict.fromkeys(("p50", "p95", "p99", "max"), 0.0)
+        points = np.percentile(values, (50, 95, 99, 100))
+        names = ("p50", "p95", "p99", "max")
+        return {name: round(float(x), 3) for name, x in zip(names, points, strict=True)}
+
+    def digests(self) -> dict[str, str]:
+        """Return the sha256 of each topic's serialised messages: equal ones are equal results."""
+        return {topic: digest.hexdigest() for topic, digest in sorted(self._digests.items())}
+
+    def _write(self, output: Output, recorded_ns: int) -> None:
+        data = self._bag.write(
+            output.topic, output.msgtype, output.message, recorded_ns, latched=output.latched
+        )
+        if output.topic not in self._digests:
+            self._digests[output.topic] = hashlib.sha256()
+        self._digests[output.topic].update(data)
+
+    def _note(self, record: FrameRecord) -> None:
+        self._rows.writerow([getattr(record, column) for column in FRAME_COLUMNS])
+        self._outcomes[record.node][record.outcome] += 1
+        if record.outcome == PROCESSED:
+            self._found[record.node] += record.found
+            self._milliseconds[record.node].append(record.milliseconds)
