@@ -1,0 +1,157 @@
+"""What replaying a bag costs beside the work of the nodes' objects themselves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnn_perception.benchmarks.race import Contender, Job
+from cnn_perception.config import (
+    Config,
+    DetectorConfig,
+    ExplainerConfig,
+    MapperConfig,
+    SegmenterConfig,
+    SessionConfig,
+)
+from cnn_perception.detection.detector import Detector
+from cnn_perception.explain.explainer import Explainer
+from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.messages.decode import decode_color
+from cnn_perception.parameters import ModelConfig, read
+from cnn_perception.recording.bag import BagReader
+from cnn_perception.recording.bag_scans import BagScans
+from cnn_perception.replay.inputs import find_inputs
+from cnn_perception.replay.plan import NODES, ReplayPlan
+from cnn_perception.replay.replayer import replay
+from cnn_perception.runtime.bundle import load_bundle
+from cnn_perception.runtime.inference import InferencePool
+from cnn_perception.segmentation.segmenter import Segmenter
+from cnn_perception.types import UInt8Array
+
+__all__ = ["JOBS", "replay_job"]
+
+JOBS = (
+    ("detector", "segmenter", "mapper"),
+    ("detector", "segmenter", "explainer", "mapper"),
+)
+"""Which nodes are replayed."""
+
+
+@dataclass(slots=True)
+class _Networks:
+    """The networks of a loop, and a digest of the scores and masks that they answered."""
+
+    calls: dict[str, Any] = field(default_factory=dict)
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    @classmethod
+    def load(cls, plan: ReplayPlan) -> _Networks:
+        pool, made = InferencePool(), cls()
+        cores: dict[str, tuple[Any, type[Config]]] = {
+            "detector": (Detector, DetectorConfig),
+            "segmenter": (Segmenter, SegmenterConfig),
+            "explainer": (Explainer, ExplainerConfig),
+        }
+        for name, (core, config) in cores.items():
+            if name in plan.parameters:
+                values = plan.parameters[name]
+                bundle = load_bundle(read(values, ModelConfig).model)
+                session = read(values, SessionConfig)
+                own = read(values, config)
+                made.calls[name] = core(bundle, own, session, pool.get(bundle, session))
+        return made
+
+    def see(self, rgb: UInt8Array) -> None:
+        if "detector" in self.calls:
+            self.digest.update(self.calls["detector"].detect(rgb).scores.tobytes())
+        if "segmenter" in self.calls:
+            self.digest.update(self.calls["segmenter"].segment(rgb).tobytes())
+        if "explainer" in self.calls:
+            self.calls["explainer"].explain(rgb)
+
+
+class _BareLoop:
+    """The objects called by hand. answer: digest of scores and masks, and the map."""
+
+    def __init__(self, path: Path, plan: ReplayPlan, *, decoded: bool) -> None:
+        self._path, self._plan = path, plan
+        self._images: list[UInt8Array] | None = None
+        self._scans: list[Any] | None = None
+        if decoded:
+            self._images, self._scans = list(self._read_images()), list(self._read_scans())
+        self.answer: tuple[str, bytes] = ("", b"")
+
+    def run(self, turn: int) -> None:
+        networks = _Networks.load(self._plan)
+        for rgb in self._images or self._read_images():
+            networks.see(rgb)
+        mapper = Mapper(read(self._plan.parameters["mapper"], MapperConfig))
+        mapper.warm_up()
+        for scan in self._scans or self._read_scans():
+            scan.into(mapper)
+        self.answer = networks.digest.hexdigest(), mapper.full_payload()
+
+    def _read_images(self) -> Any:
+        with BagReader(self._path) as bag:
+            (camera,) = find_inputs(bag, self._plan).cameras.values()
+            for item in bag.messages([camera.color or ""]):
+                yield decode_color(item.message)
+
+    def _read_scans(self) -> Any:
+        with BagReader(self._path) as bag:
+            yield from BagScans(bag, find_inputs(bag, self._plan).scans, "map")
+
+
+class _Replay:
+    """The replay of the same bag. answer: as that of the bare loop."""
+
+    def __init__(self, path: Path, plan: ReplayPlan, out: Path) -> None:
+        self._path, self._plan, self._out = path, plan, out
+
+    def run(self, turn: int) -> None:
+        replay(self._path, self._plan, self._out)
+
+    @property
+    def answer(self) -> tuple[str, bytes]:
+        digest, payload = hashlib.sha256(), b""
+        with BagReader(self._out / "results") as results:
+            for item in results.messages():
+                if item.topic == "/detector/detections":
+                    found = [each.results[0].hypothesis.score for each in item.message.detections]
+                    digest.update(np.array(found, np.float32).tobytes())
+                elif item.topic == "/segmenter/mask":
+                    digest.update(item.message.data.tobytes())
+                elif item.topic == "/octomap_full":
+                    payload = item.message.data.tobytes()
+        return digest.hexdigest(), payload
+
+
+def replay_job(path: Path, nodes: Sequence[str], out: Path) -> Job:
+    """Return the job of replaying a bag against loops that call the same objects.
+
+    The loops answer first, and their scores, masks and maps must be the replay's. Raises BagError.
+    """
+    parameters = {name: NODES[name].complete({}) for name in nodes}
+    plan = ReplayPlan(parameters=parameters, required=frozenset(nodes))
+    contenders: dict[str, _BareLoop | _Replay] = {
+        "bare loop": _BareLoop(path, plan, decoded=False),
+        "decoded before": _BareLoop(path, plan, decoded=True),
+        "replay": _Replay(path, plan, out),
+    }
+    for each in contenders.values():
+        each.run(0)
+    right = contenders["bare loop"].answer
+    return Job(
+        ", ".join(nodes),
+        "networks loaded, the bag read, decoded and handed through; replay also writes the results",
+        [
+            Contender(name, each.run, float(each.answer != right))
+            for name, each in contenders.items()
+        ],
+    )

@@ -1,0 +1,107 @@
+"""``cnn-perception bench replay``: what replaying costs beside the objects' own work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from cnn_perception.cli.bench_output import AsJson, JsonFile, tell
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["command"]
+
+
+def command(
+    bag: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A bag with an RGB-D camera and /tf; the shipped drive by default."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is timed.")] = 5,
+    as_json: AsJson = False,
+    out: JsonFile = None,
+) -> None:
+    """Compare a replay with a bare loop over the same bag and objects, in turns, on one core.
+
+    Scores, masks and maps are proven equal before anything is timed. Exit code 1 when they differ.
+    """
+    from cnn_perception.benchmarks.machine import describe_machine, use_one_core
+
+    core = use_one_core()
+
+    import tempfile
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from cnn_perception.benchmarks.race import race
+    from cnn_perception.benchmarks.replay import JOBS, replay_job
+    from cnn_perception.recording.bag import BagReader
+    from cnn_perception.resources import demo_drive
+
+    source = bag if bag is not None else demo_drive()
+    with BagReader(source) as reader:
+        seconds = reader.duration_ns / 1e9
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+    ):
+        task = bar.add_task("")
+        jobs = [replay_job(source, nodes, Path(folder)) for nodes in JOBS]
+        results = race(
+            jobs,
+            rounds,
+            lambda text, done, total: bar.update(
+                task, description=text, completed=done, total=total
+            ),
+        )
+    answer = {
+        "benchmark": "replay",
+        "machine": describe_machine(),
+        "settings": {"bag": source.name, "seconds": seconds, "rounds": rounds, "core": core},
+        "equal": not any(job.refused for job in jobs),
+        "results": [result.summary() for result in results],
+    }
+    tell(answer, out, as_json, lambda: _print(Console(), answer))
+    if not answer["equal"]:
+        raise typer.Exit(1)
+
+
+def _print(console: Console, answer: dict[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from cnn_perception.benchmarks.machine import machine_line
+
+    settings = answer["settings"]
+    for result in answer["results"]:
+        table = Table(
+            box=SIMPLE_HEAD, title=result["job"], title_justify="left", title_style="bold"
+        )
+        for title in ("", "cpu s", "min", "x real time", "overhead"):
+            table.add_column(title, justify="right" if title else "left", no_wrap=True)
+        for name, row in result["contenders"].items():
+            if "cpu_ms" not in row:
+                table.add_row(name, result["refused"][name], "", "", "")
+                continue
+            took = row["cpu_ms"]["median"] / 1e3
+            table.add_row(
+                name,
+                f"{took:.3f}",
+                f"{row['cpu_ms']['min'] / 1e3:.3f}",
+                f"{settings['seconds'] / took:.1f}",
+                f"{100 * (1 / row['times_faster'] - 1):+.1f} %",
+            )
+        console.print(table)
+    for line in (
+        f"{settings['seconds']:.1f} s of {settings['bag']}, {settings['rounds']} rounds; "
+        "processor time; overhead: over the bare loop, which loads the networks, reads the bag, "
+        "decodes and calls the objects; the replay writes the results too",
+        machine_line(answer["machine"], settings["core"]),
+    ):
+        console.print(line, markup=False, highlight=False)
