@@ -58,7 +58,7 @@ class ReplayPlan:
     cameras: Mapping[str, CameraTopics] = field(default_factory=dict)
     clouds: tuple[str, ...] = ()
     window_s: tuple[float, float | None] = (0.0, None)
-    patience_s: float = 1.0
+    patience_s: float = 0.5
     required: frozenset[str] = frozenset()
     parameters: Mapping[str, Mapping[str, Any]] = field(
         default_factory=lambda: {name: known.complete({}) for name, known in NODES.items()}
@@ -107,7 +107,7 @@ def _plan(root: Section, folder: Path) -> ReplayPlan:
         cameras=_cameras(root),
         clouds=root.texts("clouds") if "clouds" in root else (),
         window_s=_window(root),
-        patience_s=root.number("patience", 0.0, 60.0) if "patience" in root else 1.0,
+        patience_s=root.number("patience", 0.0, 60.0) if "patience" in root else 0.5,
         required=frozenset(name for name, value in given.items() if value not in (None, False)),
         parameters={
             name: _parameters(root, name, value, folder)
