@@ -7,6 +7,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -253,6 +254,32 @@ def test_images_of_one_stamp_are_answered_one_by_one(
     robot.until(lambda: node.account.snapshot().processed == 10)
 
 
+def test_a_paused_player_sends_one_step_at_a_time(drive: Path, bundles: Path, robot: Robot) -> None:
+    robot.run(DetectorNode, "detector", {"image": COLOR}, model=str(bundles / "rooms_ssdlite"))
+    detections = robot.hear(Detection2DArray, "/detector/detections")
+    depths = robot.hear(Image, DEPTH)
+    options = LockstepOptions({"/detector/detections": ""}, gates=frozenset({COLOR}))
+    answered: list[int] = []
+    with (
+        BagReader(drive) as bag,
+        open_player(bag, PlayOptions(), paused=True) as player,
+        ThreadPoolExecutor() as pool,
+    ):
+        lockstep = Lockstep(player, options)
+        lockstep.wait_until_ready(READY_S, {DEPTH: 1})
+        playing = pool.submit(lockstep.play, lambda step, _: answered.append(step.stamp_ns))
+        for count in (1, 2):
+            assert player.pace.step()
+            robot.until(lambda count=count: len(answered) == len(detections) == count)
+            # Depth is not gated: half a second of it runs ahead.
+            robot.until(lambda count=count: len(depths) == 5 + count)
+        assert player.pace.paused
+        player.pace.resume()
+        summary = playing.result(READY_S)
+    assert summary.loops[0].answered == {"/detector/detections": FRAMES}
+    assert answered == stamps(detections) == stamps(depths) == STAMPS
+
+
 def test_nodes_are_waited_for_until_they_listen(drive: Path, robot: Robot) -> None:
     robot.listener.create_publisher(Detection2DArray, "/boxes", 10)
     with pytest.raises(PerceptionError, match="nobody publishes /map; no played image"):
@@ -260,10 +287,16 @@ def test_nodes_are_waited_for_until_they_listen(drive: Path, robot: Robot) -> No
     # Someone else listens, but not who is to answer.
     other = Node("other", context=robot.context)
     other.create_subscription(Image, COLOR, lambda _: None, 10)
-    with pytest.raises(PerceptionError, match=f"node of /boxes does not listen to {COLOR}"):
-        play(drive, {"/boxes": COLOR}, ready_s=2.0)
-    with pytest.raises(PerceptionError, match=f"no subscriber on {DEPTH}"):
-        play(drive, {"/boxes": DEPTH}, ready_s=2.0)
+    with BagReader(drive) as bag, open_player(bag, PlayOptions()) as player:
+        robot.until(player.publishers[COLOR].get_subscription_count)
+        robot.until(lambda: player.node.count_publishers("/boxes"))
+        for gate, text in (
+            (COLOR, f"the node of /boxes does not listen to {COLOR}"),
+            (DEPTH, f"too few subscribers on {DEPTH}"),
+        ):
+            lockstep = Lockstep(player, LockstepOptions({"/boxes": gate}))
+            with pytest.raises(PerceptionError, match=text):
+                lockstep.wait_until_ready(0.0)
     summary = play(
         drive,
         {"/boxes": COLOR},
@@ -305,6 +338,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         (("--lockstep", "--await", "/a", "--await", "/a=/b"), "/a is given twice"),
         (("--await", "/a"), "--await needs --lockstep"),
         (("--run-ahead", "nan", "--lockstep", "--await", "/a"), "--run-ahead nan is no time"),
+        (("--wait-for-subscribers", "nan"), "--wait-for-subscribers nan is no time"),
         (("--subscribers", "/a=x"), "is not of the form /topic=N"),
         (("--subscribers", "/a=1"), "none of the played topics"),
     ],

@@ -138,7 +138,7 @@ def command(
         steps,
         dict(parse_assignment(text, "remap", "/from:=/to") for text in remap or []),
         start_paused,
-        wait_for_subscribers,
+        None if wait_for_subscribers is None else _patience(wait_for_subscribers),
         _listeners(subscribers or []),
     )
     with BagReader(bag) as reader, _termination_as_interrupt():
@@ -163,6 +163,12 @@ def _nanoseconds(seconds: float, option: str) -> int:
     if not math.isfinite(seconds):
         raise ConfigError(f"--{option} {seconds} is no time: give seconds")
     return round(seconds * 1e9)
+
+
+def _patience(seconds: float) -> float:
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ConfigError(f"--wait-for-subscribers {seconds} is no time to wait: give seconds")
+    return seconds
 
 
 def _refuse_mixture(

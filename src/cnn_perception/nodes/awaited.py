@@ -51,11 +51,6 @@ class AwaitedOutputs:
                 self._listen(topic, publishers[0].topic_type, reliable)
         return silent
 
-    def publishers(self, topic: str) -> set[tuple[str, str]]:
-        """Return the namespace and name of the nodes that publish a topic."""
-        found = self._node.get_publishers_info_by_topic(topic)
-        return {(each.node_namespace, each.node_name) for each in found}
-
     def expect(self, awaited: Counter[tuple[str, int]]) -> None:
         """Begin to wait for messages, by topic and header stamp; before what causes them is sent.
 

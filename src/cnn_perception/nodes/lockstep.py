@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
 from cnn_perception.errors import ConfigError, PerceptionError
 from cnn_perception.nodes.awaited import AwaitedOutputs
 from cnn_perception.nodes.player import BagPlayer, LoopCounts, PlaySummary
@@ -24,6 +26,7 @@ __all__ = ["Lockstep"]
 _POLL_S = 0.05
 # From when this process knows of all others until they know of it too; ROS does not tell.
 _SETTLE_S = 0.5
+_UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"  # rmw's
 
 
 class Lockstep:
@@ -93,6 +96,7 @@ class Lockstep:
             if step.loop == len(loops):
                 loops.append(LoopCounts(Counter(), Counter()))
             late = self._send(step, loops[-1])
+            player.check()
             missing += late
             if progress is not None:
                 progress(step, late)
@@ -114,19 +118,22 @@ class Lockstep:
 
     def _lacking(self, expected: Mapping[str, int]) -> list[str]:
         """Say what is not there yet; when nothing is, gates and inputs are known."""
-        lacking = [f"nobody publishes {topic}" for topic in self._awaited.subscribe()]
+        silent = self._awaited.subscribe()
+        lacking = [f"nobody publishes {topic}" for topic in silent]
         self._gates = self._named if self._options.gates else self._named | self._heard()
         if not self._gates:
             return [*lacking, "no played image or cloud has a subscriber"]
         gates = {name: self._types[name] for name in sorted(self._gates)}
         self._inputs = inputs_of_outputs(self._outputs, gates)
         wanted = {**dict.fromkeys(self._gates, 1), **expected}
-        lacking += [f"no subscriber on {topic}" for topic in self._player.lonely(wanted, others=0)]
+        lacking += [
+            f"too few subscribers on {topic}" for topic in self._player.lonely(wanted, others=0)
+        ]
         return lacking + [
             f"the node of {output} does not listen to {gate} (--subscribers {gate}=1 does not ask "
             "for that)"
             for output, gate in self._inputs.items()
-            if gate not in expected and not self._hears(output, gate)
+            if output not in silent and gate not in expected and not self._hears(output, gate)
         ]
 
     def _heard(self) -> frozenset[str]:
@@ -137,8 +144,15 @@ class Lockstep:
         )
 
     def _hears(self, output: str, gate: str) -> bool:
-        topic = self._player.publishers[gate].topic_name
-        found = self._player.node.get_subscriptions_info_by_topic(topic)
-        subscribers = {(each.node_namespace, each.node_name) for each in found}
-        publishers = self._awaited.publishers(output)
-        return not publishers or bool(publishers & subscribers)
+        graph, topic = self._player.node, self._player.publishers[gate].topic_name
+        answering = _nodes(graph.get_publishers_info_by_topic(output))
+        return bool(answering & _nodes(graph.get_subscriptions_info_by_topic(topic)))
+
+
+def _nodes(endpoints: Sequence[TopicEndpointInfo]) -> set[tuple[str, str]]:
+    """Return namespace and name of the nodes that are known: topics are discovered before them."""
+    return {
+        (each.node_namespace, each.node_name)
+        for each in endpoints
+        if each.node_name != _UNKNOWN_NODE
+    }
