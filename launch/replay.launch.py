@@ -5,6 +5,9 @@
 
 It takes every argument of perception.launch.py; use_sim_time is set. Playing begins when the nodes
 listen. They stay up afterwards, so that the map can be looked at, unless shutdown_at_end:=true.
+
+With await:="/detector/detections /segmenter/mask" no frame is dropped on a slow machine: the
+next image goes out when these outputs of the last one have come.
 """
 
 from __future__ import annotations
@@ -35,6 +38,18 @@ ARGUMENTS = (
     DeclareLaunchArgument("rate", default_value="1.0", description="Recorded seconds per second."),
     DeclareLaunchArgument(
         "loop", default_value="1", description="How often to play it; 0 plays without end."
+    ),
+    DeclareLaunchArgument(
+        "start_offset", default_value="0.0", description="Seconds of the beginning to skip."
+    ),
+    DeclareLaunchArgument(
+        "duration", default_value="", description="Recorded seconds to play; empty: to the end."
+    ),
+    DeclareLaunchArgument(
+        "await",
+        default_value="",
+        description="Outputs to wait for after each image, /output or /output=/its/recorded/image; "
+        "empty: play on schedule.",
     ),
     DeclareLaunchArgument(
         "topics",
@@ -73,14 +88,26 @@ def recorded_topics(value: dict[str, str]) -> list[str]:
     return [prefix_namespace(namespace, topic) for topic in topics]
 
 
+def pace(value: dict[str, str]) -> list[str]:
+    """Return the player's options for a schedule, or for lockstep where outputs are awaited."""
+    outputs = value["await"].replace(",", " ").split()
+    # In lockstep the player itself says that a rate has no meaning.
+    rate = ["--rate", value["rate"]] if not outputs or value["rate"] != "1.0" else []
+    lockstep = ["--lockstep"] if outputs else []
+    return [*rate, *lockstep, *(part for output in outputs for part in ("--await", output))]
+
+
 def player(context: LaunchContext) -> list[ExecuteProcess | RegisterEventHandler]:
     """Return the process that plays the bag, and what happens when it has ended."""
     value = context.launch_configurations
     process = ExecuteProcess(
         cmd=[
             ExecutableInPackage(package=PACKAGE, executable="cnn-perception"),
-            *("play", value["bag"], "--clock", "--rate", value["rate"], "--loop", value["loop"]),
+            *("play", value["bag"], "--clock", "--loop", value["loop"]),
+            *("--start-offset", value["start_offset"]),
+            *(("--duration", value["duration"]) if value["duration"] else ()),
             *("--wait-for-subscribers", value["wait_for_subscribers"]),
+            *pace(value),
             *(part for topic in recorded_topics(value) for part in ("--topics", topic)),
         ],
         name="player",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,14 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
 from cnn_perception.errors import BagError, ConfigError, PerceptionError
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.nodes.player import BagPlayer, message_class, open_player
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.recording.timeline import PlayOptions
+from cnn_perception.recording.timeline import PlayOptions, TimelineEvent
 from painted_drive import FRAMES, PERIOD_NS, START_NS
 
 PATIENCE_S = 30.0
@@ -59,6 +61,14 @@ class Listener:
         while not predicate():
             assert time.monotonic() < deadline, "what the test waits for did not happen"
             self._executor.spin_once(timeout_sec=0.05)
+
+    def trigger(self, name: str) -> Trigger.Response:
+        client = self.node.create_client(Trigger, f"/bag_player/{name}")
+        self.until(client.service_is_ready)
+        future = client.call_async(Trigger.Request())
+        self.until(future.done)
+        self.node.destroy_client(client)
+        return future.result()
 
     def close(self) -> None:
         self._executor.shutdown()
@@ -159,6 +169,68 @@ def test_topics_that_the_bag_lacks_are_refused(drive: Path) -> None:
                 BagPlayer(bag, options, remaps=remaps)
 
 
+def test_a_paused_player_sends_one_message_at_a_time(drive: Path, listener: Listener) -> None:
+    topics = frozenset({"/camera/color"})
+    images = listener.hear(Image, "/camera/color")
+    clock = listener.hear(Clock, "/clock")
+    with (
+        BagReader(drive) as bag,
+        open_player(bag, PlayOptions(topics=topics, clock_hz=50), paused=True) as player,
+        ThreadPoolExecutor() as pool,
+    ):
+        listener.until(lambda: not player.lonely({"/clock": 1}))
+        playing = pool.submit(player.play)
+        for count in (1, 2):
+            assert listener.trigger("is_paused").message == "paused"
+            assert len(images) == count - 1
+            assert listener.trigger("play_next") == Trigger.Response(success=True, message="paused")
+            listener.until(lambda count=count: len(images) == count)
+        # The clock has come as far as the second image, and stands there.
+        listener.until(lambda: len(clock) == 6)
+        assert listener.trigger("is_paused").message == "paused"
+        assert stamp_to_ns(clock[-1].clock) == START_NS + PERIOD_NS
+        assert listener.trigger("toggle_paused").message == "playing"
+        assert not listener.trigger("play_next").success
+        listener.until(lambda: len(images) == FRAMES and len(clock) == TICKS)
+        assert playing.result(PATIENCE_S).messages == {"/camera/color": FRAMES}
+    ticks = [stamp_to_ns(tick.clock) for tick in clock]
+    assert ticks == [START_NS + index * 20_000_000 for index in range(TICKS)]
+
+
+def test_pausing_in_the_middle_stops_messages_and_clock(drive: Path, listener: Listener) -> None:
+    images = listener.hear(Image, "/camera/color")
+    options = PlayOptions(topics=frozenset({"/camera/color"}), clock_hz=50)
+    sent: list[TimelineEvent] = []
+
+    def messages() -> list[TimelineEvent]:
+        return [event for event in sent if event.message is not None]
+
+    with (
+        BagReader(drive) as bag,
+        open_player(bag, options) as player,
+        ThreadPoolExecutor() as pool,
+    ):
+        listener.until(lambda: not player.lonely())
+        playing = pool.submit(player.play, lambda event, _: sent.append(event))
+        listener.until(lambda: images)
+        assert listener.trigger("pause").message == "paused"
+        # What passed before may still be on its way.
+        listener.until(lambda: len(images) == len(messages()))
+        passed = len(images)
+        assert listener.trigger("play_next").success
+        listener.until(lambda: passed < len(images) == len(messages()))
+        before = len(sent)
+        assert before < FRAMES + TICKS
+        assert [listener.trigger("pause").message for _ in range(5)] == ["paused"] * 5
+        assert len(sent) == before
+        assert listener.trigger("resume").message == "playing"
+        summary = playing.result(PATIENCE_S)
+    assert summary.messages == {"/camera/color": FRAMES}
+    stamps = [event.stamp_ns for event in sent]
+    assert stamps == sorted(stamps)
+    assert len(stamps) == FRAMES + TICKS
+
+
 def test_missing_subscribers_are_named(drive: Path) -> None:
     options = PlayOptions(topics=frozenset({"/camera/color"}))
     with (
@@ -167,6 +239,25 @@ def test_missing_subscribers_are_named(drive: Path) -> None:
         pytest.raises(PerceptionError, match="no subscriber on /camera/color after 0"),
     ):
         player.wait_for_subscribers(0.0)
+
+
+def test_a_number_of_subscribers_can_be_waited_for(drive: Path, listener: Listener) -> None:
+    listener.hear(Image, "/camera/color")
+    options = PlayOptions(topics=frozenset({"/camera/color"}))
+    with BagReader(drive) as bag, open_player(bag, options) as player:
+        player.wait_for_subscribers(PATIENCE_S, {"/camera/color": 1})
+        with pytest.raises(PerceptionError, match="too few subscribers on /camera/color after 0"):
+            player.wait_for_subscribers(0.0, {"/camera/color": 2})
+        listener.hear(Image, "/camera/color")
+        player.wait_for_subscribers(PATIENCE_S, {"/camera/color": 2})
+
+
+def test_the_command_plays_a_window(drive: Path) -> None:
+    window = ("--start-offset", "0.5", "--duration", "0.3", "--rate", "10")
+    done = run("play", str(drive), *window)
+    assert done.returncode == 0, done.stderr
+    assert "3  /camera/color" in done.stdout
+    assert "1  /tf_static" in done.stdout
 
 
 def test_the_command_plays_and_says_what_it_sent(drive: Path) -> None:
@@ -198,6 +289,8 @@ def test_the_command_refuses_with_one_line(drive: Path) -> None:
     for arguments, text in (
         ((str(drive), "--remap", "/a=/b"), "is not of the form /from:=/to"),
         ((str(drive), "--rate", "0"), "rate 0.0 is not positive"),
+        ((str(drive), "--duration", "0"), "duration 0.0 s plays nothing"),
+        ((str(drive), "--start-offset", "nan"), "--start-offset nan is no time"),
         ((str(drive / "nowhere"),), "no bag at"),
     ):
         done = run("play", *arguments)

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -288,22 +288,26 @@ def test_unknown_node_is_refused(tmp_path: Path) -> None:
     assert "detektor is none of detector, segmenter, explainer, mapper" in launched.output
 
 
-def test_replay_plays_a_bag_on_its_own_time(
-    stage: Any, launch: Any, bundles: Any, tmp_path: Path
-) -> None:
+def write_pictures(path: Path, topic: str, seconds: Iterable[int]) -> Path:
+    """Write a bag with the picture at each of these seconds."""
     types = typestore().types
     stamp = types["builtin_interfaces/msg/Time"]
-    bag = tmp_path / "bag"
-    # Long enough for this process to discover the detector, which may take it some seconds.
-    seconds = range(1, 41)
-    with BagWriter(bag) as writer:
+    with BagWriter(path) as writer:
         for second in seconds:
             header = types["std_msgs/msg/Header"](stamp(second, 0), "camera")
             image = types["sensor_msgs/msg/Image"](
                 header, 120, 160, "rgb8", 0, 480, np.frombuffer(PICTURE.data, np.uint8)
             )
-            topic = f"{stage.namespace}/camera/color"
             writer.write(topic, "sensor_msgs/msg/Image", image, second * 10**9)
+    return path
+
+
+def test_replay_plays_a_bag_on_its_own_time(
+    stage: Any, launch: Any, bundles: Any, tmp_path: Path
+) -> None:
+    # Long enough for this process to discover the detector, which may take it some seconds.
+    seconds = range(1, 41)
+    bag = write_pictures(tmp_path / "bag", f"{stage.namespace}/camera/color", seconds)
     detections = stage.hear(Detection2DArray, "detector/detections")
     with launch(
         "replay.launch.py",
@@ -320,3 +324,23 @@ def test_replay_plays_a_bag_on_its_own_time(
     heard = [message.header.stamp.sec for message in detections]
     assert heard == sorted(set(heard))
     assert set(heard) <= set(seconds)
+
+
+def test_replay_in_lockstep_loses_no_frame(
+    stage: Any, launch: Any, bundles: Any, tmp_path: Path
+) -> None:
+    bag = write_pictures(tmp_path / "bag", f"{stage.namespace}/camera/color", range(1, 11))
+    output = f"{stage.namespace}/detector/detections"
+    arguments = {
+        "bag": str(bag),
+        "image": "camera/color",
+        "nodes": "detector",
+        "await": output,
+        "duration": "7.5",
+        "loop": "2",
+        "shutdown_at_end": "true",
+        **bundles,
+    }
+    with launch("replay.launch.py", **arguments) as launched:
+        stage.until(launched.ended)
+    assert f"16  {output} came, by loop 8 8" in launched.output

@@ -12,13 +12,9 @@ import numpy as np
 
 from cnn_perception.demo.outcome import DemoOutcome
 from cnn_perception.demo.page import Latencies, render_page
-from cnn_perception.demo.pictures import (
-    choose_moments,
-    header_stamp_ns,
-    map_pictures,
-    write_pictures,
-)
+from cnn_perception.demo.pictures import choose_moments, map_pictures, write_pictures
 from cnn_perception.demo.session import DemoRun, Progress, run_nodes
+from cnn_perception.messages.stamps import header_stamp_ns
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.recording.bag_scans import BagScans
 from cnn_perception.recording.streams import CameraStreams, ScanStream

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from cnn_perception.image.codec import encode_jpeg, encode_png
 from cnn_perception.mapping.files.octomap_codec import decode_binary, decode_file
 from cnn_perception.mapping.pictures.views import render_isometric, render_top
 from cnn_perception.messages.decode import decode_color
-from cnn_perception.messages.stamps import stamp_to_ns
+from cnn_perception.messages.stamps import header_stamp_ns, stamp_to_ns
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.types import Float32Array, UInt8Array
 
@@ -23,7 +22,6 @@ __all__ = [
     "Moment",
     "choose_moments",
     "contact_sheet",
-    "header_stamp_ns",
     "map_pictures",
     "write_pictures",
 ]
@@ -46,12 +44,6 @@ class Moment:
 
     stamp_ns: int
     pictures: Mapping[str, UInt8Array]
-
-
-def header_stamp_ns(data: bytes) -> int:
-    """Return the stamp of a serialised message that begins with a header (little-endian CDR)."""
-    seconds, nanoseconds = struct.unpack_from("<iI", data, 4)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
 def choose_moments(drive: Path, color_topic: str, results: Path, count: int) -> list[Moment]:

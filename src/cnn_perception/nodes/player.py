@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import rclpy
@@ -20,10 +20,15 @@ from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
 from cnn_perception.errors import BagError, ConfigError, PerceptionError
-from cnn_perception.recording.bag import BagReader, BagTopic
+from cnn_perception.messages.stamps import ns_to_stamp
+from cnn_perception.nodes.pause_services import serve_pace
+from cnn_perception.recording.bag import BagReader, BagTopic, RawBagMessage
+from cnn_perception.recording.lockstep import GATED_TYPES, MissingOutput
+from cnn_perception.recording.pace import Pace
 from cnn_perception.recording.timeline import PlayOptions, TimelineEvent, timeline
+from cnn_perception.ros.spinning import SpinningThread
 
-__all__ = ["BagPlayer", "PlaySummary", "message_class", "open_player"]
+__all__ = ["BagPlayer", "LoopCounts", "PlaySummary", "message_class", "open_player"]
 
 _CLOCK_TOPIC = "/clock"
 _POLL_S = 0.01
@@ -33,11 +38,28 @@ _LINGER_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class PlaySummary:
-    """What was sent: messages by topic (of all loops), and the worst delay behind the schedule."""
+class LoopCounts:
+    """How many messages of each recorded topic one loop sent, and how many of each output came."""
 
-    messages: Mapping[str, int]
-    latest_s: float
+    sent: Counter[str]
+    answered: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaySummary:
+    """What was sent and what was answered, loop by loop.
+
+    latest_s: the worst delay behind the schedule; missing: what lockstep waited for in vain.
+    """
+
+    loops: tuple[LoopCounts, ...]
+    latest_s: float = 0.0
+    missing: tuple[MissingOutput, ...] = ()
+
+    @property
+    def messages(self) -> dict[str, int]:
+        """Number of messages sent in all loops, by recorded topic."""
+        return dict(sum((loop.sent for loop in self.loops), Counter[str]()))
 
 
 def message_class(msgtype: str) -> Any:
@@ -53,10 +75,11 @@ def message_class(msgtype: str) -> Any:
 
 
 class BagPlayer:
-    """A ROS node that publishes a bag.
+    """A ROS node that publishes a bag, and can be paused by services of its own.
 
     `remaps` renames topics. Topics of message types that are not installed are left out (see
-    `skipped`), unless they were asked for by name.
+    `skipped`), unless they were asked for by name. `paused` waits for ``~/resume``. A thread spins
+    the node; only one thread may play.
     """
 
     def __init__(
@@ -67,50 +90,56 @@ class BagPlayer:
         remaps: Mapping[str, str] | None = None,
         context: Context | None = None,
         name: str = "bag_player",
+        paused: bool = False,
     ) -> None:
-        self._bag = bag
+        self.bag = bag
         self.skipped: dict[str, str] = {}
         topics = self._playable(options, remaps or {})
-        self._options = PlayOptions(
-            options.rate,
-            options.loops,
-            options.start_offset_ns,
-            frozenset(topic.name for topic in topics),
-            options.clock_hz,
-        )
-        # It answers nothing and reads no time: no parameter services, nothing to spin.
-        self._node = Node(
-            name, context=context, start_parameter_services=False, enable_rosout=False
-        )
+        self.types = {topic.name: topic.msgtype for topic in topics}
+        self.options = replace(options, topics=frozenset(self.types))
+        self.pace = Pace(paused=paused)
         self._context = context or rclpy.get_default_context()
-        self._publishers: dict[str, Publisher[Any]] = {}
+        # It reads no time and has no parameters.
+        self.node = Node(name, context=context, start_parameter_services=False, enable_rosout=False)
+        self.publishers: dict[str, Publisher[Any]] = {}
         for topic in topics:
             renamed = (remaps or {}).get(topic.name, topic.name)
-            self._publishers[topic.name] = self._node.create_publisher(
+            self.publishers[topic.name] = self.node.create_publisher(
                 message_class(topic.msgtype), renamed, _offered(topic)
             )
         self._clock = (
-            self._node.create_publisher(Clock, _CLOCK_TOPIC, 100)
+            self.node.create_publisher(Clock, _CLOCK_TOPIC, 100)
             if options.clock_hz is not None
             else None
         )
+        serve_pace(self.node, self.pace)
+        self._spinning = SpinningThread(self.node, self._context)
 
     @property
     def message_count(self) -> int:
-        """Number of messages in one loop without an offset, clock ticks not counted."""
-        return sum(topic.count for topic in self._bag.topics if topic.name in self._publishers)
+        """Number of messages in one loop of the whole bag, clock ticks not counted."""
+        return sum(topic.count for topic in self.bag.topics if topic.name in self.publishers)
 
     def close(self) -> None:
         """Remove the node."""
-        self._node.destroy_node()
+        self._spinning.close()
+        self.node.destroy_node()
 
-    def lonely(self, expected: Mapping[str, int] | None = None) -> list[str]:
+    def alive(self) -> bool:
+        """Whether there is someone to play to: false when the ROS context has shut down."""
+        return self._context.ok()
+
+    def check(self) -> None:
+        """Raise what a callback of the node raised."""
+        self._spinning.check()
+
+    def lonely(self, expected: Mapping[str, int] | None = None, others: int = 1) -> list[str]:
         """Return the topics with fewer subscribers than `expected` (recorded name to number).
 
-        Of a topic that is not in it one is expected; of the clock none.
+        Of a topic that is not in it `others` are expected; of the clock none.
         """
-        wanted = dict.fromkeys(self._publishers, 1) | dict(expected or {})
-        publishers = dict(self._publishers)
+        wanted = dict.fromkeys(self.publishers, others) | dict(expected or {})
+        publishers = dict(self.publishers)
         if self._clock is not None:
             publishers[_CLOCK_TOPIC] = self._clock
         return sorted(
@@ -119,13 +148,19 @@ class BagPlayer:
             if publisher.get_subscription_count() < wanted.get(name, 0)
         )
 
-    def wait_for_subscribers(self, timeout_s: float) -> None:
-        """Wait until every topic has a subscriber; raises PerceptionError naming those without."""
+    def wait_for_subscribers(
+        self, timeout_s: float, expected: Mapping[str, int] | None = None
+    ) -> None:
+        """Wait until every topic has a subscriber, or as many as `expected` says (see `lonely`).
+
+        Raises PerceptionError naming the topics that have not.
+        """
         deadline = time.monotonic() + timeout_s
-        while lonely := self.lonely():
+        while lonely := self.lonely(expected):
             if time.monotonic() > deadline:
+                few = "no subscriber" if not expected else "too few subscribers"
                 raise PerceptionError(
-                    f"no subscriber on {', '.join(lonely)} after {timeout_s:g} s: start the nodes, "
+                    f"{few} on {', '.join(lonely)} after {timeout_s:g} s: start the nodes, "
                     "check their topic names, or choose the topics to play"
                 )
             time.sleep(_POLL_S)
@@ -136,46 +171,53 @@ class BagPlayer:
         Returns early when the ROS context shuts down. `progress` hears of each event and the
         wall-clock nanoseconds at which it was sent.
         """
-        counts: Counter[str] = Counter()
+        loops: list[LoopCounts] = []
         latest_ns = 0
-        start_ns = time.monotonic_ns()
-        for event in timeline(self._bag, self._options):
-            wait_ns = start_ns + event.due_ns - time.monotonic_ns()
-            if wait_ns > 0:
-                time.sleep(wait_ns / 1e9)
-            latest_ns = max(latest_ns, -wait_ns)
-            if not self._context.ok():
+        self.pace.start()
+        for event in timeline(self.bag, self.options):
+            late_ns = self.pace.wait(event.due_ns, self.alive, whole=event.message is not None)
+            if late_ns is None:
                 break
+            latest_ns = max(latest_ns, late_ns)
+            if event.loop == len(loops):
+                loops.append(LoopCounts(Counter(), Counter()))
             sent_ns = time.time_ns()
-            self._send(event, counts)
+            if event.message is None:
+                self.tick(event.stamp_ns)
+            else:
+                self.send(event.message)
+                loops[-1].sent[event.message.topic] += 1
             if progress is not None:
                 progress(event, sent_ns)
-        self._wait_until_delivered()
-        return PlaySummary(dict(counts), latest_ns / 1e9)
+        self.wait_until_delivered()
+        return PlaySummary(tuple(loops), latest_ns / 1e9)
 
-    def _wait_until_delivered(self) -> None:
+    def send(self, message: RawBagMessage) -> None:
+        """Publish one recorded message."""
+        self.publishers[message.topic].publish(message.data)
+
+    def tick(self, stamp_ns: int) -> None:
+        """Publish the recorded time on the clock, if there is one."""
+        if self._clock is not None:
+            tick = Clock()
+            tick.clock.sec, tick.clock.nanosec = ns_to_stamp(stamp_ns)
+            self._clock.publish(tick)
+
+    def wait_until_delivered(self) -> None:
+        """Wait (bounded) until the subscribers have what was sent."""
         deadline = time.monotonic() + _DELIVERY_S
-        for publisher in self._publishers.values():
+        for publisher in self.publishers.values():
             remaining_s = max(deadline - time.monotonic(), 0.0)
             publisher.wait_for_all_acked(Duration(nanoseconds=int(remaining_s * 1e9)))
         # Best-effort readers acknowledge nothing, and lose what they have not fetched by the end.
         time.sleep(_LINGER_S)
 
-    def _send(self, event: TimelineEvent, counts: Counter[str]) -> None:
-        if event.message is not None:
-            self._publishers[event.message.topic].publish(event.message.data)
-            counts[event.message.topic] += 1
-        elif self._clock is not None:
-            tick = Clock()
-            tick.clock.sec, tick.clock.nanosec = divmod(event.stamp_ns, 1_000_000_000)
-            self._clock.publish(tick)
-
     def _playable(self, options: PlayOptions, remaps: Mapping[str, str]) -> list[BagTopic]:
-        known = {topic.name: topic for topic in self._bag.topics}
+        known = {topic.name: topic for topic in self.bag.topics}
         for name in [*(options.topics or ()), *remaps]:
             if name not in known:
                 raise ConfigError(
-                    f"{self._bag.path} has no topic {name!r}: it has {', '.join(known)}"
+                    f"{self.bag.path} has no topic {name!r}: it has {', '.join(known)}"
                 )
         playable = []
         for topic in known.values():
@@ -197,7 +239,11 @@ class BagPlayer:
 
 @contextmanager
 def open_player(
-    bag: BagReader, options: PlayOptions, *, remaps: Mapping[str, str] | None = None
+    bag: BagReader,
+    options: PlayOptions,
+    *,
+    remaps: Mapping[str, str] | None = None,
+    paused: bool = False,
 ) -> Iterator[BagPlayer]:
     """Give a player with a ROS context of its own, both removed afterwards.
 
@@ -207,7 +253,7 @@ def open_player(
     # args: the command line is not for ROS, whose remap rules would match options such as ours.
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        player = BagPlayer(bag, options, remaps=remaps, context=context)
+        player = BagPlayer(bag, options, remaps=remaps, context=context, paused=paused)
         try:
             yield player
         finally:
@@ -219,7 +265,9 @@ def open_player(
 def _offered(topic: BagTopic) -> QoSProfile:
     reliability = ReliabilityPolicy.RELIABLE if topic.reliable else ReliabilityPolicy.BEST_EFFORT
     if not topic.latched:
-        return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=reliability)
+        # In lockstep much of the small messages goes out at once.
+        depth = 10 if topic.msgtype in GATED_TYPES else 100
+        return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability)
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=min(max(topic.count, 1), 1000),

@@ -13,7 +13,6 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -22,6 +21,7 @@ from std_srvs.srv import Trigger
 from cnn_perception.errors import PerceptionError
 from cnn_perception.nodes.player import message_class
 from cnn_perception.recording.bag import BagWriter
+from cnn_perception.ros.spinning import SpinningThread
 
 __all__ = ["NodeReport", "RecordedTopic", "Recorder", "open_recorder"]
 
@@ -56,20 +56,15 @@ class Recorder:
         self, writer: BagWriter, topics: Sequence[RecordedTopic], context: Context
     ) -> None:
         self._writer = writer
-        self._context = context
         self._changed = threading.Condition()
         self._counts: Counter[str] = Counter()
         self._reports: dict[str, NodeReport] = {}
-        self._failure: Exception | None = None
         self._node = Node(
             "bag_recorder", context=context, start_parameter_services=False, enable_rosout=False
         )
         self.record(topics)
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._note, _DEPTH)
-        self._executor = SingleThreadedExecutor(context=context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name="recorder", daemon=True)
-        self._thread.start()
+        self._spinning = SpinningThread(self._node, context)
 
     def record(self, topics: Sequence[RecordedTopic]) -> None:
         """Record these topics too, from now on."""
@@ -108,8 +103,7 @@ class Recorder:
         deadline = time.monotonic() + timeout_s
         while True:
             check()
-            if self._failure is not None:
-                raise self._failure
+            self._spinning.check()
             if condition():
                 return True
             left = deadline - time.monotonic()
@@ -136,18 +130,8 @@ class Recorder:
 
     def close(self) -> None:
         """Stop to record; the bag itself stays open."""
-        self._executor.shutdown()
-        self._thread.join()
+        self._spinning.close()
         self._node.destroy_node()
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            pass
-        except Exception as error:
-            # A full disk, say: the main thread hears of it at its next wait.
-            self._failure = error
 
     def _write(self, topic: RecordedTopic, data: bytes) -> None:
         self._writer.write_raw(topic.name, topic.msgtype, data, time.time_ns())

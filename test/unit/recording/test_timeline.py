@@ -73,6 +73,22 @@ def test_offset_keeps_latched_messages(bag: BagReader) -> None:
     assert sent(bag, options) == [(0, "fixed"), (50, "c"), (150, "d")]
 
 
+def test_duration_ends_each_loop(bag: BagReader) -> None:
+    window = PlayOptions(loops=2, start_offset_ns=50 * MILLISECOND, duration_ns=150 * MILLISECOND)
+    # From 50 to before 200 ms; the next loop begins 0.1 s after its end.
+    assert sent(bag, window) == [(0, "fixed"), (50, "b"), (250, "fixed"), (300, "b")]
+
+
+def test_a_window_without_messages_ends_even_without_end(bag: BagReader) -> None:
+    options = PlayOptions(
+        loops=0,
+        topics=frozenset({"/text"}),
+        start_offset_ns=10 * MILLISECOND,
+        duration_ns=50 * MILLISECOND,
+    )
+    assert sent(bag, options) == []
+
+
 def test_endless_playing_goes_on(bag: BagReader) -> None:
     events = timeline(bag, PlayOptions(loops=0))
     loops = {next(events).loop for _ in range(500)}
@@ -93,6 +109,7 @@ def test_empty_bag_ends_even_without_end(tmp_path: Path) -> None:
         ({"rate": float("inf")}, "rate inf"),
         ({"loops": -1}, "-1 loops"),
         ({"start_offset_ns": -1}, "offset"),
+        ({"duration_ns": 0}, "duration 0.0 s plays nothing"),
         ({"clock_hz": 0.0}, "clock of 0.0 Hz"),
     ],
 )

@@ -1,0 +1,41 @@
+"""A thread that spins one node beside a program that does something else."""
+
+from __future__ import annotations
+
+import threading
+
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+__all__ = ["SpinningThread"]
+
+
+class SpinningThread:
+    """Runs a node's callbacks, one at a time, from now until `close`."""
+
+    def __init__(self, node: Node, context: Context) -> None:
+        self._failure: Exception | None = None
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(node)
+        self._thread = threading.Thread(target=self._spin, name=node.get_name(), daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise what a callback raised, which ended the spinning."""
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        """Stop to run callbacks."""
+        self._executor.shutdown()
+        self._thread.join()
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+        except Exception as error:
+            # A full disk, say: the main thread hears of it when it asks.
+            self._failure = error
