@@ -11,7 +11,7 @@ from cnn_perception.replay.check import Check
 from cnn_perception.replay.ledger import Account
 from cnn_perception.replay.moments import at, window_ns
 from cnn_perception.replay.run import ReplayRun
-from cnn_perception.replay.terms import Bound, Expectations
+from cnn_perception.replay.terms import Bound, Expectations, shown
 
 __all__ = ["bounded", "check_accounts", "missing_node"]
 
@@ -57,7 +57,7 @@ def bounded(name: str, what: str, value: float, bound: Bound) -> Check:
     if value != value:
         return Check(name, False, f"there is no figure of {what}, expected {bound}")
     fits = bound.allows(value)
-    return Check(name, fits, f"{what}: {value:g}, expected {bound}")
+    return Check(name, fits, f"{what}: {shown(value)}, expected {bound}")
 
 
 def missing_node(name: str, node: str, known: Iterable[str]) -> Check:
@@ -102,9 +102,9 @@ def _no_drops(run: ReplayRun, node: str, account: Account, allowed: Mapping[str,
     first = next(drop for reason, drop in account.first_drops.items() if reason in lost)
     text = (
         f"dropped {sum(lost.values())} of {received} messages ({reasons}), the first drop at "
-        f"{at(run, first.stamp_ns)}: {first.detail or first.reason}"
+        f"{at(run, first.time)}: {first.detail or first.reason}"
     )
-    return Check(name, False, text, first.stamp_ns)
+    return Check(name, False, text, first.time.stamp_ns)
 
 
 def _reasons(ledger: Mapping[str, Account], drops: Mapping[str, Bound]) -> Iterator[Check]:

@@ -134,14 +134,13 @@ def _mask_labels(classes: Mapping[str, ClassNames]) -> tuple[str, ...]:
 
     Raises BagError when they do not.
     """
-    own = [names.names for node, names in classes.items() if _kind(node) == "segmenter"]
-    if any(names != own[0] for names in own):
+    own = {names.listed() for node, names in classes.items() if _kind(node) == "segmenter"}
+    if len(own) > 1:
         raise BagError(
             "the cameras' segmenters have different labels, which masks cannot be measured by "
             "together: replay one camera at a time"
         )
-    names = own[0] if own else {}
-    return tuple(names.get(k, f"class {k}") for k in range(max(names, default=-1) + 1))
+    return own.pop() if own else ()
 
 
 def _kind(node: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "decode_boxes",
     "decode_boxes_3d",
     "decode_classes",
+    "names_of",
     "read_class_names",
 ]
 
@@ -53,6 +55,12 @@ class ClassNames:
 
     names: dict[int, str]
     threshold: float
+
+    def listed(self) -> tuple[str, ...]:
+        """Return the names in the order of their ids; ``class 3`` where an id has none."""
+        return tuple(
+            self.names.get(k, f"class {k}") for k in range(max(self.names, default=-1) + 1)
+        )
 
 
 def decode_boxes(message: Any) -> LabelledBoxes:
@@ -95,6 +103,13 @@ def read_class_names(bag: BagReader) -> dict[str, ClassNames]:
         node = item.topic.strip("/").rpartition("/")[0]
         found[node] = ClassNames(decode_label_info(item.message), float(item.message.threshold))
     return found
+
+
+def names_of(classes: Mapping[str, ClassNames], node: str) -> ClassNames | None:
+    """Return the classes of a node; an explainer's are those of the detector beside it."""
+    camera, _, own = node.strip("/").rpartition("/")
+    beside = f"{camera}/detector".strip("/") if own == "explainer" else ""
+    return classes.get(node.strip("/")) or classes.get(beside)
 
 
 def _best(message: Any) -> tuple[tuple[str, ...], Float32Array]:

@@ -119,8 +119,7 @@ def _boxes_3d(tolerance: Tolerance, lowest: float | None) -> Comparer:
 
 
 def _masks(tolerance: Tolerance, names: ClassNames | None) -> Comparer:
-    known = {} if names is None else names.names
-    listed = [known.get(k, f"class {k}") for k in range(max(known, default=-1) + 1)]
+    listed = () if names is None else names.listed()
 
     def compare(expected: Any, actual: Any) -> Difference:
         what = absence(expected, actual)
@@ -128,7 +127,7 @@ def _masks(tolerance: Tolerance, names: ClassNames | None) -> Comparer:
         after = None if actual is None else decode_mask(actual)
         if before is not None and after is not None:
             what = what or compare_masks(before, after, tolerance)
-        return Difference(what, mask_page(before, after, listed))
+        return Difference(what, mask_page([("expected", before), ("actual", after)], listed))
 
     return compare
 

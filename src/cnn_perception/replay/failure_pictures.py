@@ -88,25 +88,24 @@ def box_pages(
     return draw
 
 
-def mask_page(expected: IntArray | None, actual: IntArray | None, names: Sequence[str]) -> Page:
-    """Return a page of expected and actual mask, and of the pixels that differ."""
+def mask_page(sides: Sequence[tuple[str, IntArray | None]], names: Sequence[str]) -> Page:
+    """Return a page of titled masks, and of the pixels in which two of them differ."""
 
     def draw(image: UInt8Array) -> tuple[list[Panel], Legend]:
         colors = palette(max(len(names), _BACKGROUND_IDS), background=True)
-        sides = [("expected", expected), ("actual", actual)]
         panels = [
-            (title, _mask(image, mask, colors))
-            if mask is not None
-            else (f"{title} {_ABSENT}", sized(image)[0])
+            (f"{title} {_ABSENT}", sized(image)[0])
+            if mask is None
+            else (title, _mask(image, mask, colors))
             for title, mask in sides
         ]
-        legend: Legend = []
         masks = [mask for _, mask in sides if mask is not None]
+        legend: Legend = []
         for k in np.unique(np.concatenate([mask.ravel() for mask in masks])).tolist():
             red, green, blue = colors[k % len(colors)].tolist()
             legend.append(((red, green, blue), names[k] if k < len(names) else f"class {k}"))
-        if expected is not None and actual is not None and expected.shape == actual.shape:
-            differ = (expected != actual).astype(np.uint8)
+        if len(masks) == 2 and masks[0].shape == masks[1].shape:
+            differ = (masks[0] != masks[1]).astype(np.uint8)
             reds = np.array([(0, 0, 0), _WRONG], np.uint8)
             panels.append(("differing pixels", _mask(image, differ, reds)))
         return panels, legend

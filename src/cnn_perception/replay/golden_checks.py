@@ -11,14 +11,14 @@ from typing import Any
 from cnn_perception.errors import BagError, MessageError
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.recording.bag import BagReader, BagTopic, RawBagMessage
-from cnn_perception.replay.answers import read_class_names
+from cnn_perception.replay.answers import names_of, read_class_names
 from cnn_perception.replay.check import Check
 from cnn_perception.replay.comparers import Comparer, Difference, comparer
 from cnn_perception.replay.failure_pictures import Page, write_picture
 from cnn_perception.replay.golden import Golden, is_golden_topic, read_golden
 from cnn_perception.replay.latched_checks import check_latched
 from cnn_perception.replay.lockstep import Moment, lockstep
-from cnn_perception.replay.moments import frames_wrong
+from cnn_perception.replay.moments import FrameTime, frames_wrong
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.replay.terms import Tolerance
 
@@ -33,18 +33,16 @@ class _Topic:
     compare: Comparer
     frames: int = 0
     wrong: int = 0
-    first_ns: int = 0
-    recorded_ns: int = 0
+    first: FrameTime | None = None
     what: str = ""
     page: Page | None = None
 
-    def take(self, recorded_ns: int, stamp_ns: int, found: Difference) -> None:
+    def take(self, time: FrameTime, found: Difference) -> None:
         self.frames += 1
         if not found.what:
             return
-        if self.wrong == 0:
-            self.first_ns, self.recorded_ns = stamp_ns, recorded_ns
-            self.what, self.page = found.what, found.page
+        if self.first is None:
+            self.first, self.what, self.page = time, found.what, found.page
         self.wrong += 1
 
 
@@ -125,14 +123,15 @@ def _answers(
         for topic in topics.values():
             _compare(topic, moment, bags)
     for topic in topics.values():
-        name = f"golden.{topic.name}"
-        if not topic.wrong:
+        name, first, picture = f"golden.{topic.name}", topic.first, None
+        if first is None:
             yield Check(name, True, f"{topic.frames} frames are as expected")
             continue
-        node = topic.name.strip("/").rpartition("/")[0]
-        text = frames_wrong(run, topic.wrong, topic.frames, topic.first_ns, topic.what)
-        picture = topic.page and write_picture(run, name, node, topic.recorded_ns, topic.page)
-        yield Check(name, False, f"{topic.name}: {text}", topic.first_ns, picture)
+        if topic.page is not None:
+            node = topic.name.strip("/").rpartition("/")[0]
+            picture = write_picture(run, name, node, first.recorded_ns, topic.page)
+        text = frames_wrong(run, topic.wrong, topic.frames, first, topic.what)
+        yield Check(name, False, f"{topic.name}: {text}", first.stamp_ns, picture)
 
 
 def _comparable(
@@ -145,7 +144,7 @@ def _comparable(
     for topic in _compared(bags[0], tolerance):
         if topic.latched or there.get(topic.name) != topic.msgtype:
             continue
-        names = classes.get(topic.name.strip("/").rpartition("/")[0])
+        names = names_of(classes, topic.name.rpartition("/")[0])
         lowest = names.threshold if names else golden.lowest_scores.get(topic.name)
         compare = comparer(topic.name, topic.msgtype, tolerance, names, lowest)
         found[topic.name] = _Topic(topic.name, compare)
@@ -164,7 +163,7 @@ def _compare(topic: _Topic, moment: Moment, bags: tuple[BagReader, BagReader]) -
             found = topic.compare(expected, actual)
         except MessageError as error:
             found = Difference(str(error))
-        topic.take(moment.recorded_ns, stamp_ns, found)
+        topic.take(FrameTime(moment.recorded_ns, stamp_ns), found)
 
 
 def _message(bag: BagReader, raw: RawBagMessage | None) -> Any:

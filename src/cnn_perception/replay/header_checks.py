@@ -13,7 +13,7 @@ from cnn_perception.recording.bag import BagReader, RawBagMessage
 from cnn_perception.replay.check import Check
 from cnn_perception.replay.ledger import Account
 from cnn_perception.replay.lockstep import frame_topics, lockstep
-from cnn_perception.replay.moments import at, frames_wrong, seconds
+from cnn_perception.replay.moments import FrameTime, frames_wrong, stamp_text, window_ns
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.types import Header
 
@@ -32,15 +32,15 @@ class _Topic:
     optional: bool
     frames: int = 0
     wrong: int = 0
-    first_ns: int = 0
+    first: FrameTime | None = None
     what: str = ""
 
     def compare(self, recorded_ns: int, expected: list[Header], actual: list[Header]) -> None:
         self.frames += max(len(expected), len(actual))
         if expected == actual or (self.optional and not actual):
             return
-        if self.wrong == 0:
-            self.first_ns = expected[0].stamp_ns if expected else recorded_ns
+        if self.first is None:
+            self.first = FrameTime(recorded_ns, (expected or actual)[0].stamp_ns)
             self.what = _difference(expected, actual)
         self.wrong += 1
 
@@ -71,14 +71,16 @@ def check_headers(run: ReplayRun, ledger: Mapping[str, Account]) -> Iterator[Che
     """Yield a check for each topic of results, and for each node that publishes none."""
     with BagReader(run.bag) as source, BagReader(run.results) as results:
         topics = _topics(results, ledger)
-        _walk(source, results, topics, ledger)
+        _walk(run, (source, results), topics, ledger)
         for topic in topics:
-            text = f"{topic.frames} frames, each under the header of its source"
-            if topic.wrong:
-                text = frames_wrong(run, topic.wrong, topic.frames, topic.first_ns, topic.what)
-            stamp_ns = topic.first_ns if topic.wrong else None
-            yield Check(f"headers.{topic.name}", not topic.wrong, text, stamp_ns)
-        yield from _map_headers(run, results, ledger)
+            name, first = f"headers.{topic.name}", topic.first
+            if first is None:
+                text = f"{topic.frames} frames, each under the header of its source"
+                yield Check(name, True, text)
+                continue
+            text = frames_wrong(run, topic.wrong, topic.frames, first, topic.what)
+            yield Check(name, False, f"{topic.name}: {text}", first.stamp_ns)
+        yield from _map_headers(results, ledger)
     speaking = {topic.node for topic in topics}
     for node, account in ledger.items():
         if account.processed and node != "mapper" and node not in speaking:
@@ -97,13 +99,17 @@ def _topics(results: BagReader, ledger: Mapping[str, Account]) -> list[_Topic]:
 
 
 def _walk(
-    source: BagReader, results: BagReader, topics: list[_Topic], ledger: Mapping[str, Account]
+    run: ReplayRun,
+    bags: tuple[BagReader, BagReader],
+    topics: list[_Topic],
+    ledger: Mapping[str, Account],
 ) -> None:
+    source, results = bags
     nodes = {topic.node for topic in topics}
     processed = {node: _Processed(ledger[node]) for node in nodes}
     inputs = {name for node in nodes for name in ledger[node].topics}
     names = [topic.name for topic in topics]
-    for moment in lockstep(source, inputs, results, names):
+    for moment in lockstep(source, inputs, results, names, window_ns(run)):
         taken = {node: frames.take(moment.recorded_ns) for node, frames in processed.items()}
         sources = {
             name: [_header(source, raw) for raw in raws] for name, raws in moment.first.items()
@@ -116,7 +122,8 @@ def _walk(
             topic.compare(moment.recorded_ns, expected, actual)
     left = {node: _answered([], frames.take(None)) for node, frames in processed.items()}
     for topic in topics:
-        topic.compare(0, left[topic.node], [])
+        for header in left[topic.node]:
+            topic.compare(header.stamp_ns, [header], [])
 
 
 def _answered(arrived: list[Header], stamps_ns: list[int]) -> list[Header]:
@@ -160,9 +167,7 @@ def _difference(expected: list[Header], actual: list[Header]) -> str:
     return f"the answer's frame_id is {have.frame_id!r}, that of its source {want.frame_id!r}"
 
 
-def _map_headers(
-    run: ReplayRun, results: BagReader, ledger: Mapping[str, Account]
-) -> Iterator[Check]:
+def _map_headers(results: BagReader, ledger: Mapping[str, Account]) -> Iterator[Check]:
     """Check that maps have the stamp of a scan that went into them; their frame is their own."""
     mapped = ledger["mapper"].stamps_ns if "mapper" in ledger else ()
     stamps = np.asarray(mapped, np.int64)
@@ -171,8 +176,7 @@ def _map_headers(
         for item in results.messages([name]):
             header = decode_header(item.message.header)
             fits = bool(np.isin(header.stamp_ns, stamps))
-            text = f"stamped {seconds(run, header.stamp_ns):.3f} s, as a scan that it holds"
-            if not fits:
-                text = f"stamped {at(run, header.stamp_ns)}: no scan that was mapped has this stamp"
+            found = "as a scan that it holds" if fits else "which no scan has that was mapped"
+            text = f"the stamp is {stamp_text(header.stamp_ns)}, {found}"
             yield Check(f"headers.{name}", fits, text, None if fits else header.stamp_ns)
             break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,12 @@ from cnn_perception.replay.answers import (
     LabelledBoxes,
     decode_boxes,
     decode_classes,
+    names_of,
     read_class_names,
 )
 from cnn_perception.replay.check import Check
-from cnn_perception.replay.failure_pictures import box_page, write_picture
-from cnn_perception.replay.moments import at, seconds
+from cnn_perception.replay.failure_pictures import Page, box_page, mask_page, write_picture
+from cnn_perception.replay.moments import FrameTime, at, seconds
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.replay.terms import LabelTerm
 
@@ -36,6 +37,18 @@ _BY_NODE = {
 }
 """Outputs that say what is seen, and how they are decoded; masks need the names of classes."""
 
+_ROUNDING = 1e-6
+"""Scores are float32, in which 0.9 is a little less."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Frame:
+    """An answer: when its image was taken and recorded, its message, and what is in it."""
+
+    time: FrameTime
+    message: Any
+    found: LabelledBoxes
+
 
 @dataclass(slots=True)
 class _Sightings:
@@ -43,14 +56,14 @@ class _Sightings:
 
     frames: int = 0
     seen: int = 0
-    first_seen: tuple[int, int, LabelledBoxes] | None = None
-    first_unseen: tuple[int, int, LabelledBoxes] | None = None
+    first_seen: _Frame | None = None
+    first_unseen: _Frame | None = None
 
-    def take(self, label: str, score: float, frame: tuple[int, int, LabelledBoxes]) -> None:
-        found = frame[2]
+    def take(self, label: str, score: float, frame: _Frame) -> None:
+        found = frame.found
         self.frames += 1
         if any(
-            name == label and value >= score
+            name == label and value >= score - _ROUNDING
             for name, value in zip(found.labels, found.scores.tolist(), strict=True)
         ):
             self.seen += 1
@@ -73,12 +86,12 @@ def check_labels(run: ReplayRun, terms: Sequence[LabelTerm]) -> Iterator[Check]:
                     name = f"labels[{index}].{kind}.{label}"
                     yield missing_node(name, term.node, nodes)
                 continue
-            names = classes.get(_like(term.node, classes))
+            names = names_of(classes, term.node)
             sightings = _look(run, results, topic, term, names)
             for kind, label in _labels(term):
                 name = f"labels[{index}].{kind}.{label}"
                 yield _unknown(name, label, names) or _judge(
-                    run, name, term, label, sightings[label], must=kind == "must"
+                    run, name, term, (kind == "must", label), sightings[label], names
                 )
 
 
@@ -92,13 +105,6 @@ def _topic(results: BagReader, node: str) -> str | None:
     return next((name for name in names if name in there), None)
 
 
-def _like(node: str, classes: Mapping[str, ClassNames]) -> str:
-    """Return the node whose classes another knows: the explainer explains the detector's."""
-    camera, _, own = node.strip("/").rpartition("/")
-    detector = f"{camera}/detector".strip("/")
-    return detector if own == "explainer" and detector in classes else node.strip("/")
-
-
 def _look(
     run: ReplayRun, results: BagReader, topic: str, term: LabelTerm, names: ClassNames | None
 ) -> dict[str, _Sightings]:
@@ -107,9 +113,9 @@ def _look(
     stop = math.inf if stop is None else stop
     found = {label: _Sightings() for _, label in _labels(term)}
     for item in results.messages([topic]):
-        stamp_ns = decode_header(item.message.header).stamp_ns
-        if start <= seconds(run, stamp_ns) <= stop:
-            frame = (stamp_ns, item.stamp_ns, decode(item.message))
+        if start <= seconds(run, item.stamp_ns) <= stop:
+            time = FrameTime(item.stamp_ns, decode_header(item.message.header).stamp_ns)
+            frame = _Frame(time, item.message, decode(item.message))
             for label, sightings in found.items():
                 sightings.take(label, term.min_score, frame)
     return found
@@ -140,8 +146,14 @@ def _unknown(name: str, label: str, names: ClassNames | None) -> Check | None:
 
 
 def _judge(
-    run: ReplayRun, name: str, term: LabelTerm, label: str, found: _Sightings, *, must: bool
+    run: ReplayRun,
+    name: str,
+    term: LabelTerm,
+    what: tuple[bool, str],
+    found: _Sightings,
+    names: ClassNames | None,
 ) -> Check:
+    must, label = what
     start, stop = term.window_s
     window = f"{start:g} s to {'the end' if stop is None else f'{stop:g} s'}"
     if found.frames == 0:
@@ -152,9 +164,15 @@ def _judge(
     if wrong is None or (must and found.seen >= term.min_frames):
         return Check(name, True, text)
     text += f", expected in {f'{term.min_frames} or more' if must else 'none'}"
-    stamp_ns, recorded_ns, boxes = wrong
-    text += f"; {'not seen' if must else 'seen'} first at {at(run, stamp_ns)}"
-    shown = np.array([x == label and not must for x in boxes.labels], bool)
-    page = box_page(boxes, shown, f"answer; {label} was {'' if must else 'not '}expected")
-    picture = write_picture(run, name, term.node, recorded_ns, page)
-    return Check(name, False, text, stamp_ns, picture)
+    text += f"; {'not seen' if must else 'seen'} first at {at(run, wrong.time)}"
+    title = f"answer; {label} was {'' if must else 'not '}expected"
+    page = _page(wrong, title, "" if must else label, names)
+    picture = write_picture(run, name, term.node, wrong.time.recorded_ns, page)
+    return Check(name, False, text, wrong.time.stamp_ns, picture)
+
+
+def _page(frame: _Frame, title: str, wrong: str, names: ClassNames | None) -> Page:
+    if hasattr(frame.message, "encoding"):  # an image: a mask
+        mask = decode_mask(frame.message)
+        return mask_page([(title, mask)], () if names is None else names.listed())
+    return box_page(frame.found, np.array([x == wrong for x in frame.found.labels], bool), title)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cnn_perception.replay.moments import FrameTime
 from cnn_perception.replay.run import PROCESSED, ReplayRun
 
 __all__ = ["LATENCIES", "Account", "FirstDrop", "read_ledger"]
@@ -18,9 +19,9 @@ LATENCIES = ("p50", "p95", "p99", "max")
 
 @dataclass(frozen=True, slots=True)
 class FirstDrop:
-    """The first message that a node dropped for a reason: its stamp, and the error's text."""
+    """The first message that a node dropped for a reason, and the error's text."""
 
-    stamp_ns: int
+    time: FrameTime
     reason: str
     detail: str
 
@@ -87,6 +88,7 @@ def read_ledger(run: ReplayRun) -> dict[str, Account]:
             account.milliseconds.append(record.milliseconds)
         else:
             account.dropped[record.outcome] += 1
-            drop = FirstDrop(record.stamp_ns, record.outcome, record.detail)
+            time = FrameTime(record.recorded_ns, record.stamp_ns)
+            drop = FirstDrop(time, record.outcome, record.detail)
             account.first_drops.setdefault(record.outcome, drop)
     return accounts

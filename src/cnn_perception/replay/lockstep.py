@@ -31,12 +31,17 @@ def lockstep(
     first_topics: Collection[str],
     second: BagReader,
     second_topics: Collection[str],
+    window_ns: tuple[int | None, int | None] = (None, None),
 ) -> Iterator[Moment]:
     """Yield the moments at which one of two bags has a message, in order.
 
-    Topics that a bag does not have are left out. Raises BagError for data that cannot be read.
+    window_ns: the part of the first bag that is read, without its end. Topics that a bag does not
+    have are left out. Raises BagError for data that cannot be read.
     """
-    streams = (_stream(0, first, first_topics), _stream(1, second, second_topics))
+    streams = (
+        _stream(0, first, first_topics, window_ns),
+        _stream(1, second, second_topics, (None, None)),
+    )
     merged = heapq.merge(*streams, key=lambda item: item[:2])
     for recorded_ns, items in groupby(merged, key=lambda item: item[0]):
         sides: tuple[dict[str, list[RawBagMessage]], dict[str, list[RawBagMessage]]] = ({}, {})
@@ -46,8 +51,10 @@ def lockstep(
 
 
 def _stream(
-    side: int, bag: BagReader, topics: Collection[str]
+    side: int, bag: BagReader, topics: Collection[str], window_ns: tuple[int | None, int | None]
 ) -> Iterator[tuple[int, int, RawBagMessage]]:
     there = {topic.name for topic in bag.topics}
-    for raw in bag.raw_messages([topic for topic in topics if topic in there]):
+    start_ns, stop_ns = window_ns
+    chosen = [topic for topic in topics if topic in there]
+    for raw in bag.raw_messages(chosen, start_ns=start_ns, stop_ns=stop_ns):
         yield raw.stamp_ns, side, raw

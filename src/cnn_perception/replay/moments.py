@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from cnn_perception.replay.run import ReplayRun
 
-__all__ = ["at", "frames_wrong", "seconds", "window_ns"]
+__all__ = ["FrameTime", "at", "frames_wrong", "seconds", "stamp_text", "window_ns"]
 
 
-def seconds(run: ReplayRun, stamp_ns: int) -> float:
-    """Return the seconds from the start of the bag to a time in nanoseconds."""
-    return (stamp_ns - int(run.summary["bag"]["start_ns"])) / 1e9
+@dataclass(frozen=True, slots=True)
+class FrameTime:
+    """When a frame was recorded, by which bags are played, and the stamp of its header."""
+
+    recorded_ns: int
+    stamp_ns: int
 
 
-def at(run: ReplayRun, stamp_ns: int) -> str:
-    """Return ``4.200 s (stamp 1700000004.200000000)``."""
+def seconds(run: ReplayRun, recorded_ns: int) -> float:
+    """Return the seconds from the start of the bag to when something was recorded."""
+    return (recorded_ns - int(run.summary["bag"]["start_ns"])) / 1e9
+
+
+def stamp_text(stamp_ns: int) -> str:
+    """Return a stamp as ``1700000004.200000000``."""
     whole, rest = divmod(stamp_ns, 1_000_000_000)
-    return f"{seconds(run, stamp_ns):.3f} s (stamp {whole}.{rest:09d})"
+    return f"{whole}.{rest:09d}"
 
 
-def frames_wrong(run: ReplayRun, wrong: int, total: int, first_ns: int, what: str) -> str:
+def at(run: ReplayRun, time: FrameTime) -> str:
+    """Return ``4.200 s (stamp 1700000004.200000000)``."""
+    return f"{seconds(run, time.recorded_ns):.3f} s (stamp {stamp_text(time.stamp_ns)})"
+
+
+def frames_wrong(run: ReplayRun, wrong: int, total: int, first: FrameTime, what: str) -> str:
     """Return how many frames are wrong, when the first of them is, and what is wrong with it."""
     frames = "frame" if total == 1 else "frames"
-    return f"{wrong} of {total} {frames} differ, first at {at(run, first_ns)}: {what}"
+    return f"{wrong} of {total} {frames} differ, first at {at(run, first)}: {what}"
 
 
 def window_ns(run: ReplayRun) -> tuple[int, int | None]:

@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Bound", "Expectations", "LabelTerm", "Tolerance"]
+__all__ = ["Bound", "Expectations", "LabelTerm", "Tolerance", "shown"]
+
+
+def shown(value: float) -> str:
+    """Return a figure as people write it: whole numbers in full, others with six digits."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.6g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +29,12 @@ class Bound:
 
     def __str__(self) -> str:
         if self.minimum == self.maximum:
-            return f"exactly {self.minimum:g}"
+            return f"exactly {shown(self.minimum)}"
         if math.isinf(self.maximum):
-            return f"{self.minimum:g} or more"
+            return f"{shown(self.minimum)} or more"
         if math.isinf(self.minimum):
-            return f"{self.maximum:g} or less"
-        return f"{self.minimum:g} to {self.maximum:g}"
+            return f"{shown(self.maximum)} or less"
+        return f"{shown(self.minimum)} to {shown(self.maximum)}"
 
 
 @dataclass(frozen=True, slots=True)

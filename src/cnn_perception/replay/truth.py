@@ -114,14 +114,9 @@ def _pairs(
 ) -> Iterator[tuple[Any, Any]]:
     """Yield truth and answer of the same stamp and frame; what stays alone is counted."""
     outputs = {name.name for name in bags[1].topics if name.name.endswith(f"/{output}")}
-    start_ns, stop_ns = window_ns(run)
     waiting: dict[str, StampedSynchroniser] = {}
-    for moment in lockstep(bags[0], [topic], bags[1], sorted(outputs)):
-        replayed = start_ns <= moment.recorded_ns and (
-            stop_ns is None or moment.recorded_ns < stop_ns
-        )
+    for moment in lockstep(bags[0], [topic], bags[1], sorted(outputs), window_ns(run)):
         arrived = [("truth", bags[0], raw) for raws in moment.first.values() for raw in raws]
-        arrived = arrived if replayed else []
         arrived += [("answer", bags[1], raw) for raws in moment.second.values() for raw in raws]
         for side, bag, raw in arrived:
             message = bag.deserialize(raw)

@@ -133,13 +133,13 @@ def renamed_class(what: Painting) -> Painting:
         (
             other_threshold,
             {"golden./detector/detections", "golden./detector/label_info"},
-            "8 of 8 frames differ, first at -0.001 s (stamp 1700000000.000000000): person at "
+            "8 of 8 frames differ, first at 0.000 s (stamp 1700000000.000000000): person at "
             "[5.0, 5.0, 25.0, 60.0], 0.450, was not expected",
         ),
         (
             higher_threshold,
             {"golden./detector/detections"},
-            "4 of 8 frames differ, first at 0.099 s (stamp 1700000000.100000000): table expected "
+            "4 of 8 frames differ, first at 0.100 s (stamp 1700000000.100000000): table expected "
             "at [90.0, 50.0, 150.0, 110.0], there is none",
         ),
         (
@@ -154,7 +154,7 @@ def renamed_class(what: Painting) -> Painting:
                 )
             }
             | {"headers./explainer/heatmap"},
-            "1 of 8 frames differ, first at 0.499 s (stamp 1700000000.500000000): the stamp is +1 "
+            "1 of 8 frames differ, first at 0.500 s (stamp 1700000000.500000000): the stamp is +1 "
             "ns from the expected one",
         ),
         (
@@ -169,13 +169,13 @@ def renamed_class(what: Painting) -> Painting:
                 )
             }
             | {"headers./explainer/heatmap"},
-            "first at 0.499 s (stamp 1700000000.500000000): the frame_id is 'base_link', expected "
+            "first at 0.500 s (stamp 1700000000.500000000): the frame_id is 'base_link', expected "
             "'camera'",
         ),
         (
             shifted,
             {"golden./detector/detections", "golden./explainer/explained"},
-            "8 of 8 frames differ, first at -0.001 s (stamp 1700000000.000000000): chair expected "
+            "8 of 8 frames differ, first at 0.000 s (stamp 1700000000.000000000): chair expected "
             "at [20.0, 30.0, 60.0, 90.0], nothing overlaps by 0.99 (the nearest by 0.860)",
         ),
         (
@@ -187,7 +187,7 @@ def renamed_class(what: Painting) -> Painting:
                 "golden./segmenter/mask",
                 "golden./explainer/explained",
             },
-            "1 of 8 frames differ, first at 0.499 s (stamp 1700000000.500000000): the frame is "
+            "1 of 8 frames differ, first at 0.500 s (stamp 1700000000.500000000): the frame is "
             "missing",
         ),
         (
@@ -234,7 +234,7 @@ def test_a_regression_fails(
         (
             other_mask,
             "golden./segmenter/mask",
-            "/segmenter/mask: 1 of 8 frames differ, first at 0.199 s (stamp 1700000000.200000000): "
+            "/segmenter/mask: 1 of 8 frames differ, first at 0.200 s (stamp 1700000000.200000000): "
             "0.521% of the pixels differ, 0.100% are tolerated",
         ),
         (renamed_class, "golden./detector/label_info", "class 0 is seat, expected chair"),
@@ -258,7 +258,7 @@ def test_without_a_golden_drops_and_headers_are_looked_at(source: Path, tmp_path
     checks = judged(tmp_path, source, one_dropped(wrong_stamp(replayed.painting())))
     assert failed(checks) == {f"processed.{n}" for n in ("detector", "segmenter", "explainer")}
     assert checks["processed.detector"].message == (
-        "dropped 1 of 8 messages (1 superseded), the first drop at 0.499 s (stamp "
+        "dropped 1 of 8 messages (1 superseded), the first drop at 0.500 s (stamp "
         "1700000000.500000000): a newer one came"
     )
     assert checks["processed.detector"].stamp_ns == START_NS + 5 * PERIOD_NS
@@ -270,7 +270,8 @@ def test_answers_that_nobody_accounts_for_fail(source: Path, tmp_path: Path) -> 
     wrong = checks["headers./detector/detections"]
     assert not wrong.passed
     assert wrong.message == (
-        "3 of 8 frames differ, first at 0.499 s (stamp 1700000000.500000000): 0 of 1 answers came"
+        "/detector/detections: 3 of 8 frames differ, first at 0.500 s (stamp "
+        "1700000000.500000000): 0 of 1 answers came"
     )
 
 
@@ -315,7 +316,7 @@ def test_the_map_must_have_the_stamp_of_a_scan(source: Path, tmp_path: Path) -> 
     last = what.records[-1]
     moved = replace(last, node="elsewhere", stamp_ns=last.stamp_ns + 5)
     checks = judged(tmp_path, source, replace(what, records=(*what.records[:-1], last, moved)))
-    assert "no scan that was mapped has this stamp" in checks["headers./octomap_binary"].message
+    assert "which no scan has that was mapped" in checks["headers./octomap_binary"].message
 
 
 def test_a_recording_that_is_gone_is_an_error(source: Path, tmp_path: Path) -> None:
@@ -368,6 +369,50 @@ def test_a_detection_on_the_brink_may_come_and_go(
     assert failed(checks) == {"golden./detector/detections"}
 
 
+def test_an_explained_answer_that_is_gone_fails(source: Path, golden: Path, tmp_path: Path) -> None:
+    # Its score is the lowest of those explained, but far above what the detector keeps.
+    last = replayed.painting().frames[-1]
+    what = replayed.painting().with_frame(FRAMES - 1, found=last.found[1:])
+    checks = judged(tmp_path, source, what, Expectations(golden=golden))
+    assert failed(checks) == {"golden./detector/detections", "golden./explainer/explained"}
+    assert "chair expected at [55.0, 30.0, 95.0, 90.0], there is none" in (
+        checks["golden./explainer/explained"].message
+    )
+
+
+def test_cameras_have_names(source: Path, tmp_path: Path) -> None:
+    def named(what: Painting) -> Painting:
+        records = tuple(
+            r if r.node == "mapper" else replace(r, node=f"front/{r.node}") for r in what.records
+        )
+        return replace(what, records=records, prefix="/front")
+
+    first = replayed.write_run(tmp_path / "first", source, named(replayed.painting()))
+    record_golden(first, tmp_path / "golden")
+    terms = (
+        LabelTerm(must=("chair",), node="front/detector", min_frames=8),
+        LabelTerm(must=("chair",)),
+    )
+    expected = Expectations(golden=tmp_path / "golden", labels=terms)
+    checks = judged(tmp_path / "same", source, named(replayed.painting()), expected)
+    assert failed(checks) == {"labels[1].must.chair"}
+    assert "did you mean front/detector?" in checks["labels[1].must.chair"].message
+    assert checks["headers./front/detector/detections"].passed
+    checks = judged(tmp_path / "shifted", source, named(shifted(replayed.painting())), expected)
+    wrong = checks["golden./front/detector/detections"]
+    assert not wrong.passed
+    assert wrong.picture is not None and wrong.picture.is_file()
+
+
+def test_a_damaged_answer_is_a_difference(source: Path, golden: Path, tmp_path: Path) -> None:
+    what = replayed.painting()
+    nowhere = (("chair", 0.9, (float("nan"), 30.0, 60.0, 90.0)),)
+    checks = judged(
+        tmp_path, source, what.with_frame(0, found=nowhere), Expectations(golden=golden)
+    )
+    assert failed(checks) == {"golden./detector/detections", "golden./explainer/explained"}
+
+
 def test_heat_is_compared_where_it_is_asked_for(source: Path, tmp_path: Path) -> None:
     what = replayed.painting()
     run = replayed.write_run(tmp_path / "first", source, what)
@@ -379,7 +424,7 @@ def test_heat_is_compared_where_it_is_asked_for(source: Path, tmp_path: Path) ->
     checks = judged(tmp_path / "colder", source, colder, expected)
     assert failed(checks) == {"golden./explainer/heatmap"}
     assert checks["golden./explainer/heatmap"].message == (
-        "/explainer/heatmap: 1 of 8 frames differ, first at 0.399 s (stamp 1700000000.400000000): "
+        "/explainer/heatmap: 1 of 8 frames differ, first at 0.400 s (stamp 1700000000.400000000): "
         "the heat differs by 0.0021 on average, 0.001 is tolerated"
     )
 
@@ -439,21 +484,29 @@ def test_labels_that_must_and_must_not_be_seen(source: Path, tmp_path: Path) -> 
         LabelTerm(must=("floor",), min_score=0.3, min_frames=8, node="segmenter"),
         LabelTerm(must=("chair",), node="explainer", min_frames=8),
         LabelTerm(must=("chair",), node="finder"),
+        LabelTerm(must_not=("chair",), node="segmenter", min_score=0.1),
     )
     checks = judged(tmp_path, source, replayed.painting(), Expectations(labels=terms))
     wrong = {name: checks[name].message for name in failed(checks)}
     assert wrong == {
-        "labels[1].must.table": "table is in 1 of 2 frames from 0 s to 0.25 s, expected in 2 or "
-        "more; not seen first at 0.199 s (stamp 1700000000.200000000)",
-        "labels[2].must_not.table": "table is in 1 of 2 frames from 0.5 s to the end, expected in "
-        "none; seen first at 0.699 s (stamp 1700000000.700000000)",
+        "labels[1].must.table": "table is in 1 of 3 frames from 0 s to 0.25 s, expected in 2 or "
+        "more; not seen first at 0.000 s (stamp 1700000000.000000000)",
+        "labels[2].must_not.table": "table is in 2 of 3 frames from 0.5 s to the end, expected in "
+        "none; seen first at 0.500 s (stamp 1700000000.500000000)",
         "labels[3].must.chiar": "the model has no label chiar: did you mean chair?",
         "labels[3].must_not.car": "the model has no label car: did you mean chair?",
         "labels[4].must.chair": "there is no frame from 5 s to 6 s: correct the window",
         "labels[7].must.chair": "no node finder took part in this replay: there were detector, "
         "segmenter, explainer",
+        "labels[8].must_not.chair": "chair with score 0.1 or more is in 8 of 8 frames from 0 s to "
+        "the end, expected in none; seen first at 0.000 s (stamp 1700000000.000000000)",
     }
-    assert checks["labels[2].must_not.table"].picture is not None
+    drawn = {name for name in wrong if checks[name].picture is not None}
+    assert drawn == {
+        "labels[1].must.table",
+        "labels[2].must_not.table",
+        "labels[8].must_not.chair",
+    }
 
 
 def test_figures_of_map_and_accuracy(source: Path, tmp_path: Path) -> None:
