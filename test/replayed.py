@@ -79,8 +79,8 @@ class Painting:
 
 def frame(index: int) -> Frame:
     """A chair that moves, and a table in every other frame."""
-    left = 20.0 + 5 * index
-    found: list[Found] = [("chair", 0.9 - 0.01 * index, (left, 30.0, left + 40, 90.0))]
+    left = 20.0 + 5 * (index % 20)
+    found: list[Found] = [("chair", 0.9 - 0.01 * (index % 20), (left, 30.0, left + 40, 90.0))]
     if index % 2:
         found.append(("table", 0.6, (90.0, 50.0, 150.0, 110.0)))
     mask = np.ones((HEIGHT, WIDTH), np.uint8)
@@ -117,7 +117,7 @@ def write_source(path: Path, frames: int = FRAMES, *, truth: Sequence[Frame] = (
         for index in range(frames):
             header = Header(START_NS + index * PERIOD_NS, FRAME)
             recorded_ns = header.stamp_ns + 1_000_000
-            picture = np.full((HEIGHT, WIDTH, 3), (90, 120, 150 + 5 * index), np.uint8)
+            picture = np.full((HEIGHT, WIDTH, 3), (90, 120, (150 + 5 * index) % 256), np.uint8)
             depth = np.full((HEIGHT, WIDTH), 2000, np.uint16)
             color = compose.color_image(header, picture)
             bag.write(COLOR, "sensor_msgs/msg/Image", color, recorded_ns)
