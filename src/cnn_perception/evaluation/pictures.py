@@ -17,7 +17,8 @@ from cnn_perception.evaluation.worst import (
     WrongClass,
 )
 from cnn_perception.image.draw import Colour, blend_mask, draw_boxes, palette
-from cnn_perception.image.sheet import FAINT, GRID, Sheet, flow, text_width
+from cnn_perception.image.panels import panel_page, sized
+from cnn_perception.image.sheet import FAINT, GRID, Sheet, text_width
 from cnn_perception.metrics.matching import FALSE, HIT
 from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.types import Float32Array, IntArray, UInt8Array
@@ -25,12 +26,7 @@ from cnn_perception.types import Float32Array, IntArray, UInt8Array
 __all__ = ["draw_mistakes"]
 
 _RIGHT, _WRONG, _UNCOUNTED = (64, 178, 92), (232, 62, 62), (158, 164, 172)
-_NARROW, _WIDE = 520, 720  # widths between which images are brought
-_EDGE, _HEAD, _LINE = 14, 58, 20
 _MOST_BARS = 5
-
-Panel = tuple[str, UInt8Array]
-"""A title and the picture below it."""
 
 
 def draw_mistakes(bundle: ModelBundle, image: LabelledImage, mistakes: Mistakes) -> UInt8Array:
@@ -47,7 +43,7 @@ def _draw_boxes(
     bundle: ModelBundle, image: LabelledImage, mistakes: DetectionMistakes
 ) -> UInt8Array:
     """Draw truth and answer: right in green, wrong in red, what does not count in grey."""
-    color, scale = _sized(image.color)
+    color, scale = sized(image.color)
     uncounted = image.difficult if image.crowd is None else image.difficult | image.crowd
     truth = [
         _WRONG if missed else _UNCOUNTED if skipped else _RIGHT
@@ -62,7 +58,7 @@ def _draw_boxes(
         for index, score in zip(found.class_ids.tolist(), found.scores.tolist(), strict=True)
     ]
     draw = partial(_drawn, color)
-    return _page(
+    return panel_page(
         f"{image.name}: {_count(int(mistakes.missed.sum()), 'object')} missed, "
         f"{_count(int((mistakes.verdicts == FALSE).sum()), 'false alarm')}",
         [
@@ -88,7 +84,7 @@ def _draw_masks(
     bundle: ModelBundle, image: LabelledImage, mistakes: SegmentationMistakes
 ) -> UInt8Array:
     """Draw the image, truth and answer, and say the IoU of each label in sight."""
-    color, _ = _sized(image.color)
+    color, _ = sized(image.color)
     count = len(bundle.labels)
     own = palette(count, background=True) if bundle.palette is None else bundle.palette
     colours = np.full((max(count, UNLABELLED + 1), 3), 255, np.uint8)
@@ -106,7 +102,7 @@ def _draw_masks(
     ]
     if (image.mask == UNLABELLED).any():
         legend.append(((255, 255, 255), "not labelled"))
-    return _page(
+    return panel_page(
         f"{image.name}: mean IoU {mistakes.mean_iou:.2f}",
         [
             ("image", color),
@@ -119,7 +115,7 @@ def _draw_masks(
 
 def _draw_classes(bundle: ModelBundle, image: LabelledImage, wrong: WrongClass) -> UInt8Array:
     """Draw the image, and bars for its best classes and the true one."""
-    color, _ = _sized(image.color)
+    color, _ = sized(image.color)
     best = np.argsort(-wrong.scores, kind="stable")[:_MOST_BARS].tolist()
     shown = best if wrong.truth in best else [*best, wrong.truth]
     names = [bundle.labels[k] for k in shown]
@@ -133,43 +129,11 @@ def _draw_classes(bundle: ModelBundle, image: LabelledImage, wrong: WrongClass) 
         bars.fill(left, y - 9, 160, 18, GRID)
         bars.fill(left, y - 9, max(160 * score, 1), 18, colour)
         bars.text(f"{score:.2f}", left + 168, y, colour=FAINT, height=8)
-    return _page(
+    return panel_page(
         f"{image.name}: {bundle.labels[wrong.truth]} taken for {bundle.labels[wrong.answer]}",
         [("image", color), ("scores", bars.finished())],
         [(_RIGHT, "truth"), (_WRONG, "answer")],
     )
-
-
-def _page(title: str, panels: Sequence[Panel], legend: Sequence[tuple[Colour, str]]) -> UInt8Array:
-    """Put panels side by side under a title and above a legend."""
-    width = sum(panel.shape[1] + _EDGE for _, panel in panels) + _EDGE
-    height = max(panel.shape[0] for _, panel in panels)
-    places, rows = flow([text_width(text, 8) + 36 for _, text in legend], width - 2 * _EDGE)
-    sheet = Sheet(round(width), _HEAD + height + 12 + rows * _LINE + 6)
-    sheet.text(title, _EDGE, 20, height=10, bold=True)
-    for (colour, text), (x, row) in zip(legend, places, strict=True):
-        sheet.swatch(colour, text, _EDGE + x, _HEAD + height + 12 + (row + 0.5) * _LINE)
-    left = _EDGE
-    for text, panel in panels:
-        sheet.text(text, left, _HEAD - 13, height=8, colour=FAINT)
-        left += panel.shape[1] + _EDGE
-    page = sheet.finished()
-    left = _EDGE
-    for _, panel in panels:
-        page[_HEAD : _HEAD + panel.shape[0], left : left + panel.shape[1]] = panel
-        left += panel.shape[1] + _EDGE
-    return page
-
-
-def _sized(color: UInt8Array) -> tuple[UInt8Array, float]:
-    """Return the image at a width that shows well, and how much larger it is."""
-    height, width = color.shape[:2]
-    scale = min(max(1.0, _NARROW / width), _WIDE / width)
-    if scale == 1.0:
-        return color, 1.0
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    size = (round(width * scale), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(color, size, interpolation=way), np.uint8), scale
 
 
 def _count(number: int, what: str) -> str:

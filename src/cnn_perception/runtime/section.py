@@ -63,6 +63,11 @@ class Section:
     def __contains__(self, key: str) -> bool:
         return self._values.get(key) is not None
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys that are given, in the order of the file."""
+        return tuple(self._values)
+
     def fail(self, key: str, text: str) -> NoReturn:
         """Raise ModelError about the value of a key."""
         raise ModelError(f"{self.file}: {self._name(key)} {text}")
@@ -132,6 +137,14 @@ class Section:
     def section(self, key: str, known: Sequence[str]) -> Section:
         """Return the mapping below a required key."""
         return Section(self.file, self._name(key), self.value(key), known)
+
+    def optional(self, key: str, known: Sequence[str] | None = None) -> Section:
+        """Return the mapping below a key, empty where it is absent; known None allows any text."""
+        value = self._values.get(key)
+        value = {} if value is None else value
+        if known is None:
+            known = tuple(map(str, value)) if isinstance(value, dict) and value else ("name",)
+        return Section(self.file, self._name(key), value, known)
 
     def sections(self, key: str, known: Sequence[str]) -> Iterator[Section]:
         """Yield the mappings of a list; none when the key is absent."""
