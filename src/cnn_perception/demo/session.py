@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_perception.demo.outcome import DemoOutcome, NodeAccount
-from cnn_perception.demo.pictures import header_stamp_ns
 from cnn_perception.demo.processes import NodeProcess, NodeSpec, node_processes
 from cnn_perception.errors import BagError, ConfigError, PerceptionError
 from cnn_perception.mapping.jit import is_cached
+from cnn_perception.messages.stamps import header_stamp_ns
 from cnn_perception.nodes.player import BagPlayer, open_player
 from cnn_perception.nodes.recorder import RecordedTopic, Recorder, open_recorder
 from cnn_perception.recording.bag import BagReader, BagWriter

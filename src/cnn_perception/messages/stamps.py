@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from bisect import bisect_left
 from collections import Counter
@@ -9,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnn_perception.errors import ConfigError
+from cnn_perception.errors import ConfigError, MessageError
 
-__all__ = ["StampedSynchroniser", "ns_to_stamp", "stamp_to_ns"]
+__all__ = ["StampedSynchroniser", "header_stamp_ns", "ns_to_stamp", "stamp_to_ns"]
 
 _SECOND = 1_000_000_000
 
@@ -19,6 +20,22 @@ _SECOND = 1_000_000_000
 def stamp_to_ns(stamp: Any) -> int:
     """Return a builtin_interfaces/Time (``sec``, ``nanosec``) as nanoseconds."""
     return int(stamp.sec) * _SECOND + int(stamp.nanosec)
+
+
+def header_stamp_ns(data: bytes | memoryview) -> int:
+    """Return the stamp, nanoseconds, of a serialised message that begins with a std_msgs/Header.
+
+    `data` is CDR of either byte order, with its encapsulation header. Raises
+    MessageError(``truncated_data``) for fewer bytes than a stamp needs.
+    """
+    if len(data) < 12:
+        raise MessageError(
+            "truncated_data",
+            f"a serialised message of {len(data)} bytes has no room for a header: record it again",
+        )
+    order = "<" if data[1] & 1 else ">"
+    seconds, nanoseconds = struct.unpack_from(f"{order}iI", data, 4)
+    return int(seconds) * _SECOND + int(nanoseconds)
 
 
 def ns_to_stamp(stamp_ns: int) -> tuple[int, int]:

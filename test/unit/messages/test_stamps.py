@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from cnn_perception.errors import ConfigError
+from cnn_perception.errors import ConfigError, MessageError
 from cnn_perception.messages import DROP_REASONS
-from cnn_perception.messages.stamps import StampedSynchroniser, ns_to_stamp, stamp_to_ns
+from cnn_perception.messages.stamps import (
+    StampedSynchroniser,
+    header_stamp_ns,
+    ns_to_stamp,
+    stamp_to_ns,
+)
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -26,6 +32,15 @@ def test_stamps_are_whole_nanoseconds(stamp_ns: int) -> None:
 def test_numpy_integers_do_not_overflow() -> None:
     stamp = SimpleNamespace(sec=np.int32(2_000_000_000), nanosec=np.uint32(5))
     assert stamp_to_ns(stamp) == 2_000_000_000 * SECOND + 5
+
+
+@pytest.mark.parametrize(("order", "flag"), [("<", 1), (">", 0)])
+def test_a_serialised_header_says_its_stamp(order: str, flag: int) -> None:
+    data = bytes([0, flag, 0, 0]) + struct.pack(f"{order}iI", 1_700_000_000, 123_456_789)
+    assert header_stamp_ns(data + b"rest") == 1_700_000_000_123_456_789
+    with pytest.raises(MessageError, match="11 bytes") as caught:
+        header_stamp_ns(data[:11])
+    assert caught.value.reason in DROP_REASONS
 
 
 def _holds(sync: StampedSynchroniser, added: dict[str, int], groups: int) -> None:
