@@ -7,7 +7,7 @@ __all__ = ["STYLE"]
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2530; --soft: #5d6a7a; --line: #dde3ea; --paper: #fff;
   --back: #f4f6f9; --wash: #f7f9fb; --good: #12805c; --bad: #b3261e; --warn: #a85d00; --a: #2563eb;
-  --b: #d97706; --c: #9333ea; --d: #0d9488; --gutter: 88px; }
+  --b: #d97706; --c: #9333ea; --d: #0d9488; --gutter: 104px; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e7ecf3; --soft: #9aa7b8; --line: #2c3644; --paper: #171d26; --back: #0f141b;
     --wash: #1d2530; --good: #4ade9f; --bad: #ff8a80; --warn: #fbbf5a; --a: #7aa5ff; --b: #fbbf5a;
