@@ -98,7 +98,15 @@ setup(
             "scikit-learn",
             "threadpoolctl",
         ],
-        "test": ["pytest", "hypothesis", "catkin_pkg", "mujoco>=3.3.7", "onnx", "pycocotools"],
+        "test": [
+            "pytest",
+            "hypothesis",
+            "catkin_pkg",
+            "mujoco>=3.3.7",
+            "onnx",
+            "pycocotools",
+            "selenium>=4.20",
+        ],
         # What explanations are compared with. They bring torch, which the other tests do without.
         "oracle": ["captum", "grad-cam"],
         "dev": ["ruff", "mypy", "types-PyYAML"],

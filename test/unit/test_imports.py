@@ -19,7 +19,7 @@ LAYERS = (
     ("errors",),
     ("config", "resources", "types"),
     ("image",),
-    ("messages", "runtime"),
+    ("messages", "pages", "runtime"),
     ("detection", "mapping", "segmentation"),
     ("classification", "networks"),
     ("explain",),

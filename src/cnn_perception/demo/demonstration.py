@@ -8,17 +8,14 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from cnn_perception.demo.outcome import DemoOutcome
 from cnn_perception.demo.page import Latencies, render_page
-from cnn_perception.demo.pictures import choose_moments, map_pictures, write_pictures
+from cnn_perception.demo.pictures import choose_moments, write_pictures
 from cnn_perception.demo.session import DemoRun, Progress, run_nodes
+from cnn_perception.mapping.pictures.map_file import map_pictures
 from cnn_perception.messages.stamps import header_stamp_ns
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.recording.bag_scans import BagScans
-from cnn_perception.recording.streams import CameraStreams, ScanStream
-from cnn_perception.types import Float32Array
+from cnn_perception.recording.camera_path import camera_path
 
 __all__ = ["default_domain", "demonstrate"]
 
@@ -70,7 +67,7 @@ def demonstrate(
     moments = choose_moments(bag, run.streams.color, results, _MOMENTS)
     with BagReader(bag) as drive:
         span_ns = (drive.start_ns, drive.end_ns)
-        maps = map_pictures(out / "map.bt", _camera_path(drive, run.streams))
+        maps = map_pictures(out / "map.bt", camera_path(drive, run.streams.depth, "map"))
     write_pictures(out, moments, maps)
     page = render_page(
         f"{bag.name}: detections, masks, explanations, a map",
@@ -95,13 +92,6 @@ def _clear(out: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-
-
-def _camera_path(drive: BagReader, streams: CameraStreams) -> Float32Array:
-    """Return where the camera was at each depth image, float32 (N, 3), map frame."""
-    scans = BagScans(drive, [ScanStream(streams.depth, streams.camera_info)], "map")
-    places = [scan.map_from_sensor.translation for scan in scans]
-    return np.array(places, np.float32).reshape(-1, 3)
 
 
 def _latencies(run: DemoRun, results: Path) -> Latencies:

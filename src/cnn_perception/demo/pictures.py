@@ -11,18 +11,17 @@ import numpy as np
 
 from cnn_perception.errors import PerceptionError
 from cnn_perception.image.codec import encode_jpeg, encode_png
-from cnn_perception.mapping.files.octomap_codec import decode_binary, decode_file
-from cnn_perception.mapping.pictures.views import render_isometric, render_top
+from cnn_perception.mapping.files.octomap_codec import decode_binary
+from cnn_perception.mapping.pictures.views import render_isometric
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.messages.stamps import header_stamp_ns, stamp_to_ns
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.types import Float32Array, UInt8Array
+from cnn_perception.types import UInt8Array
 
 __all__ = [
     "Moment",
     "choose_moments",
     "contact_sheet",
-    "map_pictures",
     "write_pictures",
 ]
 
@@ -96,20 +95,6 @@ def contact_sheet(moments: Sequence[Moment]) -> UInt8Array:
             y = _TITLE + i * (height + _GAP)
             sheet[y : y + height, x : x + width] = row[j]
     return sheet
-
-
-def map_pictures(map_file: Path, camera_path: Float32Array) -> dict[str, UInt8Array]:
-    """Return pictures of a .bt or .ot file: ``isometric`` and ``top``. Raises MapError.
-
-    camera_path: float32 (N, 3) metres, where the camera was.
-    """
-    saved = decode_file(map_file.read_bytes())
-    occupied = saved.leaves.select(saved.leaves.occupied).cells(saved.resolution)
-    free = saved.leaves.select(~saved.leaves.occupied).cells(saved.resolution)
-    return {
-        "isometric": render_isometric(occupied, camera_path=camera_path),
-        "top": render_top(occupied, free, camera_path=camera_path),
-    }
 
 
 def write_pictures(out: Path, moments: Sequence[Moment], maps: Mapping[str, UInt8Array]) -> None:

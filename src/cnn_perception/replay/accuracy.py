@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from cnn_perception.errors import BagError
@@ -16,25 +15,11 @@ from cnn_perception.metrics.segmentation import SegmentationMetric
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.answers import ClassNames, read_class_names
 from cnn_perception.replay.map_accuracy import MapAccuracy, measure_map
+from cnn_perception.replay.plan import USUAL_DETECTIONS, USUAL_MASK, Truth
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.replay.truth import FrameCounts, boxes_measured, masks_measured
 
-__all__ = ["Accuracy", "Truth", "measure"]
-
-_DETECTIONS, _MASK = "/ground_truth/detections", "/ground_truth/mask"
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """Where a recording says what was really there.
-
-    detections and mask: topics, None takes the usual ones where the bag has them; map: a .bt, .ot
-    or .vox file.
-    """
-
-    detections: str | None = None
-    mask: str | None = None
-    map: Path | None = None
+__all__ = ["Accuracy", "measure"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,8 +76,8 @@ def measure(run: ReplayRun, truth: Truth) -> Accuracy | None:
     """
     with BagReader(run.bag) as source, BagReader(run.results) as results:
         known = {topic.name for topic in source.topics if topic.count}
-        boxes = _chosen(source, known, truth.detections, _DETECTIONS)
-        masks = _chosen(source, known, truth.mask, _MASK)
+        boxes = _chosen(source, known, truth.detections, USUAL_DETECTIONS)
+        masks = _chosen(source, known, truth.mask, USUAL_MASK)
         classes = read_class_names(results)
         unknown: Counter[str] = Counter()
         frames: dict[str, FrameCounts] = {}

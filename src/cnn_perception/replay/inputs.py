@@ -34,8 +34,7 @@ def find_inputs(bag: BagReader, plan: ReplayPlan) -> Inputs:
     Raises BagError for a topic that the plan names and the bag lacks, for the missing input of a
     node that the plan names, and when nothing at all can be replayed.
     """
-    truth = {plan.truth.detections, plan.truth.mask}
-    topics = [topic for topic in bag.topics if topic.count and topic.name not in truth]
+    topics = [topic for topic in bag.topics if topic.count and topic.name not in plan.truth_topics]
     for name in _named(plan):
         bag.topic(name)
     cameras = {

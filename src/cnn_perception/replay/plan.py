@@ -11,7 +11,18 @@ from cnn_perception.errors import ConfigError, ModelError
 from cnn_perception.parameters import DETECTOR, EXPLAINER, MAPPER, SEGMENTER, NodeParameters
 from cnn_perception.runtime.section import Section, read_yaml
 
-__all__ = ["NODES", "CameraTopics", "ReplayPlan", "TruthTopics", "load_plan"]
+__all__ = [
+    "NODES",
+    "USUAL_DETECTIONS",
+    "USUAL_MASK",
+    "CameraTopics",
+    "ReplayPlan",
+    "Truth",
+    "load_plan",
+]
+
+USUAL_DETECTIONS, USUAL_MASK = "/ground_truth/detections", "/ground_truth/mask"
+"""Topics of the truth, unless others are named."""
 
 NODES: Mapping[str, NodeParameters] = {
     "detector": DETECTOR,
@@ -35,11 +46,15 @@ class CameraTopics:
 
 
 @dataclass(frozen=True, slots=True)
-class TruthTopics:
-    """Where the truth is: topics of boxes (Detection2DArray) and masks, and a map file."""
+class Truth:
+    """Where a recording says what was really there.
 
-    detections: str | None = "/ground_truth/detections"
-    mask: str | None = "/ground_truth/mask"
+    detections and mask: topics, None takes the usual ones where the bag has them; map: a .bt, .ot
+    or .vox file.
+    """
+
+    detections: str | None = None
+    mask: str | None = None
     map: Path | None = None
 
 
@@ -52,7 +67,7 @@ class ReplayPlan:
     first message, the end None for all; patience_s: recorded seconds for which a scan waits for its
     transform and an image for its depth; required: nodes that the plan names, whose input must be
     there; parameters: every parameter of the nodes that are replayed, by node name; truth: what to
-    measure against, where the bag has it.
+    measure against, where the bag has it, None for nothing.
     """
 
     cameras: Mapping[str, CameraTopics] = field(default_factory=dict)
@@ -63,7 +78,13 @@ class ReplayPlan:
     parameters: Mapping[str, Mapping[str, Any]] = field(
         default_factory=lambda: {name: known.complete({}) for name, known in NODES.items()}
     )
-    truth: TruthTopics = field(default_factory=TruthTopics)
+    truth: Truth | None = Truth()
+
+    @property
+    def truth_topics(self) -> frozenset[str]:
+        """The topics that may hold the truth, which no node is fed with."""
+        truth = self.truth or Truth()
+        return frozenset({truth.detections or USUAL_DETECTIONS, truth.mask or USUAL_MASK})
 
     def as_mapping(self) -> dict[str, Any]:
         """Return the whole plan as plain values, as they would stand in a file."""
@@ -84,7 +105,8 @@ class ReplayPlan:
                 else False
                 for name in NODES
             },
-            "truth": {
+            "truth": self.truth is not None
+            and {
                 "detections": self.truth.detections,
                 "mask": self.truth.mask,
                 "map": None if self.truth.map is None else str(self.truth.map),
@@ -144,16 +166,15 @@ def _window(root: Section) -> tuple[float, float | None]:
     return start, stop
 
 
-def _truth(root: Section, folder: Path) -> TruthTopics:
-    known = TruthTopics()
+def _truth(root: Section, folder: Path) -> Truth | None:
     if "truth" not in root:
-        return known
+        return Truth()
     if root.value("truth") is False:
-        return TruthTopics(None, None, None)
+        return None
     truth = root.section("truth", ("detections", "mask", "map"))
-    return TruthTopics(
-        truth.text("detections") if "detections" in truth else known.detections,
-        truth.text("mask") if "mask" in truth else known.mask,
+    return Truth(
+        truth.text("detections") if "detections" in truth else None,
+        truth.text("mask") if "mask" in truth else None,
         folder / truth.text("map") if "map" in truth else None,
     )
 

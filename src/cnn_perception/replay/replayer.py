@@ -207,7 +207,6 @@ def _summary(
 ) -> dict[str, Any]:
     """Return all of metrics.json that depends on bag, plan and models alone."""
     read = {name for node in nodes for name in node.inputs}
-    truth = {plan.truth.detections, plan.truth.mask}
     summary: dict[str, Any] = {
         "bag": {
             "name": bag.path.name,
@@ -218,7 +217,7 @@ def _summary(
             "messages": bag.message_count,
             "window_s": list(plan.window_s),
             "left_out": dict(inputs.left_out),
-            "unread": [t.name for t in bag.topics if t.name not in read | truth],
+            "unread": [t.name for t in bag.topics if t.name not in read | plan.truth_topics],
         },
         "topics": {
             name: {"color": each.color, "depth": each.depth, "camera_info": each.camera_info}

@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
-
 import numpy as np
 import pytest
 
 from cnn_perception.demo.outcome import DemoOutcome, NodeAccount
 from cnn_perception.demo.page import render_page
 from cnn_perception.demo.pictures import Moment, contact_sheet
+from html_checker import HtmlChecker
 
 SPAN_NS = (4_000_000_000, 5_500_000_000)
-VOID = {"meta", "img", "br", "link", "line", "polyline"}
-
-
-class Checker(HTMLParser):
-    """Fails on unbalanced tags; collects texts and what the page would load."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.texts: list[str] = []
-        self.loads: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.loads += [str(value) for name, value in attrs if name in {"src", "href"}]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        return
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data.strip())
 
 
 def account(received: int, model: str = "rooms_ssdlite") -> NodeAccount:
@@ -53,7 +27,7 @@ def account(received: int, model: str = "rooms_ssdlite") -> NodeAccount:
     )
 
 
-def page(faults: tuple[str, ...] = (), model: str = "rooms_ssdlite") -> Checker:
+def page(faults: tuple[str, ...] = (), model: str = "rooms_ssdlite") -> HtmlChecker:
     names = ("detector", "mapper")
     outcome = DemoOutcome(
         nodes={name: account(10, model) for name in names},
@@ -65,10 +39,9 @@ def page(faults: tuple[str, ...] = (), model: str = "rooms_ssdlite") -> Checker:
     picture = np.full((24, 32, 3), 90, np.uint8)
     moments = [Moment(5_000_000_000, {"camera": picture, "mask": picture})]
     latencies = {"detector": [(0.0, 5.0), (0.1, 7.0), (0.2, 400.0)], "explainer": []}
-    checker = Checker()
-    checker.feed(render_page("a drive", outcome, moments, {"top": picture}, latencies, SPAN_NS))
-    assert checker.open == []
-    return checker
+    return HtmlChecker(
+        render_page("a drive", outcome, moments, {"top": picture}, latencies, SPAN_NS)
+    )
 
 
 def test_the_page_is_complete_and_self_contained() -> None:

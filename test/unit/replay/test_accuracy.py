@@ -14,8 +14,9 @@ from cnn_perception.errors import BagError, MapError
 from cnn_perception.mapping.files.octomap_codec import encode_file
 from cnn_perception.metrics.detection import DetectionMetric
 from cnn_perception.metrics.segmentation import SegmentationMetric
-from cnn_perception.replay.accuracy import Accuracy, Truth, measure
+from cnn_perception.replay.accuracy import Accuracy, measure
 from cnn_perception.replay.map_accuracy import measure_map
+from cnn_perception.replay.plan import Truth
 from cnn_perception.types import Detections
 from replayed import FRAMES, LABELS, MASK_LABELS, Frame, Painting
 

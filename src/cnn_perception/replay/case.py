@@ -1,0 +1,78 @@
+"""A whole test case: replay a bag, measure it, hold it to its expectations, write the report."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnn_perception.errors import BagError, ConfigError
+from cnn_perception.replay.accuracy import measure
+from cnn_perception.replay.check import Check
+from cnn_perception.replay.expectations import check
+from cnn_perception.replay.golden import record_golden
+from cnn_perception.replay.plan import ReplayPlan
+from cnn_perception.replay.replayer import Progress, replay
+from cnn_perception.replay.report import write_report
+from cnn_perception.replay.run import ReplayRun
+from cnn_perception.replay.terms import Expectations
+
+__all__ = ["CaseResult", "run_case"]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """A replay and what was checked."""
+
+    run: ReplayRun
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True if every expectation was met."""
+        return all(each.passed for each in self.checks)
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The expectations that were not met."""
+        return tuple(each for each in self.checks if not each.passed)
+
+
+def run_case(
+    bag: Path,
+    out: Path,
+    plan: ReplayPlan | None = None,
+    expectations: Expectations | None = None,
+    *,
+    update: bool = False,
+    previous: ReplayRun | None = None,
+    progress: Progress = lambda done, total: None,
+) -> CaseResult:
+    """Replay a bag into the folder `out` and check it.
+
+    update: record the golden of the expectations anew before checking. previous: the replay with
+    which the report compares, by default the one that was in `out`. Raises BagError, ConfigError,
+    ModelError for what cannot be replayed; what does not meet its expectations is in the result.
+    """
+    plan, expectations = plan or ReplayPlan(), expectations or Expectations()
+    if update and expectations.golden is None:
+        raise ConfigError("nothing to update: the expectations name no golden; add 'golden: PATH'")
+    previous = previous or _earlier(out)
+    run = replay(bag, plan, out, progress)
+    accuracy = None if plan.truth is None else measure(run, plan.truth)
+    if accuracy is not None:
+        run = dataclasses.replace(run, summary={**run.summary, "accuracy": accuracy.as_mapping()})
+        run.save()
+    if update and expectations.golden is not None:
+        record_golden(run, expectations.golden, expectations.tolerance)
+    checks: Sequence[Check] = check(run, expectations)
+    write_report(run, checks, previous, accuracy)
+    return CaseResult(run, tuple(checks))
+
+
+def _earlier(out: Path) -> ReplayRun | None:
+    try:
+        return ReplayRun.load(out)
+    except BagError:
+        return None

@@ -1,0 +1,89 @@
+"""What nodes answered, as messages: labelled boxes, classifications, class names and colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cnn_perception.image.draw import palette
+from cnn_perception.types import Detections, Float32Array, UInt8Array
+
+__all__ = ["LabelColours", "LabelledBoxes", "labelled_boxes", "named_answers"]
+
+_COLOURS = 256
+_BACKGROUND = "background"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledBoxes:
+    """Objects in an image: class names, float32 (N,) scores, float32 (N, 4) corners in pixels."""
+
+    labels: tuple[str, ...]
+    scores: Float32Array
+    boxes: Float32Array
+
+
+def labelled_boxes(msg: Any) -> LabelledBoxes:
+    """Return a vision_msgs/Detection2DArray; each object with its best hypothesis.
+
+    An object without a hypothesis has the label "" and the score 0.
+    """
+    labels, scores, boxes = [], [], []
+    for detection in msg.detections:
+        ranked = sorted(detection.results, key=lambda result: -float(result.hypothesis.score))
+        labels.append(str(ranked[0].hypothesis.class_id) if ranked else "")
+        scores.append(float(ranked[0].hypothesis.score) if ranked else 0.0)
+        x, y = float(detection.bbox.center.position.x), float(detection.bbox.center.position.y)
+        half_x, half_y = float(detection.bbox.size_x) / 2, float(detection.bbox.size_y) / 2
+        boxes.append((x - half_x, y - half_y, x + half_x, y + half_y))
+    return LabelledBoxes(
+        tuple(labels), np.array(scores, np.float32), np.array(boxes, np.float32).reshape(-1, 4)
+    )
+
+
+def named_answers(msg: Any) -> list[tuple[str, float]]:
+    """Return the class names and scores of a Detection2DArray or a vision_msgs/Classification."""
+    if hasattr(msg, "detections"):
+        found = labelled_boxes(msg)
+        return list(zip(found.labels, found.scores.tolist(), strict=True))
+    return [(str(result.class_id), float(result.score)) for result in msg.results]
+
+
+class LabelColours:
+    """One colour for each class name, in boxes, masks and charts; ``background`` is black.
+
+    They are those of `palette`, in the order in which names are first asked for.
+    """
+
+    def __init__(self, labels: Iterable[str] = ()) -> None:
+        self._table = palette(_COLOURS)
+        self._index: dict[str, int] = {}
+        for label in labels:
+            self.index(label)
+
+    def index(self, label: str) -> int:
+        """Return the number of a class name among all that were asked for."""
+        return self._index.setdefault(label, len(self._index))
+
+    def css(self, label: str) -> str:
+        """Return a colour as #rrggbb."""
+        red, green, blue = self._table[self.index(label) % _COLOURS].tolist()
+        return f"#{red:02x}{green:02x}{blue:02x}"
+
+    def of_ids(self, names: Mapping[int, str], highest: int) -> UInt8Array:
+        """Return uint8 (highest + 1, 3) colours of class ids, by their names."""
+        table = np.zeros((highest + 1, 3), np.uint8)
+        for class_id in range(highest + 1):
+            name = names.get(class_id, f"class {class_id}")
+            if name != _BACKGROUND:
+                table[class_id] = self._table[self.index(name) % _COLOURS]
+        return table
+
+    def detections(self, found: LabelledBoxes) -> tuple[Detections, dict[int, str], UInt8Array]:
+        """Return boxes as `draw_detections` takes them: with ids, their names and colours."""
+        ids = np.array([self.index(label) for label in found.labels], np.int32)
+        names = dict(zip(ids.tolist(), found.labels, strict=True))
+        return Detections(found.boxes, found.scores, ids), names, self._table
