@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import methodcaller
 
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.check import Check
@@ -28,28 +29,29 @@ def check_accounts(
         limits = expectations.frames.get(node, {})
         if not {"processed", "dropped"} & set(limits):
             yield _no_drops(run, node, account, expectations.drops)
-    for node, limits in expectations.frames.items():
-        for figure, bound in limits.items():
-            name = f"frames.{node}.{figure}"
-            if node not in ledger:
-                yield missing_node(name, node, ledger)
-                continue
-            yield bounded(name, f"{figure} messages", ledger[node].count(figure), bound)
     yield from _reasons(ledger, expectations.drops)
-    for node, bound in expectations.rate.items():
-        name = f"rate.{node}"
-        if node not in ledger:
+    for name, node, what, figure, bound in _figures(expectations):
+        if node in ledger:
+            yield bounded(name, what, figure(ledger[node]), bound)
+        else:
             yield missing_node(name, node, ledger)
-            continue
-        yield bounded(name, "frames per second by their stamps", ledger[node].rate(), bound)
+
+
+_Figure = tuple[str, str, str, Callable[[Account], float], Bound]
+"""A check's name, the node, what the figure is, the figure, and its bound."""
+
+
+def _figures(expectations: Expectations) -> Iterator[_Figure]:
+    for node, limits in expectations.frames.items():
+        for key, bound in limits.items():
+            count = methodcaller("count", key)
+            yield f"frames.{node}.{key}", node, f"{key} messages", count, bound
+    for node, bound in expectations.rate.items():
+        yield f"rate.{node}", node, "frames per second by their stamps", Account.rate, bound
     for node, limits in expectations.latency.items():
-        for figure, bound in limits.items():
-            name = f"latency.{node}.{figure}"
-            if node not in ledger:
-                yield missing_node(name, node, ledger)
-                continue
-            value = ledger[node].latency(figure)
-            yield bounded(name, f"{figure} latency in milliseconds", value, bound)
+        for key, bound in limits.items():
+            what, latency = f"{key} latency in milliseconds", methodcaller("latency", key)
+            yield f"latency.{node}.{key}", node, what, latency, bound
 
 
 def bounded(name: str, what: str, value: float, bound: Bound) -> Check:

@@ -81,6 +81,7 @@ def check_headers(run: ReplayRun, ledger: Mapping[str, Account]) -> Iterator[Che
             text = frames_wrong(run, topic.wrong, topic.frames, first, topic.what)
             yield Check(name, False, f"{topic.name}: {text}", first.stamp_ns)
         yield from _map_headers(results, ledger)
+        yield from _strangers(results, ledger)
     speaking = {topic.node for topic in topics}
     for node, account in ledger.items():
         if account.processed and node != "mapper" and node not in speaking:
@@ -92,10 +93,23 @@ def _topics(results: BagReader, ledger: Mapping[str, Account]) -> list[_Topic]:
     types = {topic.name: topic.msgtype for topic in results.topics}
     found = []
     for name in frame_topics(results):
-        node = name.strip("/").rpartition("/")[0]
+        node = _node(name)
         if node in ledger:
             found.append(_Topic(name, node, types[name] == _DEPTH_DEPENDENT))
     return found
+
+
+def _strangers(results: BagReader, ledger: Mapping[str, Account]) -> Iterator[Check]:
+    """Yield a failed check for each topic whose node took no part, so that nobody looked at it."""
+    for name in frame_topics(results):
+        node = _node(name)
+        if node and node not in ledger:
+            text = f"{name} belongs to no node of this replay: there were {', '.join(ledger)}"
+            yield Check(f"headers.{name}", False, text)
+
+
+def _node(topic: str) -> str:
+    return topic.strip("/").rpartition("/")[0]
 
 
 def _walk(

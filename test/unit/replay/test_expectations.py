@@ -297,6 +297,16 @@ def test_a_node_without_results_fails(source: Path, tmp_path: Path) -> None:
     )
 
 
+def test_a_topic_of_a_node_that_took_no_part_fails(source: Path, tmp_path: Path) -> None:
+    what = replayed.painting()
+    records = tuple(r for r in what.records if r.node != "segmenter")
+    checks = judged(tmp_path, source, replace(what, records=records))
+    assert failed(checks) == {"headers./segmenter/mask"}
+    assert checks["headers./segmenter/mask"].message == (
+        "/segmenter/mask belongs to no node of this replay: there were detector, explainer, mapper"
+    )
+
+
 def test_a_part_of_the_recording_is_held_to_that_part(source: Path, tmp_path: Path) -> None:
     what = replayed.painting()
     part = replace(
