@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from cnn_perception.mapping.files.octomap_codec import encode_binary, encode_file
 from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, prune, sort_leaves
-from cnn_perception.recording import compose
-from cnn_perception.recording.bag import BagWriter, typestore
+from cnn_perception.recording.bag import BagWriter
+from cnn_perception.recording.compose import START_NS, encode
 from cnn_perception.replay.run import FRAME_COLUMNS, PROCESSED, FrameRecord, ReplayRun
-from cnn_perception.types import Header
+from cnn_perception.types import Detections, Header
 
-START_NS = compose.START_NS
 PERIOD_NS = 100_000_000
 FRAMES = 8
 WIDTH, HEIGHT = 160, 120
@@ -119,17 +118,16 @@ def write_source(path: Path, frames: int = FRAMES, *, truth: Sequence[Frame] = (
             recorded_ns = header.stamp_ns + 1_000_000
             picture = np.full((HEIGHT, WIDTH, 3), (90, 120, (150 + 5 * index) % 256), np.uint8)
             depth = np.full((HEIGHT, WIDTH), 2000, np.uint16)
-            color = compose.color_image(header, picture)
+            stamped = encode.header(header)
+            color, far = encode.image(stamped, picture), encode.depth_image(stamped, depth)
             bag.write(COLOR, "sensor_msgs/msg/Image", color, recorded_ns)
-            bag.write(
-                DEPTH, "sensor_msgs/msg/Image", compose.depth_image(header, depth), recorded_ns
-            )
+            bag.write(DEPTH, "sensor_msgs/msg/Image", far, recorded_ns)
         for each in truth:
             header = Header(each.stamp_ns, each.frame_id)
             boxes = detections(header, each.found)
             kind = "vision_msgs/msg/Detection2DArray"
             bag.write("/ground_truth/detections", kind, boxes, each.recorded_ns)
-            mask = image(header, each.mask, "mono8")
+            mask = image(header, each.mask)
             bag.write("/ground_truth/mask", "sensor_msgs/msg/Image", mask, each.recorded_ns)
     return path
 
@@ -184,58 +182,28 @@ def as_leaves(cells: NDArray[np.int64]) -> Leaves:
     return prune(sort_leaves(Leaves(keys, depths, np.ones(len(keys), np.float32))))
 
 
-def message(name: str, /, **fields: Any) -> Any:
-    """Return a message object of rosbags."""
-    return typestore().types[name](**fields)
-
-
-def image(header: Header, pixels: NDArray[Any], encoding: str) -> Any:
+def image(header: Header, pixels: NDArray[Any]) -> Any:
     """Return a sensor_msgs/Image of one channel."""
-    return message(
-        "sensor_msgs/msg/Image",
-        header=compose.header(header),
-        height=pixels.shape[0],
-        width=pixels.shape[1],
-        encoding=encoding,
-        is_bigendian=0,
-        step=pixels.strides[0],
-        data=np.ascontiguousarray(pixels).view(np.uint8).reshape(-1),
-    )
+    return encode.image(encode.header(header), pixels)
 
 
 def detections(header: Header, found: Sequence[Found]) -> Any:
     """Return a vision_msgs/Detection2DArray."""
     boxes = np.array([box for _, _, box in found], np.float32).reshape(-1, 4)
-    array = compose.detections_2d(header, boxes, [f[0] for f in found], [""] * len(found))
-    for detection, (_, score, _) in zip(array.detections, found, strict=True):
-        detection.results[0].hypothesis.score = score
-    return array
+    scores = np.array([score for _, score, _ in found], np.float32)
+    every = Detections(boxes, scores, np.arange(len(found), dtype=np.int32))
+    return encode.detections_2d(encode.header(header), every, [label for label, _, _ in found])
 
 
 def label_info(labels: Sequence[str], threshold: float) -> Any:
     """Return a vision_msgs/LabelInfo."""
-    classes = [
-        message("vision_msgs/msg/VisionClass", class_id=index, class_name=name)
-        for index, name in enumerate(labels)
-    ]
-    return message(
-        "vision_msgs/msg/LabelInfo",
-        header=compose.header(Header(0, "")),
-        class_map=classes,
-        threshold=threshold,
-    )
+    return encode.label_info(labels, threshold)
 
 
 def octomap(header: Header, cells: NDArray[np.int64], resolution: float) -> Any:
     """Return an octomap_msgs/Octomap of occupied cells."""
-    return message(
-        "octomap_msgs/msg/Octomap",
-        header=compose.header(header),
-        binary=True,
-        id="OcTree",
-        resolution=resolution,
-        data=np.frombuffer(encode_binary(as_leaves(cells)), np.int8),
-    )
+    payload = encode_binary(as_leaves(cells))
+    return encode.octomap(encode.header(header), payload, resolution, binary=True)
 
 
 def _write_results(bag: BagWriter, what: Painting) -> None:
@@ -252,8 +220,8 @@ def _write_results(bag: BagWriter, what: Painting) -> None:
     for each in what.frames:
         header, at = Header(each.stamp_ns, each.frame_id), each.recorded_ns
         bag.write(f"{prefix}/detector/detections", boxes, detections(header, each.found), at)
-        bag.write(f"{prefix}/segmenter/mask", picture, image(header, each.mask, "mono8"), at)
-        bag.write(f"{prefix}/explainer/heatmap", picture, image(header, each.heat, "32FC1"), at)
+        bag.write(f"{prefix}/segmenter/mask", picture, image(header, each.mask), at)
+        bag.write(f"{prefix}/explainer/heatmap", picture, image(header, each.heat), at)
         best = detections(header, each.found[:1])
         bag.write(f"{prefix}/explainer/explained", boxes, best, at)
     last = what.records[-1] if what.records else FrameRecord("", "", START_NS, START_NS, "")
