@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 pytest.importorskip("rclpy", reason="no rclpy: install ROS 2, or run 'make setup'")
 
-import rclpy
 from octomap_msgs.msg import Octomap
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
@@ -33,67 +26,16 @@ from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.nodes.detector import DetectorNode
 from cnn_perception.nodes.lockstep import Lockstep
 from cnn_perception.nodes.mapper import MapperNode
-from cnn_perception.nodes.player import PlaySummary, open_player
+from cnn_perception.nodes.player import open_player
 from cnn_perception.nodes.segmenter import SegmenterNode
 from cnn_perception.recording.bag import BagReader, BagWriter
 from cnn_perception.recording.lockstep import LockstepOptions
 from cnn_perception.recording.timeline import PlayOptions
+from live_robot import READY_S, Robot, play
 from painted_drive import FRAMES, PERIOD_NS, START_NS
 
-READY_S = 60.0
-DEEP = QoSProfile(depth=1000)
 COLOR, DEPTH = "/camera/color", "/camera/depth"
 STAMPS = [START_NS + index * PERIOD_NS for index in range(FRAMES)]
-
-
-class Robot:
-    """The nodes under test and a listener, spun by a thread, in a ROS context of their own."""
-
-    def __init__(self) -> None:
-        self.context = Context()
-        rclpy.init(context=self.context)
-        self.listener = Node("listener", context=self.context)
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.listener)
-        self._nodes: list[Any] = []
-        self._thread = Thread(target=self._executor.spin)
-        self._thread.start()
-
-    def run(
-        self, make: Callable[..., Any], name: str, remaps: dict[str, str], **values: Any
-    ) -> Any:
-        arguments = [part for pair in remaps.items() for part in ("-r", ":=".join(pair))]
-        node = make(
-            name,
-            context=self.context,
-            cli_args=["--ros-args", *arguments],
-            parameter_overrides=[Parameter(key, value=value) for key, value in values.items()],
-        )
-        assert node.start()
-        self._nodes.append(node)
-        self._executor.add_node(node)
-        return node
-
-    def hear(self, kind: Any, topic: str) -> list[Any]:
-        heard: list[Any] = []
-        self.listener.create_subscription(kind, topic, heard.append, DEEP)
-        return heard
-
-    def until(self, predicate: Callable[[], Any]) -> None:
-        """Wait for what follows the end of playing in the other threads: callbacks, accounts."""
-        deadline = time.monotonic() + READY_S
-        while not predicate():
-            assert time.monotonic() < deadline, "what the test waits for did not happen"
-            self._thread.join(0.02)
-
-    def close(self) -> None:
-        self._executor.shutdown()
-        self._thread.join()
-        for node in (*self._nodes, self.listener):
-            if node is not self.listener:
-                node.stop()
-            node.destroy_node()
-        rclpy.shutdown(context=self.context)
 
 
 @pytest.fixture
@@ -106,21 +48,6 @@ def robot() -> Iterator[Robot]:
 def mapper(robot: Robot, **values: Any) -> Any:
     remaps = {"depth/image": DEPTH, "depth/camera_info": "/camera/camera_info"}
     return robot.run(MapperNode, "mapper", remaps, publish_rate=100.0, **values)
-
-
-def play(
-    bag: Path,
-    outputs: dict[str, str],
-    options: PlayOptions = PlayOptions(),  # noqa: B008  # frozen
-    *,
-    listeners: dict[str, int] | None = None,
-    ready_s: float = READY_S,
-    **values: Any,
-) -> PlaySummary:
-    with BagReader(bag) as reader, open_player(reader, options) as player:
-        lockstep = Lockstep(player, LockstepOptions(outputs, **values))
-        lockstep.wait_until_ready(ready_s, listeners)
-        return lockstep.play()
 
 
 def stamps(messages: list[Any]) -> list[int]:

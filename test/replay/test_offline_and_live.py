@@ -1,4 +1,4 @@
-"""The same bag offline and live in lockstep: equal detections, masks, explanations and map cells."""
+"""One bag offline and live in lockstep: equal detections, masks, explanations and map cells."""
 
 from __future__ import annotations
 
