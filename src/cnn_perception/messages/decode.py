@@ -89,7 +89,7 @@ def decode_camera_info(msg: Any) -> CameraIntrinsics:
     sent. Raises MessageError(``bad_intrinsics``) for a camera that is not calibrated (all zero),
     values that are not finite and an empty image.
     """
-    p, k = _matrix(msg.p, 12, "P"), _matrix(msg.k, 9, "K")
+    p, k = _matrix(_of(msg, "p"), 12, "P"), _matrix(_of(msg, "k"), 9, "K")
     fx, fy, cx, cy = (p[0], p[5], p[2], p[6]) if p[0] != 0 else (k[0], k[4], k[2], k[5])
     if fx == 0 and fy == 0:
         raise MessageError(
@@ -197,6 +197,11 @@ def _image_fields(msg: Any) -> tuple[Any, int, int, int, str, bool]:
         str(msg.encoding),
         bool(msg.is_bigendian),
     )
+
+
+def _of(msg: Any, name: str) -> Any:
+    """Return a matrix of a camera_info; ROS 1, whose bags can be read too, names it in capitals."""
+    return getattr(msg, name) if hasattr(msg, name) else getattr(msg, name.upper())
 
 
 def _matrix(values: Any, size: int, name: str) -> list[float]:

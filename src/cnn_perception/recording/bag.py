@@ -114,6 +114,7 @@ class BagReader:
             lambda: AnyReader([self.path], default_typestore=typestore()), "open"
         )
         self._guard(self._reader.open, "open")
+        self._guard(self._define_missing, "open")
 
     def __enter__(self: R) -> R:
         return self
@@ -223,6 +224,13 @@ class BagReader:
             lambda: self._reader.deserialize(raw.data, raw.msgtype),
             f"decode a {raw.msgtype} on {raw.topic} of",
         )
+
+    def _define_missing(self) -> None:
+        # A recorder leaves out the definitions that it did not find, of well-known types too.
+        found, known = self._reader.typestore, typestore().fielddefs
+        wanted = {connection.msgtype for connection in self._reader.connections}
+        if (wanted - set(found.fielddefs)) & set(known):
+            found.register({k: v for k, v in known.items() if k not in found.fielddefs})
 
     def _connections(self, topics: Collection[str] | None) -> list[Connection]:
         connections = self._reader.connections
@@ -370,6 +378,8 @@ def _offered(latched: bool) -> Qos:
 
 
 def _latched(connection: Connection) -> bool:
+    if getattr(connection.ext, "latching", None):  # ROS 1
+        return True
     return any(
         profile.durability is QosDurability.TRANSIENT_LOCAL for profile in _profiles(connection)
     )

@@ -85,6 +85,7 @@ class ScanQueue:
 
     def take(self, item: BagMessage) -> Iterator[QueuedScan]:
         """Take the next message; yields the scans that leave the queue now."""
+        yield from self._overdue(item.stamp_ns)
         if item.topic in self._infos:
             stamp_ns = stamp_to_ns(item.message.header.stamp)
             self._infos[item.topic].append((stamp_ns, item.message))
@@ -119,6 +120,11 @@ class ScanQueue:
             except MessageError as error:
                 refused.append(error)
         self.refused_transforms += len(refused)
+
+    def _overdue(self, now_ns: int) -> Iterator[QueuedScan]:
+        """Yield what leaves without a message that comes now: it has waited long enough."""
+        if self._waiting and now_ns - self._waiting[0][0].stamp_ns >= self._patience_ns:
+            yield from self._leaving(now_ns)
 
     def _leaving(self, now_ns: int | None) -> Iterator[QueuedScan]:
         """Yield the scans at the head of the queue that can leave; now_ns None: the end."""

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cnn_perception.errors import BagError
-from cnn_perception.parameters import DepthConfig, MapperNodeConfig, read
+from cnn_perception.errors import BagError, ConfigError
+from cnn_perception.parameters import DepthConfig, MapperNodeConfig, MaskConfig, read
 from cnn_perception.recording.bag import BagReader, BagTopic
 from cnn_perception.recording.scan_queue import TF, TF_STATIC
 from cnn_perception.recording.streams import ScanStream, image_topics, nearest_topic
-from cnn_perception.replay.plan import CameraTopics, ReplayPlan
+from cnn_perception.replay.plan import NODES, CameraTopics, ReplayPlan
 
 __all__ = ["Inputs", "find_inputs"]
+
+
+_IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+_INFO = "sensor_msgs/msg/CameraInfo"
+_CLOUD = "sensor_msgs/msg/PointCloud2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +36,13 @@ class Inputs:
 def find_inputs(bag: BagReader, plan: ReplayPlan) -> Inputs:
     """Match a plan with a bag.
 
-    Raises BagError for a topic that the plan names and the bag lacks, for the missing input of a
-    node that the plan names, and when nothing at all can be replayed.
+    Raises BagError for a topic that the plan names and the bag lacks or has with another type, for
+    the missing input of a node that the plan names, and when nothing at all can be replayed;
+    ConfigError for a plan that contradicts itself or lies beyond the end of the bag.
     """
+    _check_plan(bag, plan)
     topics = [topic for topic in bag.topics if topic.count and topic.name not in plan.truth_topics]
-    for name in _named(plan):
-        bag.topic(name)
+    _check_named(bag, plan)
     cameras = {
         name: _completed(wanted, topics)
         for name, wanted in (plan.cameras or {"": CameraTopics()}).items()
@@ -55,13 +61,39 @@ def find_inputs(bag: BagReader, plan: ReplayPlan) -> Inputs:
         if name in plan.required or len(left_out) == len(plan.parameters):
             raise BagError(f"{name} cannot be replayed: {left_out[name]}")
     _check_depth(plan, cameras)
+    if scans:
+        _check_classes(plan, cameras)
     return Inputs(cameras, scans, left_out)
 
 
-def _named(plan: ReplayPlan) -> list[str]:
-    cameras = plan.cameras.values()
-    topics = [name for each in cameras for name in (each.color, each.depth, each.camera_info)]
-    return [*(name for name in topics if name), *plan.clouds]
+def _check_plan(bag: BagReader, plan: ReplayPlan) -> None:
+    if not plan.parameters:
+        raise ConfigError(f"nothing is replayed without {', '.join(NODES)}: leave one in")
+    if not bag.message_count:
+        raise BagError(f"{bag.path} holds no messages: record it again")
+    start_s, duration_s = plan.window_s[0], bag.duration_ns / 1e9
+    if start_s > duration_s:
+        raise ConfigError(
+            f"window: start = {start_s:g} s is beyond the end of {bag.path}, which lasts "
+            f"{duration_s:.3f} s"
+        )
+    mapper = plan.parameters.get("mapper")
+    if plan.clouds and mapper is not None and read(mapper, MapperNodeConfig).source == "depth":
+        raise ConfigError(
+            f"clouds = {', '.join(plan.clouds)}, but the mapper's source = depth: set it to cloud "
+            "or both"
+        )
+
+
+def _check_named(bag: BagReader, plan: ReplayPlan) -> None:
+    named: list[tuple[str, str, tuple[str, ...]]]
+    named = [("clouds", topic, (_CLOUD,)) for topic in plan.clouds]
+    for camera in plan.cameras.values():
+        named += [("color", camera.color or "", _IMAGES), ("depth", camera.depth or "", _IMAGES)]
+        named.append(("camera_info", camera.camera_info or "", (_INFO,)))
+    for key, topic, types in named:
+        if topic and (found := bag.topic(topic).msgtype) not in types:
+            raise BagError(f"{key} = {topic} is of {found}: name a topic of {' or '.join(types)}")
 
 
 def _completed(wanted: CameraTopics, topics: list[BagTopic]) -> CameraTopics:
@@ -74,7 +106,7 @@ def _completed(wanted: CameraTopics, topics: list[BagTopic]) -> CameraTopics:
         color = None
         if colors:
             color = nearest_topic(depth, colors) if depth else colors[0]
-    infos = [topic.name for topic in topics if topic.msgtype == "sensor_msgs/msg/CameraInfo"]
+    infos = [topic.name for topic in topics if topic.msgtype == _INFO]
     info = wanted.camera_info or (nearest_topic(depth, infos) if depth and infos else None)
     return CameraTopics(color, depth, info)
 
@@ -91,15 +123,15 @@ def _scans(
             raise BagError(f"{bag.path} has no camera_info for {stream.topic}: record it too")
     if source != "depth":
         clouds = plan.clouds or tuple(
-            topic.name for topic in bag.topics if topic.msgtype == "sensor_msgs/msg/PointCloud2"
+            topic.name for topic in bag.topics if topic.count and topic.msgtype == _CLOUD
         )
         streams += [ScanStream(topic) for topic in clouds]
     if not streams:
         wanted = "point clouds" if source == "cloud" else "depth images"
         raise BagError(f"{bag.path} has no {wanted} for the mapper, whose source is {source}")
-    if not any(topic.name in (TF, TF_STATIC) for topic in bag.topics):
+    if not any(topic.count and topic.name in (TF, TF_STATIC) for topic in bag.topics):
         raise BagError(f"{bag.path} has neither /tf nor /tf_static: record the robot's poses")
-    return tuple(streams)
+    return tuple(dict.fromkeys(streams))  # two colour cameras may share the depth of one
 
 
 def _check_depth(plan: ReplayPlan, cameras: Mapping[str, CameraTopics]) -> None:
@@ -112,3 +144,20 @@ def _check_depth(plan: ReplayPlan, cameras: Mapping[str, CameraTopics]) -> None:
                 f"detector: use_depth is set, but camera {name!r} has no depth with camera_info: "
                 "name its topics or unset it"
             )
+
+
+def _check_classes(plan: ReplayPlan, cameras: Mapping[str, CameraTopics]) -> None:
+    parameters = plan.parameters["mapper"]
+    if not read(parameters, MaskConfig).enabled:
+        return
+    if read(parameters, MapperNodeConfig).source == "cloud":
+        raise ConfigError(
+            "mapper: semantics.enabled needs depth images, which masks can be laid over: set "
+            "source to depth, or semantics.enabled to false"
+        )
+    segmented = "segmenter" in plan.parameters
+    if not (segmented and any(camera.color and camera.depth for camera in cameras.values())):
+        raise ConfigError(
+            "mapper: semantics.enabled needs the segmenter's masks of a camera with color and "
+            "depth: replay the segmenter too, or set semantics.enabled to false"
+        )

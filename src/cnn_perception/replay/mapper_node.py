@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.published import OutputConfig
 from cnn_perception.mapping.scan_filter import ScanFilter
 from cnn_perception.messages.stamps import BACKWARD_JUMP_NS
-from cnn_perception.parameters import MapperNodeConfig, MaskConfig, read
+from cnn_perception.parameters import MapColors, MapperNodeConfig, MaskConfig, read
 from cnn_perception.recording.compose import encode
 from cnn_perception.recording.depth_scans import DepthScan
 from cnn_perception.recording.scan_queue import QueuedScan, ScanQueue
@@ -26,6 +27,8 @@ from cnn_perception.replay.node import Answer, Arrival, Output, ReplayNode
 from cnn_perception.types import Header
 
 __all__ = ["MapperReplay"]
+
+_LOG = logging.getLogger(__name__)
 
 _OCTOMAP = "octomap_msgs/msg/Octomap"
 _GRID = "nav_msgs/msg/OccupancyGrid"
@@ -58,12 +61,14 @@ class MapperReplay(ReplayNode):
         self._queue = ScanQueue(scans, self._frame_id, patience_ns, base_frame=base, infos=infos)
         self._view = MapView(self.mapper, read(values, OutputConfig))
         self._classes: MapClasses | None = None
+        self._is_colored = read(values, MapColors).colored_map
         if read(values, MaskConfig).enabled:
             self._classes = MapClasses(values, self.mapper, self._frame_id, masks)
+        elif self._is_colored:
+            _LOG.warning("colored_map does nothing without semantics.enabled")
         self._newest_ns = 0
-        self._last: tuple[int, int] | None = (
-            None  # stamp of the last scan, and when it was recorded
-        )
+        # Stamp of the last scan, and when it was recorded.
+        self._last: tuple[int, int] | None = None
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -149,14 +154,16 @@ class MapperReplay(ReplayNode):
     def _published(self, header: Any) -> Iterator[Output]:
         """Yield the map as the live node publishes it."""
         resolution = self.mapper.config.resolution
-        for topic, binary in (("/octomap_binary", True), ("/octomap_full", False)):
-            payload = self.mapper.binary_payload() if binary else self.mapper.full_payload()
-            message = encode.octomap(header, payload, resolution, binary=binary)
-            yield Output(topic, _OCTOMAP, message, latched=True)
+        tree = None if self._classes is None else self._classes.octomap(header)
+        binary = encode.octomap(header, self.mapper.binary_payload(), resolution, binary=True)
+        yield Output("/octomap_binary", _OCTOMAP, binary, latched=True)
+        full = tree if self._is_colored else None
+        if full is None:
+            full = encode.octomap(header, self.mapper.full_payload(), resolution, binary=False)
+        yield Output("/octomap_full", _OCTOMAP, full, latched=True)
         grid = encode.occupancy_grid(header, self._view.projected_map())
         yield Output("/projected_map", _GRID, grid, latched=True)
-        if self._classes is not None:
-            tree = self._classes.octomap(header)
+        if tree is not None:
             yield Output("/color_octomap", _OCTOMAP, tree, latched=True)
 
 

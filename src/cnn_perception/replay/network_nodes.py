@@ -75,6 +75,9 @@ class NetworkReplay(ReplayNode):
     def _make(self, values: Mapping[str, Any], session: SessionConfig, inference: Inference) -> Any:
         """Build the core object."""
 
+    def _admit(self, item: BagMessage) -> None:
+        """Raise MessageError for an image that the live node drops before it looks at it."""
+
     @abstractmethod
     def _answer(self, item: BagMessage, rgb: UInt8Array) -> tuple[tuple[Output, ...], int]:
         """Return what is published for an image, and how much was found."""
@@ -83,6 +86,7 @@ class NetworkReplay(ReplayNode):
         """Answer an image."""
         item, start = arrival.item, time.perf_counter()
         try:
+            self._admit(item)
             outputs, found = self._answer(item, arrival.pixels())
         except Exception as error:  # as in a live node, one bad image does not end the others
             yield self._dropped(item, error)
@@ -143,7 +147,8 @@ class DetectorReplay(NetworkReplay):
         return (self._labels(self.core.score_threshold),)
 
     def take(self, arrival: Arrival) -> Iterator[Answer]:
-        """Answer an image, and lift those whose depth has come."""
+        """Answer an image, and lift those whose depth has come or has been waited for enough."""
+        yield from self._lifted(arrival.item.stamp_ns)
         if arrival.item.topic in self.main_topics:
             yield from super().take(arrival)
         elif self._pairs is not None:
@@ -155,10 +160,10 @@ class DetectorReplay(NetworkReplay):
         yield from self._lifted(None)
 
     def rewind(self, stamp_ns: int) -> Iterator[Answer]:
-        """Forget depth from the future."""
+        """Lift what waits, for its depth will not come any more; forget depth from the future."""
+        yield from self._lifted(None)
         if self._pairs is not None:
             self._pairs.rewind(stamp_ns)
-        yield from ()
 
     def describe(self) -> dict[str, Any]:
         """Add what was found of each class."""
@@ -234,10 +239,12 @@ class ExplainerReplay(NetworkReplay):
         self._is_classifier = self.bundle.task == "classification"
         return explainer
 
+    def _admit(self, item: BagMessage) -> None:
+        if not self._gate.lets(stamp_to_ns(item.message.header.stamp), self._rate):
+            raise MessageError("rate_limited", f"{self._rate:g} images per second are explained")
+
     def _answer(self, item: BagMessage, rgb: UInt8Array) -> tuple[tuple[Output, ...], int]:
         header, labels = item.message.header, self.core.labels
-        if not self._gate.lets(stamp_to_ns(header.stamp), self._rate):
-            raise MessageError("rate_limited", f"{self._rate:g} images per second are explained")
         explanation = self.core.explain(rgb, self._question)
         answers = explanation.answers
         if self._is_classifier:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ NODES: Mapping[str, NodeParameters] = {
 """What can be replayed, by the nodes' names."""
 
 _KEYS = ("cameras", "clouds", "window", "patience", *NODES, "truth")
+_CAMERA_NAME = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*(?:/[A-Za-z_][A-Za-z0-9_]*)*)?")
 _CAMERA_KEYS = ("color", "depth", "camera_info")
 
 
@@ -87,13 +89,13 @@ class ReplayPlan:
         return frozenset({truth.detections or USUAL_DETECTIONS, truth.mask or USUAL_MASK})
 
     def as_mapping(self) -> dict[str, Any]:
-        """Return the whole plan as plain values, as they would stand in a file."""
+        """Return the whole plan as plain values, by the keys of a file."""
         return {
             "cameras": {
                 name: {"color": each.color, "depth": each.depth, "camera_info": each.camera_info}
                 for name, each in self.cameras.items()
             },
-            "clouds": list(self.clouds),
+            "clouds": list(self.clouds) or None,
             "window": {"start": self.window_s[0], "stop": self.window_s[1]},
             "patience": self.patience_s,
             **{
@@ -146,8 +148,14 @@ def _cameras(root: Section) -> dict[str, CameraTopics]:
         content = root.value("cameras")
         names = [str(name) for name in content] if isinstance(content, dict) else []
         for name in names:
+            if not _CAMERA_NAME.fullmatch(name):
+                root.fail(
+                    "cameras",
+                    f"has a camera {name!r}: topics begin with it, so give it a name of letters, "
+                    "digits and _ that begins with a letter",
+                )
             topics = root.section("cameras", names).section(name, _CAMERA_KEYS)
-            cameras[name.strip("/")] = CameraTopics(
+            cameras[name] = CameraTopics(
                 *(topics.text(key) if key in topics else None for key in _CAMERA_KEYS)
             )
         if not names:

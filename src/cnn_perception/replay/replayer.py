@@ -10,12 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy
+import onnxruntime
+
 import cnn_perception
 from cnn_perception.errors import BagError
 from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, stamp_to_ns
 from cnn_perception.recording.bag import BagMessage, BagReader
 from cnn_perception.recording.prefetch import prefetch
-from cnn_perception.recording.scan_queue import TF
+from cnn_perception.recording.scan_queue import TF, TF_STATIC
 from cnn_perception.replay.inputs import Inputs, find_inputs
 from cnn_perception.replay.mapper_node import MapperReplay
 from cnn_perception.replay.network_nodes import (
@@ -27,7 +31,7 @@ from cnn_perception.replay.network_nodes import (
 from cnn_perception.replay.node import Answer, Arrival, ReplayNode
 from cnn_perception.replay.plan import ReplayPlan
 from cnn_perception.replay.results import ResultsWriter
-from cnn_perception.replay.run import ReplayRun
+from cnn_perception.replay.run import FRAME_COLUMNS, ReplayRun
 from cnn_perception.runtime.inference import InferencePool
 
 __all__ = ["Progress", "replay"]
@@ -40,13 +44,7 @@ _NETWORKS: Mapping[str, type[NetworkReplay]] = {
     "segmenter": SegmenterReplay,
     "explainer": ExplainerReplay,
 }
-_LEFT = ("results", "failures", "frames.csv", "map.bt", "metrics.json", "report.html")
-_LIBRARIES = {
-    "numpy": "numpy",
-    "opencv": "opencv-python-headless",
-    "onnxruntime": "onnxruntime",
-    "rosbags": "rosbags",
-}
+_LEFT = ("metrics.json", "report.html", "map.bt", "failures", "results", "frames.csv")
 _AHEAD = 16
 _TF_BEFORE_NS = 1_000_000_000
 
@@ -66,7 +64,7 @@ def replay(
     with BagReader(bag_path) as bag:
         inputs = find_inputs(bag, plan)
         nodes = _make_nodes(bag, plan, inputs)
-        _clear(out)
+        _clear(out, bag_path)
         start = time.perf_counter()
         with ResultsWriter(out) as results:
             _Lockstep(bag, plan, nodes, results, progress).run()
@@ -116,18 +114,18 @@ class _Lockstep:
         for node in self._nodes:
             if item.topic not in node.inputs:
                 continue
-            if item.topic in node.main_topics and (stamp_ns := self._went_back(node, item)):
-                for answer in node.rewind(stamp_ns):
+            if item.topic in node.main_topics and self._went_back(node, item):
+                for answer in node.rewind(stamp_to_ns(item.message.header.stamp)):
                     self._settle(answer)
             for answer in node.take(arrival):
                 self._settle(answer)
 
-    def _went_back(self, node: ReplayNode, item: BagMessage) -> int:
-        """Return the stamp of an image if time went back to it, else 0; as a live node does."""
+    def _went_back(self, node: ReplayNode, item: BagMessage) -> bool:
+        """Say whether time went back to the stamp of an image; as a live node does."""
         key, stamp_ns = f"{node.name} {item.topic}", stamp_to_ns(item.message.header.stamp)
         last_ns = self._stamps_ns.get(key, stamp_ns)
         self._stamps_ns[key] = stamp_ns
-        return stamp_ns if stamp_ns < last_ns - BACKWARD_JUMP_NS else 0
+        return stamp_ns < last_ns - BACKWARD_JUMP_NS
 
     def _settle(self, answer: Answer) -> None:
         """Write an answer; what it publishes may be another node's input."""
@@ -154,7 +152,11 @@ class _Lockstep:
         stop_ns = None if stop_s is None else self._bag.start_ns + round(stop_s * 1e9)
         start_ns, topics = self._start_ns, self._topics
         if start_ns > self._bag.start_ns:
-            held = [name for name in topics if self._bag.topic(name).latched]
+            # Whether a recorder noted that static transforms are latched, or not: they are. Images
+            # that are, a live node would not get: it subscribes to what comes.
+            main = {name for node in self._nodes for name in node.main_topics}
+            latched = {TF_STATIC, *(topic.name for topic in self._bag.topics if topic.latched)}
+            held = [name for name in topics if name in latched - main]
             yield from self._bag.messages(held, stop_ns=start_ns)
             if TF in topics:
                 yield from self._bag.messages(
@@ -183,8 +185,16 @@ def _make_nodes(bag: BagReader, plan: ReplayPlan, inputs: Inputs) -> list[Replay
     return nodes
 
 
-def _clear(out: Path) -> None:
-    """Remove what an earlier replay left, and only that: the folder may be anyone's."""
+def _clear(out: Path, bag: Path) -> None:
+    """Remove what an earlier replay left, and only that: the folder may be anyone's.
+
+    frames.csv tells whose it is. It is the first to come and the last to go. Raises BagError.
+    """
+    left = [out / name for name in _LEFT if (out / name).exists()]
+    if any(path.samefile(each) for path in left for each in (bag, *bag.absolute().parents)):
+        raise BagError(f"{bag} is itself what a replay left in {out}: choose another --out")
+    if left and not _has_frames(out):
+        raise BagError(f"{left[0]} is of no replay and would be overwritten: choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name in _LEFT:
@@ -195,6 +205,15 @@ def _clear(out: Path) -> None:
                 path.unlink(missing_ok=True)
     except OSError as error:
         raise BagError(f"cannot write into {out} ({error}): choose another --out") from error
+
+
+def _has_frames(out: Path) -> bool:
+    """Say whether a replay was here: its frames.csv is there, if only begun."""
+    try:
+        with (out / "frames.csv").open(encoding="utf-8") as file:
+            return file.readline().strip() in ("", ",".join(FRAME_COLUMNS))
+    except (OSError, ValueError):
+        return False
 
 
 def _summary(
@@ -257,10 +276,13 @@ def _timing(
 
 
 def _versions() -> dict[str, str]:
-    found = {name: version(package) for name, package in _LIBRARIES.items()}
     return {
         "cnn_perception": cnn_perception.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        **found,
+        # Of the modules: the packages have several names (headless, gpu, a distribution's own).
+        "numpy": numpy.__version__,
+        "opencv": cv2.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "rosbags": version("rosbags"),
     }

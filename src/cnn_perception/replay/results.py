@@ -27,14 +27,17 @@ class ResultsWriter:
     """
 
     def __init__(self, out: Path) -> None:
-        self._bag = BagWriter(out / "results", overwrite=True)
         try:
             self._file = (out / "frames.csv").open("w", encoding="utf-8", newline="")
         except OSError as error:
-            self._bag.__exit__(type(error), error, None)
             raise BagError(f"cannot write into {out} ({error}): choose another --out") from error
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(FRAME_COLUMNS)
+        try:
+            self._bag = BagWriter(out / "results", overwrite=True)
+        except BagError:
+            self._file.close()
+            raise
         self._outcomes: dict[str, Counter[str]] = defaultdict(Counter)
         self._found: Counter[str] = Counter()
         self._milliseconds: dict[str, array[float]] = defaultdict(lambda: array("f"))

@@ -163,6 +163,11 @@ def test_camera_of_the_rectified_image_comes_first() -> None:
     assert decode_camera_info(raw_only) == CameraIntrinsics(640, 480, 500, 510, 320, 240)
 
 
+def test_ros1_names_the_matrices_in_capitals() -> None:
+    of_ros1 = SimpleNamespace(width=640, height=480, D=[], K=K, R=[], P=P)
+    assert decode_camera_info(of_ros1) == CameraIntrinsics(640, 480, 480, 490, 310, 230)
+
+
 def test_binning_and_region_of_interest_are_applied() -> None:
     roi = _message(
         "sensor_msgs/msg/RegionOfInterest",
