@@ -15,7 +15,7 @@ header .numbers { margin: 18px 0 0; }
 .failure:first-of-type { border-top: 0; padding-top: 0; }
 .failure b { overflow-wrap: anywhere; }
 .failure p { margin: 0; overflow-wrap: anywhere; }
-.failure img { margin-top: 8px; max-width: 760px; }
+.failure img { margin-top: 8px; width: auto; max-width: min(100%, 860px); }
 .alarm { border-left: 4px solid var(--bad); }
 button { font: inherit; color: inherit; cursor: pointer; background: var(--wash);
   border: 1px solid var(--line); border-radius: 8px; padding: 3px 10px; }
