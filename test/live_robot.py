@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
+from threading import Event
 from typing import Any
 
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
@@ -20,23 +19,22 @@ from cnn_perception.nodes.player import PlaySummary, open_player
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.recording.lockstep import LockstepOptions
 from cnn_perception.recording.timeline import PlayOptions
+from cnn_perception.ros.spinning import SpinningThread
 
 READY_S = 60.0
 DEEP = QoSProfile(depth=1000)
 
 
 class Robot:
-    """The nodes under test and a listener, spun by a thread, in a ROS context of their own."""
+    """The nodes under test and a listener, each with its thread, in a ROS context of their own."""
 
     def __init__(self) -> None:
+        self._never = Event()
         self.context = Context()
         rclpy.init(context=self.context)
         self.listener = Node("listener", context=self.context)
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.listener)
         self._nodes: list[Any] = []
-        self._thread = Thread(target=self._executor.spin)
-        self._thread.start()
+        self._threads = [SpinningThread(self.listener, self.context)]
 
     def run(
         self, make: Callable[..., Any], name: str, remaps: dict[str, str], **values: Any
@@ -50,7 +48,7 @@ class Robot:
         )
         assert node.start()
         self._nodes.append(node)
-        self._executor.add_node(node)
+        self._threads.append(SpinningThread(node, self.context))
         return node
 
     def hear(self, kind: Any, topic: str) -> list[Any]:
@@ -63,15 +61,15 @@ class Robot:
         deadline = time.monotonic() + READY_S
         while not predicate():
             assert time.monotonic() < deadline, "what the test waits for did not happen"
-            self._thread.join(0.02)
+            self._never.wait(0.02)
 
     def close(self) -> None:
-        self._executor.shutdown()
-        self._thread.join()
-        for node in (*self._nodes, self.listener):
-            if node is not self.listener:
-                node.stop()
+        for thread in self._threads:
+            thread.close()
+        for node in self._nodes:
+            node.stop()
             node.destroy_node()
+        self.listener.destroy_node()
         rclpy.shutdown(context=self.context)
 
 

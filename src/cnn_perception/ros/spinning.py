@@ -7,6 +7,7 @@ import threading
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.task import Future
 
 __all__ = ["SpinningThread"]
 
@@ -18,6 +19,7 @@ class SpinningThread:
         self._failure: Exception | None = None
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(node)
+        self._end: Future[None] = Future()
         self._thread = threading.Thread(target=self._spin, name=node.get_name(), daemon=True)
         self._thread.start()
 
@@ -28,12 +30,15 @@ class SpinningThread:
 
     def close(self) -> None:
         """Stop to run callbacks."""
-        self._executor.shutdown()
+        # Not by the executor's shutdown: it takes away what wakes a thread about to wait, which
+        # would then wait for ever in a quiet system.
+        self._end.set_result(None)
         self._thread.join()
+        self._executor.shutdown()
 
     def _spin(self) -> None:
         try:
-            self._executor.spin()
+            self._executor.spin_until_future_complete(self._end)
         except ExternalShutdownException:
             pass
         except Exception as error:
