@@ -95,7 +95,11 @@ class ReplayPlan:
 
 
 def load_plan(path: Path) -> ReplayPlan:
-    """Read a plan; paths in it are relative to its file. Raises ConfigError naming the bad key."""
+    """Read a plan. Raises ConfigError naming the bad key.
+
+    Paths of parameter files and of the truth are relative to the plan's folder; those among a
+    node's parameters are, as for the node, relative to the working directory.
+    """
     try:
         content = read_yaml(path)
         return _plan(Section(path, "", {} if content is None else content, _KEYS), path.parent)
