@@ -213,3 +213,18 @@ def test_a_map_of_a_crop_is_empty_around_it(mode: str) -> None:
     expected = np.zeros((80, 160))
     expected[8:72, 48:112] = 1
     np.testing.assert_array_equal(source, expected)
+
+
+@pytest.mark.parametrize(
+    ("inner", "source"), [((7, 5), (11, 13)), ((13, 11), (7, 5)), ((4, 4), (8, 4))]
+)
+def test_the_nearest_label_is_that_at_the_centre_of_the_pixel(
+    inner: tuple[int, int], source: tuple[int, int]
+) -> None:
+    (width, height), (columns, rows) = inner, source
+    labels = np.arange(width * height, dtype=np.uint16).reshape(height, width)
+    placed = Placement(source, inner, inner, (0, 0)).map_to_source(labels, "nearest")
+    for y in range(rows):
+        for x in range(columns):
+            expected = labels[int((y + 0.5) * height / rows), int((x + 0.5) * width / columns)]
+            assert placed[y, x] == expected
