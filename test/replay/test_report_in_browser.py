@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cnn_perception.replay.check import Check
-from cnn_perception.replay.report import write_report
+from cnn_perception.replay.expectations.check import Check
+from cnn_perception.replay.report.report import write_report
 from painted_drive import FRAMES, write_drive
 from replay_folder import Answers, stamp_of, write_replay
 

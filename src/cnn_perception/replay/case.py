@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_perception.errors import BagError, ConfigError
-from cnn_perception.replay.accuracy import measure
-from cnn_perception.replay.check import Check
-from cnn_perception.replay.expectations import check
-from cnn_perception.replay.golden import record_golden
+from cnn_perception.replay.accuracy.accuracy import measure
+from cnn_perception.replay.expectations.check import Check
+from cnn_perception.replay.expectations.expectations import check
+from cnn_perception.replay.expectations.golden import record_golden
+from cnn_perception.replay.expectations.terms import Expectations
 from cnn_perception.replay.plan import ReplayPlan
 from cnn_perception.replay.replayer import Progress, replay
-from cnn_perception.replay.report import write_report
+from cnn_perception.replay.report.report import write_report
 from cnn_perception.replay.run import ReplayRun
-from cnn_perception.replay.terms import Expectations
 
 __all__ = ["CaseResult", "run_case"]
 

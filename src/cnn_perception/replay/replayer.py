@@ -21,14 +21,14 @@ from cnn_perception.recording.bag import BagMessage, BagReader
 from cnn_perception.recording.prefetch import prefetch
 from cnn_perception.recording.scan_queue import TF, TF_STATIC
 from cnn_perception.replay.inputs import Inputs, find_inputs
-from cnn_perception.replay.mapper_node import MapperReplay
-from cnn_perception.replay.network_nodes import (
+from cnn_perception.replay.nodes.mapper import MapperReplay
+from cnn_perception.replay.nodes.networks import (
     DetectorReplay,
     ExplainerReplay,
     NetworkReplay,
     SegmenterReplay,
 )
-from cnn_perception.replay.node import Answer, Arrival, ReplayNode
+from cnn_perception.replay.nodes.node import Answer, Arrival, ReplayNode
 from cnn_perception.replay.plan import ReplayPlan
 from cnn_perception.replay.results import ResultsWriter
 from cnn_perception.replay.run import FRAME_COLUMNS, ReplayRun

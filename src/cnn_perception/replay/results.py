@@ -14,7 +14,7 @@ import numpy as np
 
 from cnn_perception.errors import BagError
 from cnn_perception.recording.bag import BagWriter
-from cnn_perception.replay.node import Answer, Output
+from cnn_perception.replay.nodes.node import Answer, Output
 from cnn_perception.replay.run import FRAME_COLUMNS, PROCESSED, FrameRecord
 
 __all__ = ["ResultsWriter"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cnn_perception.errors import BagError
-from cnn_perception.replay.node import Answer
+from cnn_perception.replay.nodes.node import Answer
 from cnn_perception.replay.results import ResultsWriter
 from cnn_perception.replay.run import PROCESSED, FrameRecord, ReplayRun
 

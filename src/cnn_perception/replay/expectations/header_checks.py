@@ -1,0 +1,196 @@
+"""Whether each processed frame has one answer on each topic, under the header of its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnn_perception.errors import BagError
+from cnn_perception.messages.decode import decode_header
+from cnn_perception.recording.bag import BagReader, RawBagMessage
+from cnn_perception.replay.expectations.check import Check
+from cnn_perception.replay.expectations.ledger import Account
+from cnn_perception.replay.moments import FrameTime, frames_wrong, stamp_text, window_ns
+from cnn_perception.replay.run import ReplayRun
+from cnn_perception.replay.side_by_side import frame_topics, lockstep
+from cnn_perception.types import Header
+
+__all__ = ["check_headers"]
+
+_DEPTH_DEPENDENT = "vision_msgs/msg/Detection3DArray"
+"""Comes for those frames only that have depth."""
+
+
+@dataclass(slots=True)
+class _Topic:
+    """A topic of results on the way: which node's, and what was wrong so far."""
+
+    name: str
+    node: str
+    optional: bool
+    frames: int = 0
+    wrong: int = 0
+    first: FrameTime | None = None
+    what: str = ""
+
+    def compare(self, recorded_ns: int, expected: list[Header], actual: list[Header]) -> None:
+        self.frames += max(len(expected), len(actual))
+        if expected == actual or (self.optional and not actual):
+            return
+        if self.first is None:
+            self.first = FrameTime(recorded_ns, (expected or actual)[0].stamp_ns)
+            self.what = _difference(expected, actual)
+        self.wrong += 1
+
+
+class _Processed:
+    """The processed frames of a node, taken off in the order in which they were recorded."""
+
+    def __init__(self, account: Account) -> None:
+        recorded = np.asarray(account.recorded_ns, np.int64)
+        order = np.argsort(recorded, kind="stable")
+        self._recorded = recorded[order]
+        self._stamps = np.asarray(account.stamps_ns, np.int64)[order]
+        self._place = 0
+
+    def take(self, recorded_ns: int | None) -> list[int]:
+        """Return the stamps of the frames that were recorded until then, and not taken yet.
+
+        None takes all that is left.
+        """
+        start, self._place = self._place, len(self._recorded)
+        if recorded_ns is not None:
+            self._place = int(np.searchsorted(self._recorded, recorded_ns, "right"))
+        stamps: list[int] = self._stamps[start : self._place].tolist()
+        return stamps
+
+
+def check_headers(run: ReplayRun, ledger: Mapping[str, Account]) -> Iterator[Check]:
+    """Yield a check for each topic of results, and for each node that publishes none."""
+    with BagReader(run.bag) as source, BagReader(run.results) as results:
+        topics = _topics(results, ledger)
+        _walk(run, (source, results), topics, ledger)
+        for topic in topics:
+            name, first = f"headers.{topic.name}", topic.first
+            if first is None:
+                text = f"{topic.frames} frames, each under the header of its source"
+                yield Check(name, True, text)
+                continue
+            text = frames_wrong(run, topic.wrong, topic.frames, first, topic.what)
+            yield Check(name, False, f"{topic.name}: {text}", first.stamp_ns)
+        yield from _map_headers(results, ledger)
+        yield from _strangers(results, ledger)
+    speaking = {topic.node for topic in topics}
+    for node, account in ledger.items():
+        if account.processed and node != "mapper" and node not in speaking:
+            text = f"processed {account.processed} frames, but the results have no topic of it"
+            yield Check(f"headers.{node}", False, text)
+
+
+def _topics(results: BagReader, ledger: Mapping[str, Account]) -> list[_Topic]:
+    types = {topic.name: topic.msgtype for topic in results.topics}
+    found = []
+    for name in frame_topics(results):
+        node = _node(name)
+        if node in ledger:
+            found.append(_Topic(name, node, types[name] == _DEPTH_DEPENDENT))
+    return found
+
+
+def _strangers(results: BagReader, ledger: Mapping[str, Account]) -> Iterator[Check]:
+    """Yield a failed check for each topic whose node took no part, so that nobody looked at it."""
+    for name in frame_topics(results):
+        node = _node(name)
+        if node and node not in ledger:
+            text = f"{name} belongs to no node of this replay: there were {', '.join(ledger)}"
+            yield Check(f"headers.{name}", False, text)
+
+
+def _node(topic: str) -> str:
+    return topic.strip("/").rpartition("/")[0]
+
+
+def _walk(
+    run: ReplayRun,
+    bags: tuple[BagReader, BagReader],
+    topics: list[_Topic],
+    ledger: Mapping[str, Account],
+) -> None:
+    source, results = bags
+    nodes = {topic.node for topic in topics}
+    processed = {node: _Processed(ledger[node]) for node in nodes}
+    inputs = {name for node in nodes for name in ledger[node].topics}
+    names = [topic.name for topic in topics]
+    for moment in lockstep(source, inputs, results, names, window_ns(run)):
+        taken = {node: frames.take(moment.recorded_ns) for node, frames in processed.items()}
+        sources = {
+            name: [_header(source, raw) for raw in raws] for name, raws in moment.first.items()
+        }
+        for topic in topics:
+            account = ledger[topic.node]
+            arrived = [h for name in sorted(account.topics) for h in sources.get(name, ())]
+            expected = _answered(arrived, taken[topic.node])
+            actual = [_header(results, raw) for raw in moment.second.get(topic.name, ())]
+            topic.compare(moment.recorded_ns, expected, actual)
+    left = {node: _answered([], frames.take(None)) for node, frames in processed.items()}
+    for topic in topics:
+        for header in left[topic.node]:
+            topic.compare(header.stamp_ns, [header], [])
+
+
+def _answered(arrived: list[Header], stamps_ns: list[int]) -> list[Header]:
+    """Return the headers of the frames that were processed.
+
+    A processed frame that the recording does not have keeps its stamp and no frame, which no
+    answer can match.
+    """
+    left = list(arrived)
+    answered = []
+    for stamp_ns in stamps_ns:
+        found = next((header for header in left if header.stamp_ns == stamp_ns), None)
+        if found is None:
+            answered.append(Header(stamp_ns, "(no such image in the recording)"))
+        else:
+            left.remove(found)
+            answered.append(found)
+    return answered
+
+
+def _header(bag: BagReader, raw: RawBagMessage) -> Header:
+    message = bag.deserialize(raw)
+    if not hasattr(message, "header"):
+        raise BagError(
+            f"{raw.msgtype} on {raw.topic} of {bag.path} has no header: results have one for "
+            "each frame; replay the bag again"
+        )
+    return decode_header(message.header)
+
+
+def _difference(expected: list[Header], actual: list[Header]) -> str:
+    if len(actual) < len(expected):
+        return f"{len(actual)} of {len(expected)} answers came"
+    if len(actual) > len(expected):
+        return f"{len(actual)} answers came where {len(expected)} frames were processed"
+    pairs = zip(expected, actual, strict=True)
+    want, have = next((want, have) for want, have in pairs if want != have)
+    if want.stamp_ns != have.stamp_ns:
+        early = have.stamp_ns - want.stamp_ns
+        return f"the answer's stamp is {early:+d} ns from that of its source"
+    return f"the answer's frame_id is {have.frame_id!r}, that of its source {want.frame_id!r}"
+
+
+def _map_headers(results: BagReader, ledger: Mapping[str, Account]) -> Iterator[Check]:
+    """Check that maps have the stamp of a scan that went into them; their frame is their own."""
+    mapped = ledger["mapper"].stamps_ns if "mapper" in ledger else ()
+    stamps = np.asarray(mapped, np.int64)
+    latched = [topic.name for topic in results.topics if topic.latched and topic.count]
+    for name in (name for name in latched if "/" not in name[1:]):
+        for item in results.messages([name]):
+            header = decode_header(item.message.header)
+            fits = bool(np.isin(header.stamp_ns, stamps))
+            found = "as a scan that it holds" if fits else "which no scan has that was mapped"
+            text = f"the stamp is {stamp_text(header.stamp_ns)}, {found}"
+            yield Check(f"headers.{name}", fits, text, None if fits else header.stamp_ns)
+            break
