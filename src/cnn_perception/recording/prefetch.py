@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -20,11 +20,11 @@ class _End(Generic[T]):
     error: BaseException | None
 
 
-def prefetch(source: Iterable[T], ahead: int = 3) -> Iterator[T]:
+def prefetch(source: Iterable[T], ahead: int = 3) -> Generator[T, None, None]:
     """Yield the items of a source in its order, up to `ahead` of them read before they are asked.
 
     The source is iterated in one other thread; an exception that it raises comes out here, after
-    the items before it. Leaving the loop early ends the thread.
+    the items before it. Closing the generator early ends the thread.
     """
     items: queue.Queue[T | _End[T]] = queue.Queue(ahead)
     stop = threading.Event()

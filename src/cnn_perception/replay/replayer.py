@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import version
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy
-import onnxruntime
-
-import cnn_perception
 from cnn_perception.errors import BagError
 from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, stamp_to_ns
 from cnn_perception.recording.bag import BagMessage, BagReader
@@ -32,6 +26,7 @@ from cnn_perception.replay.nodes.node import Answer, Arrival, ReplayNode
 from cnn_perception.replay.plan import ReplayPlan
 from cnn_perception.replay.results import ResultsWriter
 from cnn_perception.replay.run import FRAME_COLUMNS, ReplayRun
+from cnn_perception.replay.summary import summarise, timing, versions
 from cnn_perception.runtime.inference import InferencePool
 
 __all__ = ["Progress", "replay"]
@@ -69,9 +64,13 @@ def replay(
         with ResultsWriter(out) as results:
             _Lockstep(bag, plan, nodes, results, progress).run()
         seconds = time.perf_counter() - start
-        summary = _summary(bag, plan, inputs, nodes, results, out)
-        summary["timing"] = _timing(bag, plan, nodes, results, seconds)
-    run = ReplayRun(out, {**summary, "versions": _versions()})
+        summary = {
+            **summarise(bag, plan, inputs, nodes, results),
+            **_save_map(nodes, out / "map.bt"),
+            "timing": timing(bag, plan, nodes, results, seconds),
+            "versions": versions(),
+        }
+    run = ReplayRun(out, summary)
     run.save()
     return run
 
@@ -102,9 +101,10 @@ class _Lockstep:
         color = {node.main_topics[0] for node in self._nodes if isinstance(node, NetworkReplay)}
         arrivals = (Arrival(item, color=item.topic in color) for item in self._messages())
         total = sum(self._bag.topic(name).count for name in self._topics)
-        for done, arrival in enumerate(prefetch(arrivals, _AHEAD), 1):
-            self._hand_out(arrival)
-            self._progress(done, total)
+        with closing(prefetch(arrivals, _AHEAD)) as read_ahead:
+            for done, arrival in enumerate(read_ahead, 1):
+                self._hand_out(arrival)
+                self._progress(done, total)
         for node in self._nodes:
             for answer in node.finish():
                 self._settle(answer)
@@ -185,6 +185,14 @@ def _make_nodes(bag: BagReader, plan: ReplayPlan, inputs: Inputs) -> list[Replay
     return nodes
 
 
+def _save_map(nodes: list[ReplayNode], file: Path) -> dict[str, Any]:
+    """Write the map where something was mapped; returns what metrics.json says of it."""
+    for node in nodes:
+        if isinstance(node, MapperReplay) and (size := node.save(file)):
+            return {"map": size}
+    return {}
+
+
 def _clear(out: Path, bag: Path) -> None:
     """Remove what an earlier replay left, and only that: the folder may be anyone's.
 
@@ -214,75 +222,3 @@ def _has_frames(out: Path) -> bool:
             return file.readline().strip() in ("", ",".join(FRAME_COLUMNS))
     except (OSError, ValueError):
         return False
-
-
-def _summary(
-    bag: BagReader,
-    plan: ReplayPlan,
-    inputs: Inputs,
-    nodes: list[ReplayNode],
-    results: ResultsWriter,
-    out: Path,
-) -> dict[str, Any]:
-    """Return all of metrics.json that depends on bag, plan and models alone."""
-    read = {name for node in nodes for name in node.inputs}
-    summary: dict[str, Any] = {
-        "bag": {
-            "name": bag.path.name,
-            "path": str(bag.path.absolute()),
-            "start_ns": bag.start_ns,
-            "end_ns": bag.end_ns,
-            "duration_s": bag.duration_ns / 1e9,
-            "messages": bag.message_count,
-            "window_s": list(plan.window_s),
-            "left_out": dict(inputs.left_out),
-            "unread": [t.name for t in bag.topics if t.name not in read | plan.truth_topics],
-        },
-        "topics": {
-            name: {"color": each.color, "depth": each.depth, "camera_info": each.camera_info}
-            for name, each in inputs.cameras.items()
-        },
-        "nodes": {
-            node.name: {
-                "topic": ", ".join(node.main_topics),
-                **node.describe(),
-                **results.account(node.name),
-            }
-            for node in nodes
-        },
-    }
-    for node in nodes:
-        if isinstance(node, MapperReplay) and (size := node.save(out / "map.bt")):
-            summary["map"] = size
-    return {**summary, "digests": results.digests(), "configuration": plan.as_mapping()}
-
-
-def _timing(
-    bag: BagReader,
-    plan: ReplayPlan,
-    nodes: list[ReplayNode],
-    results: ResultsWriter,
-    seconds: float,
-) -> dict[str, Any]:
-    start_s, stop_s = plan.window_s
-    end_s = min(bag.duration_ns / 1e9, stop_s or float("inf"))
-    return {
-        "seconds": round(seconds, 3),
-        "frames": results.frames,
-        "frames_per_second": round(results.frames / seconds, 2),
-        "times_real_time": round(max(end_s - start_s, 0.0) / seconds, 3),
-        "latency_ms": {node.name: results.latency_ms(node.name) for node in nodes},
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "cnn_perception": cnn_perception.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        # Of the modules: the packages have several names (headless, gpu, a distribution's own).
-        "numpy": numpy.__version__,
-        "opencv": cv2.__version__,
-        "onnxruntime": onnxruntime.__version__,
-        "rosbags": version("rosbags"),
-    }

@@ -62,10 +62,6 @@ class ResultsWriter:
         if answer.record is not None:
             self._note(answer.record)
 
-    def announce(self, output: Output) -> None:
-        """Say that a topic will come, so that the bag has it even when no message does."""
-        self._bag.add_topic(output.topic, output.msgtype, latched=output.latched)
-
     @property
     def frames(self) -> int:
         """Number of messages that were answered or dropped, over all nodes."""
