@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.parameters import ModelConfig, read
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.recording.bag_scans import BagScans
+from cnn_perception.recording.depth_scans import CloudScan, DepthScan, Scan
+from cnn_perception.recording.scan_queue import ScanQueue
 from cnn_perception.replay.inputs import find_inputs
 from cnn_perception.replay.plan import NODES, ReplayPlan
 from cnn_perception.replay.replayer import replay
@@ -77,35 +78,40 @@ class _Networks:
 
 
 class _BareLoop:
-    """The objects called by hand. answer: digest of scores and masks, and the map."""
+    """The objects called by hand, in the order of the bag.
+
+    decoded: whether images and scans are in memory before. answer: digest of scores and masks, and
+    the map.
+    """
 
     def __init__(self, path: Path, plan: ReplayPlan, *, decoded: bool) -> None:
         self._path, self._plan = path, plan
-        self._images: list[UInt8Array] | None = None
-        self._scans: list[Any] | None = None
-        if decoded:
-            self._images, self._scans = list(self._read_images()), list(self._read_scans())
+        self._inputs = list(self._read()) if decoded else None
         self.answer: tuple[str, bytes] = ("", b"")
 
     def run(self, turn: int) -> None:
         networks = _Networks.load(self._plan)
-        for rgb in self._images or self._read_images():
-            networks.see(rgb)
         mapper = Mapper(read(self._plan.parameters["mapper"], MapperConfig))
         mapper.warm_up()
-        for scan in self._scans or self._read_scans():
-            scan.into(mapper)
+        for each in self._inputs or self._read():
+            if isinstance(each, DepthScan | CloudScan):
+                each.into(mapper)
+            else:
+                networks.see(each)
         self.answer = networks.digest.hexdigest(), mapper.full_payload()
 
-    def _read_images(self) -> Any:
+    def _read(self) -> Iterator[UInt8Array | Scan]:
         with BagReader(self._path) as bag:
-            (camera,) = find_inputs(bag, self._plan).cameras.values()
-            for item in bag.messages([camera.color or ""]):
-                yield decode_color(item.message)
-
-    def _read_scans(self) -> Any:
-        with BagReader(self._path) as bag:
-            yield from BagScans(bag, find_inputs(bag, self._plan).scans, "map")
+            found = find_inputs(bag, self._plan)
+            (camera,) = found.cameras.values()
+            scans = ScanQueue(found.scans, "map", round(self._plan.patience_s * 1e9))
+            have = {topic.name for topic in bag.topics}
+            for item in bag.messages(have & {camera.color or "", *scans.topics}):
+                if item.topic == camera.color:
+                    yield decode_color(item.message)
+                else:
+                    yield from (each.scan for each in scans.take(item) if each.scan is not None)
+            yield from (each.scan for each in scans.finish() if each.scan is not None)
 
 
 class _Replay:
