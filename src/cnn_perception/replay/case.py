@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from cnn_perception.replay.run import ReplayRun
 from cnn_perception.replay.terms import Expectations
 
 __all__ = ["CaseResult", "run_case"]
+
+_ASIDE = ".before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,20 @@ def run_case(
     plan, expectations = plan or ReplayPlan(), expectations or Expectations()
     if update and expectations.golden is None:
         raise ConfigError("nothing to update: the expectations name no golden; add 'golden: PATH'")
-    previous = previous or _earlier(out)
-    run = replay(bag, plan, out, progress)
+    with _earlier(out) as earlier:
+        run = replay(bag, plan, out, progress)
+        return _judged(run, plan, expectations, previous or earlier, update=update)
+
+
+def _judged(
+    run: ReplayRun,
+    plan: ReplayPlan,
+    expectations: Expectations,
+    previous: ReplayRun | None,
+    *,
+    update: bool,
+) -> CaseResult:
+    """Measure a replay, hold it to its expectations, write its report."""
     accuracy = None if plan.truth is None else measure(run, plan.truth)
     if accuracy is not None:
         run = dataclasses.replace(run, summary={**run.summary, "accuracy": accuracy.as_mapping()})
@@ -71,8 +87,21 @@ def run_case(
     return CaseResult(run, tuple(checks))
 
 
-def _earlier(out: Path) -> ReplayRun | None:
+@contextmanager
+def _earlier(out: Path) -> Iterator[ReplayRun | None]:
+    """Give the replay that was in `out`, set aside until the new one is compared with it."""
+    aside = out / _ASIDE
+    shutil.rmtree(aside, ignore_errors=True)
     try:
-        return ReplayRun.load(out)
+        ReplayRun.load(out)
     except BagError:
-        return None
+        yield None
+        return
+    aside.mkdir()
+    for name in ("results", "metrics.json"):
+        if (out / name).exists():
+            (out / name).rename(aside / name)
+    try:
+        yield ReplayRun.load(aside)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -153,9 +153,15 @@ def test_an_empty_bag(tmp_path: Path, bundles: Bundles) -> None:
 
 
 def test_the_transform_comes_after_the_image(tmp_path: Path, bundles: Bundles) -> None:
+<<<<<<< HEAD
     """0.4 s late is in time and 1.5 s is not, where patience is half a second of recorded time."""
     records = [mount()]
     for seconds, late in ((0.0, 0.4), (2.0, 1.5), (5.0, 0.0)):
+=======
+    """0.5 s late is in time and 1.5 s is not, where patience is a second of recorded time."""
+    records = [mount()]
+    for seconds, late in ((0.0, 0.5), (2.0, 1.5), (5.0, 0.0)):
+>>>>>>> cases
         records += robot.without(moment(seconds), "/tf")
         records.append(Record("/tf", seconds + late, robot.pose(seconds)))
         if late == 1.5:

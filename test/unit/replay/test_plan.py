@@ -8,7 +8,11 @@ import pytest
 import yaml
 
 from cnn_perception.errors import ConfigError
+<<<<<<< HEAD
 from cnn_perception.replay.plan import NODES, CameraTopics, ReplayPlan, Truth, load_plan
+=======
+from cnn_perception.replay.plan import NODES, CameraTopics, ReplayPlan, TruthTopics, load_plan
+>>>>>>> cases
 
 
 def plan_of(folder: Path, text: str) -> ReplayPlan:
@@ -21,7 +25,11 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "")
     assert plan == ReplayPlan()
     assert set(plan.parameters) == set(NODES)
+<<<<<<< HEAD
     assert plan.truth == Truth()
+=======
+    assert plan.truth == TruthTopics("/ground_truth/detections", "/ground_truth/mask", None)
+>>>>>>> cases
 
 
 def test_everything_that_a_plan_can_say(tmp_path: Path) -> None:
