@@ -6,7 +6,7 @@
 It takes every argument of perception.launch.py; use_sim_time is set. Playing begins when the nodes
 listen. They stay up afterwards, so that the map can be looked at, unless shutdown_at_end:=true.
 
-With await:="/detector/detections /segmenter/mask" no frame is dropped on a slow machine: the
+With await:="/detector/detections /segmenter/mask" these nodes drop no frame on a slow machine: the
 next image goes out when these outputs of the last one have come.
 """
 
@@ -26,6 +26,7 @@ from launch.actions import (
     TimerAction,
 )
 from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.substitutions import ExecutableInPackage
 from launch_ros.utilities import make_namespace_absolute, prefix_namespace
@@ -66,7 +67,8 @@ ARGUMENTS = (
         "shutdown_at_end",
         default_value="false",
         choices=["true", "false"],
-        description="End everything when the bag has been played.",
+        description="End everything when the bag has been played, with exit code 1 where the "
+        "player failed or an awaited output did not come.",
     ),
 )
 
@@ -115,12 +117,20 @@ def player(context: LaunchContext) -> list[ExecuteProcess | RegisterEventHandler
     )
     if value["shutdown_at_end"] == "false":
         return [process]
+    return [
+        RegisterEventHandler(OnProcessExit(target_action=process, on_exit=shutdown)),
+        process,
+    ]
+
+
+def shutdown(event: ProcessExited, context: LaunchContext) -> list[TimerAction]:
+    """End everything after the player; raises RuntimeError where it failed."""
+    if event.returncode and not context.is_shutdown:
+        # Only an exception ends launch with an exit code other than 0.
+        raise RuntimeError(f"the player ended with exit code {event.returncode}, see its output")
     # The last frames are still in work when the player has sent them.
-    shutdown = Shutdown(reason="the bag has been played")
-    end = OnProcessExit(
-        target_action=process, on_exit=[TimerAction(period=2.0, actions=[shutdown])]
-    )
-    return [RegisterEventHandler(end), process]
+    end = Shutdown(reason="the bag has been played")
+    return [TimerAction(period=2.0, actions=[end])]
 
 
 def generate_launch_description() -> LaunchDescription:

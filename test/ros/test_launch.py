@@ -344,3 +344,19 @@ def test_replay_in_lockstep_loses_no_frame(
     with launch("replay.launch.py", **arguments) as launched:
         stage.until(launched.ended)
     assert f"16  {output} came, by loop 8 8" in launched.output
+
+
+def test_replay_that_fails_ends_with_exit_code_1(bundles: Any, tmp_path: Path) -> None:
+    arguments = {
+        "bag": str(tmp_path / "none"),
+        "image": "/camera/color",
+        "nodes": "detector",
+        "namespace": f"/failing_{os.getpid()}",
+        "shutdown_at_end": "true",
+        **bundles,
+    }
+    launched = Launched("replay.launch.py", arguments, tmp_path / "launch.log")
+    assert launched._process.wait(timeout=60) == 1
+    assert f"no bag at {tmp_path / 'none'}" in launched.output
+    assert "the player ended with exit code 1" in launched.output
+    assert "Traceback" not in launched.output

@@ -92,6 +92,10 @@ class _Lockstep:
         self._results = results
         self._progress = progress
         self._stamps_ns: dict[str, int] = {}
+        self._readers: dict[str, list[ReplayNode]] = {}
+        for node in nodes:
+            for topic in node.inputs:
+                self._readers.setdefault(topic, []).append(node)
 
     def run(self) -> None:
         """Hand every message to the nodes that read its topic, and write what they answer."""
@@ -111,9 +115,7 @@ class _Lockstep:
 
     def _hand_out(self, arrival: Arrival) -> None:
         item = arrival.item
-        for node in self._nodes:
-            if item.topic not in node.inputs:
-                continue
+        for node in self._readers[item.topic]:
             if item.topic in node.main_topics and self._went_back(node, item):
                 for answer in node.rewind(stamp_to_ns(item.message.header.stamp)):
                     self._settle(answer)
@@ -132,15 +134,13 @@ class _Lockstep:
         self._results.write(answer)
         for output in answer.outputs:
             item = BagMessage(output.topic, output.msgtype, output.message, answer.recorded_ns)
-            for node in self._nodes:
-                if output.topic in node.inputs:
-                    for further in node.take(Arrival(item)):
-                        self._settle(further)
+            for node in self._readers.get(output.topic, ()):
+                for further in node.take(Arrival(item)):
+                    self._settle(further)
 
     @property
     def _topics(self) -> list[str]:
-        wanted = {name for node in self._nodes for name in node.inputs}
-        return [topic.name for topic in self._bag.topics if topic.name in wanted]
+        return [topic.name for topic in self._bag.topics if topic.name in self._readers]
 
     @property
     def _start_ns(self) -> int:

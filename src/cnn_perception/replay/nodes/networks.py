@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 
 from cnn_perception.config import (
@@ -220,8 +221,9 @@ class SegmenterReplay(NetworkReplay):
     def _answer(self, item: BagMessage, rgb: UInt8Array) -> tuple[tuple[Output, ...], int]:
         mask = self.core.segment(rgb)
         message = encode.image(item.message.header, mask)
-        present = np.flatnonzero(np.bincount(mask.ravel(), minlength=1))
-        return (self._output("mask", _IMAGE, message),), len(present)
+        levels = np.iinfo(mask.dtype).max + 1
+        pixels = cv2.calcHist([mask], [0], None, [levels], [0, levels])
+        return (self._output("mask", _IMAGE, message),), int(np.count_nonzero(pixels))
 
 
 class ExplainerReplay(NetworkReplay):
