@@ -75,7 +75,7 @@ setup(
         "PyYAML>=6",
         "numba>=0.58",
         "octomap-python>=1.8",
-        "rosbags>=0.10",
+        "rosbags>=0.11",
         "typer>=0.12",
         "rich>=13",
         "jinja2>=3.1",

@@ -34,7 +34,7 @@ class ResultsWriter:
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(FRAME_COLUMNS)
         try:
-            self._bag = BagWriter(out / "results", overwrite=True)
+            self._bag = BagWriter(out / "results", fast=True, overwrite=True)
         except BagError:
             self._file.close()
             raise

@@ -219,3 +219,17 @@ def test_failed_recording_leaves_nothing(tmp_path: Path) -> None:
 def test_unknown_storage_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BagError, match="storage 'zip'"):
         BagWriter(tmp_path / "bag", storage="zip")
+
+
+def test_fast_compression_holds_the_same(tmp_path: Path) -> None:
+    folders = {}
+    for fast in (False, True):
+        with BagWriter(tmp_path / str(fast), fast=fast) as bag:
+            for index in range(5):
+                flat = np.full((48, 64, 3), index, np.uint8)
+                bag.write("/image", IMAGE, image(index * SECOND, flat), index * SECOND)
+        with BagReader(tmp_path / str(fast)) as reader:
+            folders[fast] = [(raw.stamp_ns, bytes(raw.data)) for raw in reader.raw_messages()]
+    assert folders[True] == folders[False]
+    sizes = [sum(f.stat().st_size for f in (tmp_path / str(k)).glob("*.mcap")) for k in folders]
+    assert max(sizes) < 5 * 48 * 64 * 3 / 4
