@@ -98,7 +98,17 @@ setup(
             "scikit-learn",
             "threadpoolctl",
         ],
-        "test": ["pytest", "hypothesis", "catkin_pkg", "mujoco>=3.3.7", "onnx", "pycocotools"],
+        # Replays of many bags at a time, on one machine or a cluster.
+        "fleet": ["ray>=2.40"],
+        "test": [
+            "pytest",
+            "hypothesis",
+            "catkin_pkg",
+            "mujoco>=3.3.7",
+            "onnx",
+            "pycocotools",
+            "ray>=2.40",
+        ],
         # What explanations are compared with. They bring torch, which the other tests do without.
         "oracle": ["captum", "grad-cam"],
         "dev": ["ruff", "mypy", "types-PyYAML"],
