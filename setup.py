@@ -118,5 +118,7 @@ setup(
             f"{PACKAGE.replace('_', '-')} = {PACKAGE}.cli.main:main",
             *(f"{node} = {PACKAGE}.nodes.{node}:main" for node in NODES),
         ],
+        # Named like the module: `pytest -p` with it finds this one, and does not load it twice.
+        "pytest11": [f"{PACKAGE}.replay.pytest_plugin = {PACKAGE}.replay.pytest_plugin"],
     },
 )
