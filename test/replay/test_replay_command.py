@@ -92,6 +92,8 @@ def test_json_has_the_metrics_and_every_check(drive: Path, tmp_path: Path) -> No
         (["bags/a", "--update"], "nothing to update"),
         (["bags/*", "--update"], "nothing to update"),
         (["bags/a", "-e", "expect.yaml", "--junit", "plan.yaml/x.xml"], "cannot write"),
+        (["bags/a", "--ray", "127.0.0.1:1"], "no Ray cluster answers at '127.0.0.1:1'"),
+        (["bags/a", "--ray", "host:port"], "no Ray cluster answers at 'host:port'"),
     ],
 )
 def test_what_cannot_be_used_is_one_line_and_exit_code_2(

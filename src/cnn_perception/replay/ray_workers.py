@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -23,6 +24,8 @@ _EVERYWHERE = {
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024
 """Close to the least that Ray takes: only rows of the table go through it."""
 
+_PATIENCE_S = 10.0
+
 
 class RayWorkers:
     """Replays cases in `workers` processes at a time. Use it as a context manager.
@@ -33,6 +36,8 @@ class RayWorkers:
     """
 
     def __init__(self, workers: int | None, address: str | None = None) -> None:
+        if address is not None:
+            _check_address(address)
         self._ray = _ray(local=address is None)
         options: dict[str, Any] = {"address": address}
         if address is None:
@@ -93,6 +98,20 @@ class RayWorkers:
         else:
             return row
         return FleetRow(case.bag, case.out, error=text)
+
+
+def _check_address(address: str) -> None:
+    """Raise ConfigError where nobody listens: Ray itself would try for a quarter of an hour."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon:  # "auto", say
+        return
+    try:
+        socket.create_connection((host, int(port)), _PATIENCE_S).close()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"no Ray cluster answers at {address!r} ({error}): give the address that "
+            "'ray start --head' printed"
+        ) from error
 
 
 def _ray(*, local: bool) -> Any:
