@@ -114,17 +114,20 @@ def _replay_one(
     plan, expectations = for_bag(plan, expectations, bag_name(bag))
     if not is_cached():
         console.print("compiling the mapping kernels, once on this machine: up to a minute")
-    columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        return run_case(
-            bag,
-            out,
-            plan,
-            expectations,
-            update=update,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        task = bar.add_task("replaying", total=None)
+
+        def progress(done: int, total: int) -> None:
+            phase = "replaying" if done < total else "checking"
+            bar.update(task, description=phase, completed=done, total=total)
+
+        return run_case(bag, out, plan, expectations, update=update, progress=progress)
 
 
 def _report_one(result: CaseResult, junit: Path | None, console: Console, as_json: bool) -> None:

@@ -71,12 +71,15 @@ def print_fleet(fleet: Fleet, console: Console) -> None:
         f"{totals['expectations'] - totals['not_met']} of {totals['expectations']}",
         f"{totals['passed']} passed",
     )
-    console.print(table)
+    if fleet.rows:
+        console.print(table)
     lines = []
     if totals["frames_per_second"]:
         lines.append(
             f"{totals['frames_per_second']:.1f} frames per second, "
-            f"{totals['frames_per_second_and_worker']:.1f} per worker ({fleet.workers})"
+            f"{totals['frames_per_second_and_worker']:.1f} for each of {fleet.workers} workers"
+            if fleet.workers > 1
+            else f"{totals['frames_per_second']:.1f} frames per second, one worker"
         )
     if totals["kept"]:
         lines.append(f"{totals['kept']} bags kept from an earlier run: nothing changed since")
