@@ -169,4 +169,6 @@ def test_ctrl_c_leaves_what_is_finished_and_the_same_command_goes_on(
     for name in finished:
         assert (tmp_path / "out" / name / "report.html").is_file()
     rows = json.loads(run("bags/*", "-o", "out", "--json").stdout)["bags"]
-    assert {row["name"] for row in rows if row["kept"]} == finished
+    # A worker may have finished another one that was not yet told.
+    assert {row["name"] for row in rows if row["kept"]} >= finished
+    assert all(row["verdict"] == "passed" for row in rows)
