@@ -98,6 +98,8 @@ setup(
             "scikit-learn",
             "threadpoolctl",
         ],
+        # Replays of many bags at a time, on one machine or a cluster.
+        "fleet": ["ray>=2.40"],
         "test": [
             "pytest",
             "hypothesis",
@@ -106,6 +108,7 @@ setup(
             "onnx",
             "pycocotools",
             "selenium>=4.20",
+            "ray>=2.40",
         ],
         # What explanations are compared with. They bring torch, which the other tests do without.
         "oracle": ["captum", "grad-cam"],
@@ -116,5 +119,7 @@ setup(
             f"{PACKAGE.replace('_', '-')} = {PACKAGE}.cli.main:main",
             *(f"{node} = {PACKAGE}.nodes.{node}:main" for node in NODES),
         ],
+        # Named like the module: `pytest -p` with it finds this one, and does not load it twice.
+        "pytest11": [f"{PACKAGE}.replay.pytest_plugin = {PACKAGE}.replay.pytest_plugin"],
     },
 )

@@ -212,3 +212,9 @@ def test_nodes_load_no_torch_and_nothing_of_training() -> None:
 def test_the_command_line_starts_light() -> None:
     heavy = {"cv2", "jinja2", "mujoco", "numba", "numpy", "octomap", "onnxruntime", "rosbags"}
     assert not loaded_by([f"{PACKAGE}.cli.main"]) & (heavy | ROS_PACKAGES | TORCH_PACKAGES)
+
+
+def test_the_pytest_plugin_starts_light() -> None:
+    # pytest loads it in every environment that the package is installed in.
+    loaded = loaded_by([f"{PACKAGE}.replay.pytest_plugin"]) - loaded_by(["pytest"])
+    assert loaded - sys.stdlib_module_names == {PACKAGE}

@@ -18,6 +18,7 @@ from cnn_perception.cli import (
     models,
     play,
     record_rgbd,
+    replay,
     segment,
     simulate,
     train,
@@ -60,6 +61,7 @@ app.add_typer(map_command.app, name="map")
 app.add_typer(models.app, name="models")
 app.command("play")(play.command)
 app.command("record-rgbd")(record_rgbd.command)
+app.command("replay")(replay.command)
 app.command("segment")(segment.command)
 app.command("simulate")(simulate.command)
 app.command("train")(train.command)

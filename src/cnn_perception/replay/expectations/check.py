@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 __all__ = ["Check"]
 
@@ -22,3 +24,12 @@ class Check:
     message: str
     stamp_ns: int | None = None
     picture: Path | None = None
+
+    def as_mapping(self) -> dict[str, Any]:
+        """Return the check as plain values, for JSON."""
+        return {**asdict(self), "picture": self.picture and str(self.picture)}
+
+    @classmethod
+    def from_mapping(cls, content: Mapping[str, Any]) -> Check:
+        """Read what `as_mapping` gave; raises KeyError and TypeError for anything else."""
+        return cls(**{**content, "picture": content["picture"] and Path(content["picture"])})

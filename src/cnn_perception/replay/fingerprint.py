@@ -1,0 +1,73 @@
+"""What a case depends on, as one digest: a case whose digest is the same need not be run again."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import cnn_perception
+from cnn_perception.replay.expectations.terms import Expectations
+from cnn_perception.replay.plan import ReplayPlan
+from cnn_perception.runtime.bundle import file_digest, load_bundle
+
+__all__ = ["bag_files", "fingerprint", "model_digests"]
+
+_BUNDLES = ("model", "palette")
+"""Parameters that name a bundle."""
+
+
+def fingerprint(
+    bag: Path, plan: ReplayPlan, expectations: Expectations, models: Mapping[str, str]
+) -> str:
+    """Return the sha256 of everything that decides about a case, as 64 hexadecimal digits.
+
+    Of the bag, which may be large, names, sizes and times of last change are taken; of golden
+    results and true map the content; models: from `model_digests`.
+    """
+    content = {
+        "version": cnn_perception.__version__,
+        "bag": str(bag.absolute()),
+        "files": [
+            (str(file.relative_to(bag.parent)), size.st_size, size.st_mtime_ns)
+            for file in bag_files(bag)
+            for size in (file.stat(),)
+        ],
+        "plan": plan.as_mapping(),
+        "true map": _digests(plan.truth.map if plan.truth else None),
+        "expectations": dataclasses.asdict(expectations),
+        "golden": _digests(expectations.golden),
+        "models": dict(models),
+    }
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def model_digests(plan: ReplayPlan) -> dict[str, str]:
+    """Return the sha256 of every file of the bundles that a plan names; raises ModelError."""
+    files: set[Path] = set()
+    for parameters in plan.parameters.values():
+        for name in filter(None, (parameters.get(key) for key in _BUNDLES)):
+            bundle = load_bundle(name)
+            files |= {bundle.file, bundle.model, *(graph.file for graph in bundle.explain)}
+    return {str(file): file_digest(file) for file in sorted(files)}
+
+
+def bag_files(bag: Path) -> tuple[Path, ...]:
+    """Return the files of a bag, sorted; none where there is no bag."""
+    return tuple(_files(bag))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from sorted(file for file in path.rglob("*") if file.is_file())
+    elif path.is_file():
+        yield path
+
+
+def _digests(path: Path | None) -> list[tuple[str, str]]:
+    if path is None:
+        return []
+    return [(str(file.relative_to(path.parent)), file_digest(file)) for file in _files(path)]
