@@ -11,6 +11,7 @@ from setuptools import find_packages, setup
 PACKAGE = "cnn_perception"
 ROOT = Path(__file__).resolve().parent
 SHARE = f"share/{PACKAGE}"
+PLUGIN = f"{PACKAGE}.replay.testing.pytest_plugin"
 
 # Files that a robot needs beside the code, by folder below the share directory. The message texts
 # are only read by the offline bag reader; they do not make this a message package.
@@ -120,6 +121,8 @@ setup(
             *(f"{node} = {PACKAGE}.nodes.{node}:main" for node in NODES),
         ],
         # Named like the module: `pytest -p` with it finds this one, and does not load it twice.
-        "pytest11": [f"{PACKAGE}.replay.pytest_plugin = {PACKAGE}.replay.pytest_plugin"],
+        "pytest11": [
+            f"{PACKAGE}.replay.testing.pytest_plugin = {PACKAGE}.replay.testing.pytest_plugin"
+        ],
     },
 )

@@ -16,10 +16,10 @@ from cnn_perception.errors import ConfigError
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay import terms
-from cnn_perception.replay.fleet import Fleet, replay_fleet
-from cnn_perception.replay.fleet_case import FleetCase, FleetRow
+from cnn_perception.replay.fleet.fleet import Fleet, replay_fleet
+from cnn_perception.replay.fleet.fleet_case import FleetCase, FleetRow
+from cnn_perception.replay.fleet.ray_workers import RayWorkers
 from cnn_perception.replay.plan import ReplayPlan
-from cnn_perception.replay.ray_workers import RayWorkers
 from cnn_perception.replay.run import ReplayRun
 from painted_drive import FRAMES, PERIOD_NS, START_NS
 

@@ -26,7 +26,7 @@ def test_runs():
     reports = [(run.out / "report.html").read_text() for run in runs]
     assert [failure in report for report in reports] == [False, True, False, False]
 """
-OPTIONS = ("-p", "cnn_perception.replay.pytest_plugin", "-p", "no:cacheprovider")
+OPTIONS = ("-p", "cnn_perception.replay.testing.pytest_plugin", "-p", "no:cacheprovider")
 PASSING = """
 import pytest
 

@@ -216,5 +216,5 @@ def test_the_command_line_starts_light() -> None:
 
 def test_the_pytest_plugin_starts_light() -> None:
     # pytest loads it in every environment that the package is installed in.
-    loaded = loaded_by([f"{PACKAGE}.replay.pytest_plugin"]) - loaded_by(["pytest"])
+    loaded = loaded_by([f"{PACKAGE}.replay.testing.pytest_plugin"]) - loaded_by(["pytest"])
     assert loaded - sys.stdlib_module_names == {PACKAGE}

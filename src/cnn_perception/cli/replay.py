@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cnn_perception.replay.case import CaseResult
-    from cnn_perception.replay.fleet import Fleet
-    from cnn_perception.replay.fleet_case import FleetRow
+    from cnn_perception.replay.fleet.fleet import Fleet
+    from cnn_perception.replay.fleet.fleet_case import FleetRow
 
 __all__ = ["command"]
 
@@ -69,7 +69,7 @@ def command(
     from rich.console import Console
 
     from cnn_perception.errors import PerceptionError
-    from cnn_perception.replay.find_bags import find_bags, is_pattern
+    from cnn_perception.replay.fleet.find_bags import find_bags, is_pattern
 
     console = Console(stderr=as_json)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -158,7 +158,7 @@ def _replay_fleet(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from cnn_perception.cli.replay_tables import row_line
-    from cnn_perception.replay.fleet import replay_fleet
+    from cnn_perception.replay.fleet.fleet import replay_fleet
 
     columns = (TextColumn("replaying bags"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
@@ -193,7 +193,7 @@ def _report_fleet(
 
 
 def _exit_code(fleet: Fleet) -> int:
-    from cnn_perception.replay.fleet_case import BROKEN, FAILED
+    from cnn_perception.replay.fleet.fleet_case import BROKEN, FAILED
 
     if fleet.left:
         return _INTERRUPTED

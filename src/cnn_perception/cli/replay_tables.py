@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from cnn_perception.replay.case import CaseResult
     from cnn_perception.replay.expectations.check import Check
-    from cnn_perception.replay.fleet import Fleet
-    from cnn_perception.replay.fleet_case import FleetRow
+    from cnn_perception.replay.fleet.fleet import Fleet
+    from cnn_perception.replay.fleet.fleet_case import FleetRow
 
 __all__ = ["print_fleet", "print_result", "row_line"]
 

@@ -14,8 +14,8 @@ from typing import Any
 from cnn_perception.errors import BagError
 from cnn_perception.replay.expectations.expectations import load_expectations
 from cnn_perception.replay.expectations.terms import Expectations
-from cnn_perception.replay.fingerprint import bag_files, fingerprint, model_digests
-from cnn_perception.replay.fleet_case import (
+from cnn_perception.replay.fleet.fingerprint import bag_files, fingerprint, model_digests
+from cnn_perception.replay.fleet.fleet_case import (
     BROKEN,
     FAILED,
     PASSED,
@@ -23,10 +23,10 @@ from cnn_perception.replay.fleet_case import (
     FleetRow,
     run_fleet_case,
 )
-from cnn_perception.replay.fleet_page import render_fleet
+from cnn_perception.replay.fleet.fleet_page import render_fleet
+from cnn_perception.replay.fleet.ray_workers import RayWorkers
 from cnn_perception.replay.per_bag import bag_names, check_golden_paths, for_bag
 from cnn_perception.replay.plan import ReplayPlan, load_plan
-from cnn_perception.replay.ray_workers import RayWorkers
 
 __all__ = ["Fleet", "FleetProgress", "replay_fleet"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cnn_perception.pages.document import render
-from cnn_perception.replay.fleet_case import FleetRow
+from cnn_perception.replay.fleet.fleet_case import FleetRow
 
 __all__ = ["render_fleet"]
 

@@ -17,8 +17,8 @@ import pytest
 
 if TYPE_CHECKING:
     from cnn_perception.replay.expectations.check import Check
-    from cnn_perception.replay.replay_session import ReplaySession
     from cnn_perception.replay.run import ReplayRun
+    from cnn_perception.replay.testing.replay_session import ReplaySession
 
 __all__ = ["Replayed", "pytest_addoption", "pytest_configure", "replay", "replay_session"]
 
@@ -84,7 +84,7 @@ def replay_session(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> ReplaySession:
     """The bags that tests of this session have replayed."""
-    from cnn_perception.replay.replay_session import ReplaySession
+    from cnn_perception.replay.testing.replay_session import ReplaySession
 
     folder = request.config.getoption("replay_out")
     out = tmp_path_factory.mktemp("replay") if folder is None else folder.absolute()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cnn_perception.errors import BagError
-from cnn_perception.replay.find_bags import find_bags, is_pattern
+from cnn_perception.replay.fleet.find_bags import find_bags, is_pattern
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from cnn_perception.errors import ConfigError
-from cnn_perception.replay.fleet_case import FleetCase, FleetRow, run_fleet_case
+from cnn_perception.replay.fleet.fleet_case import FleetCase, FleetRow, run_fleet_case
 
 __all__ = ["RayWorkers"]
 

@@ -1,0 +1,1 @@
+"""Replays in the tests of other packages."""
