@@ -27,23 +27,25 @@ a { color: inherit; }
 <main>
 <h1>{{ totals.bags }} bags: {{ totals.passed }} passed, {{ totals.failed }} failed,
 {{ totals.broken }} broken</h1>
-<div class="soft">{{ totals.kept }} kept from an earlier run{% if totals.frames_per_second %}, the
-others at {{ "%.1f" | format(totals.frames_per_second) }} frames per second{% endif %}.</div>
+<div class="soft">{% if totals.frames_per_second %}{{ "%.1f" | format(totals.frames_per_second) }}
+frames per second.{% endif %}
+{% if totals.kept %}{{ totals.kept }} kept from an earlier run: nothing changed since.{% endif %}
+</div>
 <section class="card"><div class="scroll"><table>
-<tr><th>bag</th><th>frames</th><th>x real time</th><th>dropped</th><th>expectations</th>
-<th>verdict</th></tr>
+<tr><th>bag</th><th>verdict</th><th>frames</th><th>x real time</th><th>dropped</th>
+<th>expectations met</th></tr>
 {% for row in rows %}
 <tr><td>{% if row.error %}{{ row.name }}{% else %}<a href="{{ row.name | urlencode }}/report.html">
 {{- row.name }}</a>{% endif %}
 {% for text in ([row.error] if row.error else row.failures | map(attribute="message")) %}
 <div class="why">{{ text }}</div>
 {% endfor %}</td>
+<td class="{{ "good" if row.verdict == "passed" else "bad" }}">{{ row.verdict
+}}{{ ", kept" if row.kept }}</td>
 <td>{{ row.frames }}</td><td>{{ "%.2f" | format(row.times_real_time) }}</td>
 <td>{% for reason, count in row.dropped.items() %}{{ count }} {{ reason }}{{ ", "
 if not loop.last }}{% else %}0{% endfor %}</td>
-<td>{{ row.checks | length - row.failures | length }} of {{ row.checks | length }}</td>
-<td class="{{ "good" if row.verdict == "passed" else "bad" }}">{{ row.verdict
-}}{{ ", kept" if row.kept }}</td></tr>
+<td>{{ row.checks | length - row.failures | length }} of {{ row.checks | length }}</td></tr>
 {% endfor %}
 </table></div></section>
 </main>
