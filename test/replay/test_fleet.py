@@ -15,7 +15,7 @@ import yaml
 from cnn_perception.errors import ConfigError
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.replay import terms
+from cnn_perception.replay.expectations import terms
 from cnn_perception.replay.fleet.fleet import Fleet, replay_fleet
 from cnn_perception.replay.fleet.fleet_case import FleetCase, FleetRow
 from cnn_perception.replay.fleet.ray_workers import RayWorkers

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cnn_perception.errors import ConfigError
-from cnn_perception.replay import terms
+from cnn_perception.replay.expectations import terms
 from cnn_perception.replay.per_bag import bag_name, bag_names, check_golden_paths, for_bag
 from cnn_perception.replay.plan import ReplayPlan, Truth
 
