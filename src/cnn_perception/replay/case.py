@@ -16,7 +16,7 @@ from cnn_perception.replay.expectations.expectations import check
 from cnn_perception.replay.expectations.golden import record_golden
 from cnn_perception.replay.expectations.terms import Expectations
 from cnn_perception.replay.plan import ReplayPlan
-from cnn_perception.replay.replayer import Progress, replay
+from cnn_perception.replay.replayer import Progress, check_folder, replay
 from cnn_perception.replay.report.report import write_report
 from cnn_perception.replay.run import ReplayRun
 
@@ -62,6 +62,7 @@ def run_case(
     plan, expectations = plan or ReplayPlan(), expectations or Expectations()
     if update and expectations.golden is None:
         raise ConfigError("nothing to update: the expectations name no golden; add 'golden: PATH'")
+    check_folder(out, bag)
     with _earlier(out) as earlier:
         run = replay(bag, plan, out, progress)
         return _judged(run, plan, expectations, previous or earlier, update=update)
@@ -89,7 +90,10 @@ def _judged(
 
 @contextmanager
 def _earlier(out: Path) -> Iterator[ReplayRun | None]:
-    """Give the replay that was in `out`, set aside until the new one is compared with it."""
+    """Give the replay that was in `out`, set aside until the new one is compared with it.
+
+    It comes back when there is no new one.
+    """
     aside = out / _ASIDE
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -98,10 +102,18 @@ def _earlier(out: Path) -> Iterator[ReplayRun | None]:
         yield None
         return
     aside.mkdir()
-    for name in ("results", "metrics.json"):
-        if (out / name).exists():
-            (out / name).rename(aside / name)
+    _move(out, aside)
     try:
         yield ReplayRun.load(aside)
+    except BaseException:
+        _move(aside, out)
+        raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move what a comparison needs, unless there is another already."""
+    for name in ("results", "metrics.json"):
+        if (source / name).exists() and not (target / name).exists():
+            (source / name).rename(target / name)

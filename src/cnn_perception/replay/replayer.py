@@ -29,7 +29,7 @@ from cnn_perception.replay.run import FRAME_COLUMNS, ReplayRun
 from cnn_perception.replay.summary import summarise, timing, versions
 from cnn_perception.runtime.inference import InferencePool
 
-__all__ = ["Progress", "replay"]
+__all__ = ["Progress", "check_folder", "replay"]
 
 Progress = Callable[[int, int], None]
 """Called with how many messages of the bag are done, of how many."""
@@ -59,7 +59,8 @@ def replay(
     with BagReader(bag_path) as bag:
         inputs = find_inputs(bag, plan)
         nodes = _make_nodes(bag, plan, inputs)
-        _clear(out, bag_path)
+        check_folder(out, bag_path)
+        _clear(out)
         start = time.perf_counter()
         with ResultsWriter(out) as results:
             _Lockstep(bag, plan, nodes, results, progress).run()
@@ -193,16 +194,21 @@ def _save_map(nodes: list[ReplayNode], file: Path) -> dict[str, Any]:
     return {}
 
 
-def _clear(out: Path, bag: Path) -> None:
-    """Remove what an earlier replay left, and only that: the folder may be anyone's.
+def check_folder(out: Path, bag: Path) -> None:
+    """Raise BagError for a folder in which a replay of a bag would destroy what is of no replay.
 
-    frames.csv tells whose it is. It is the first to come and the last to go. Raises BagError.
+    frames.csv tells whose it is. It is the first to come and the last to go.
     """
     left = [out / name for name in _LEFT if (out / name).exists()]
-    if any(path.samefile(each) for path in left for each in (bag, *bag.absolute().parents)):
+    whole = [each for each in (bag, *bag.absolute().parents) if each.exists()]
+    if any(path.samefile(each) for path in left for each in whole):
         raise BagError(f"{bag} is itself what a replay left in {out}: choose another --out")
     if left and not _has_frames(out):
         raise BagError(f"{left[0]} is of no replay and would be overwritten: choose another --out")
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier replay left."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name in _LEFT:

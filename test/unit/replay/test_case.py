@@ -1,0 +1,62 @@
+"""A whole case: what it leaves, what it compares with, and what it must not destroy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import recorded_robot as robot
+from cnn_perception.errors import BagError, ConfigError
+from cnn_perception.recording.bag import BagReader
+from cnn_perception.replay.case import run_case
+from cnn_perception.replay.expectations.terms import Expectations
+
+pytestmark = pytest.mark.usefixtures("compiled_kernels")
+
+
+@pytest.fixture
+def plan(bundles):
+    return robot.plan_for(bundles, *robot.ALL)
+
+
+@pytest.fixture
+def bag(tmp_path: Path) -> Path:
+    return robot.write(tmp_path / "bag", robot.drive(5))
+
+
+def count(run_folder: Path) -> int:
+    with BagReader(run_folder / "results") as results:
+        return results.topic("/detector/detections").count
+
+
+def test_a_case_is_compared_with_the_one_before(bag: Path, plan, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = run_case(bag, out, plan)
+    assert first.passed
+    assert "Against the replay before" not in (out / "report.html").read_text()
+    second = run_case(bag, out, plan)
+    assert second.run.summary["digests"] == first.run.summary["digests"]
+    assert "Nothing changed" in (out / "report.html").read_text()
+    assert sorted(path.name for path in out.iterdir() if path.name.startswith(".")) == []
+
+
+def test_a_case_that_fails_leaves_the_one_before(bag: Path, plan, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run_case(bag, out, plan)
+    with pytest.raises(BagError, match="no bag at"):
+        run_case(tmp_path / "nowhere", out, plan)
+    assert count(out) == 5
+
+
+def test_results_are_not_replayed_into_their_own_folder(bag: Path, plan, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run_case(bag, out, plan)
+    with pytest.raises(BagError, match="is itself what a replay left"):
+        run_case(out / "results", out, plan)
+    assert count(out) == 5
+
+
+def test_an_update_needs_a_golden(bag: Path, plan, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="name no golden"):
+        run_case(bag, tmp_path / "out", plan, Expectations(), update=True)
