@@ -160,8 +160,12 @@ def _nearest(values: NDArray[Any], width: int, height: int) -> NDArray[Any]:
 
 @lru_cache(maxsize=64)
 def _centers(size: int, resized: int) -> NDArray[np.intp]:
-    """Return (resized,): the pixel of `size` in which the centre of each resized one lies."""
-    return (2 * np.arange(resized) + 1) * size // (2 * resized)
+    """Return (resized,): the pixel of `size` in which the centre of each resized one lies.
+
+    Of two on whose border it lies that nearer to the middle: mirrored, the answer is the same.
+    """
+    index = np.arange(resized)
+    return ((2 * index + 1) * size - (2 * index >= resized)) // (2 * resized)
 
 
 class Preprocessor:

@@ -228,3 +228,11 @@ def test_the_nearest_label_is_that_at_the_centre_of_the_pixel(
         for x in range(columns):
             expected = labels[int((y + 0.5) * height / rows), int((x + 0.5) * width / columns)]
             assert placed[y, x] == expected
+
+
+def test_a_mirrored_mask_gives_the_mirrored_labels() -> None:
+    labels = np.random.default_rng(2).integers(0, 9, (192, 256), dtype=np.uint8)
+    placement = Placement((320, 240), (256, 192), (256, 192), (0, 0))
+    placed = placement.map_to_source(labels, "nearest")
+    mirrored = placement.map_to_source(np.ascontiguousarray(labels[::-1, ::-1]), "nearest")
+    np.testing.assert_array_equal(mirrored[::-1, ::-1], placed)
