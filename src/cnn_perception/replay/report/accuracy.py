@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,8 @@ _FIGURES = {
     "map_recall": "recall of the map",
 }
 _TABLES = ("ap", "iou")
+_KINDS = {"mask": "a mask"}
+_ALONE = {"truth_alone": "have truth alone", "answer_alone": "have no truth"}
 _RECALLS = np.linspace(0.0, 1.0, 101)
 
 
@@ -72,11 +74,7 @@ def accuracy_page(
         ],
         _plot(curves.curves(), colours) if curves is not None else None,
         rows,
-        [
-            f"{key.replace('_', ' ')}: {_written(value)}"
-            for key, value in measured.items()
-            if key not in _FIGURES and key not in _TABLES and value not in (None, {}, [], ())
-        ],
+        list(_notes(measured)),
     )
 
 
@@ -98,9 +96,13 @@ def _plot(curves: Mapping[str, PrecisionRecall], colours: LabelColours) -> Plot 
     )
 
 
-def _written(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_written(inner)}" for key, inner in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_written(inner) for inner in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _notes(measured: Mapping[str, Any]) -> Iterator[str]:
+    """Say what the figures rest on, and what of the truth they leave out."""
+    for kind, counts in (measured.get("frames") or {}).items():
+        name = _KINDS.get(kind, kind)
+        yield f"{counts['matched']} frames have both {name} and truth" + "".join(
+            f", {counts[key]} {text}" for key, text in _ALONE.items() if counts[key]
+        )
+    if unknown := measured.get("unknown_labels"):
+        classes = ", ".join(f"{label} ({count})" for label, count in unknown.items())
+        yield f"not counted, as the model does not know these classes: {classes}"

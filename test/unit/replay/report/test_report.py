@@ -32,7 +32,8 @@ ACCURACY = {
     "ap": {"red": 0.9, "green": None},
     "miou": 0.625,
     "iou": {"wall": 0.5},
-    "unknown_labels": ["sofa"],
+    "unknown_labels": {"sofa": 3},
+    "frames": {"detections": {"matched": 40, "truth_alone": 0, "answer_alone": 2}},
 }
 
 
@@ -232,7 +233,8 @@ def test_accuracy_has_curves_and_classes(tmp_path: Path, drive: Path) -> None:
     checker, _ = read(file)
     assert "0.750 mAP at IoU 0.5 0.500 mAP at IoU 0.5 to 0.95 0.625 mIoU of masks" in checker.words
     assert "red 0.900 - wall - 0.500" in checker.words
-    assert "unknown labels: sofa" in checker.words
+    assert "does not know these classes: sofa (3)" in checker.words
+    assert "40 frames have both detections and truth, 2 have no truth" in checker.words
     page = file.read_text(encoding="utf-8")
     (line,) = re.findall(r'<polyline[^>]*points="([^"]*)"', page[page.index('id="accuracy"') :])
     points = [tuple(map(float, pair.split(","))) for pair in line.split()]
