@@ -106,7 +106,7 @@ class Lesson(NamedTuple):
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("squares")
-    write_squares(root, 24, "train", 1)
+    write_squares(root, 64, "train", 1)
     return write_squares(root, 8, "val", 2)
 
 
@@ -114,14 +114,14 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def boxes(squares: Path) -> Lesson:
     train, val = (open_dataset(squares, "detection", split) for split in ("train", "val"))
     task = task_of("detection", PYRAMID, train.labels)
-    return Lesson(task, val, *learn(task, train, 40, 0.01))
+    return Lesson(task, val, *learn(task, train, 110, 0.01))
 
 
 @pytest.fixture(scope="module")
 def masks(squares: Path) -> Lesson:
     train, val = (open_dataset(squares, "segmentation", split) for split in ("train", "val"))
     task = task_of("segmentation", {**FCN, "dice_weight": 0.5}, train.mask_labels)
-    return Lesson(task, val, *learn(task, train, 40, 0.01))
+    return Lesson(task, val, *learn(task, train, 60, 0.01))
 
 
 @pytest.fixture(scope="module")
