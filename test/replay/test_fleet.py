@@ -23,7 +23,7 @@ from cnn_perception.replay.plan import ReplayPlan
 from cnn_perception.replay.run import ReplayRun
 from painted_drive import FRAMES, PERIOD_NS, START_NS
 
-NO_RAY = "no Ray: pip install 'cnn_perception[fleet]'"
+NO_RAY = "no Ray: pip install ray"
 SHORT = FRAMES // 2
 PLAN = {"mapper": False, "explainer": False, "window": {"stop": SHORT * PERIOD_NS / 1e9}}
 

@@ -135,9 +135,7 @@ def test_a_broken_bag_among_many_wins_over_a_failed_one(bags: Path, tmp_path: Pa
         "1",
         pytest.param(
             "2",
-            marks=pytest.mark.skipif(
-                find_spec("ray") is None, reason="no Ray: pip install 'cnn_perception[fleet]'"
-            ),
+            marks=pytest.mark.skipif(find_spec("ray") is None, reason="no Ray: pip install ray"),
         ),
     ],
 )

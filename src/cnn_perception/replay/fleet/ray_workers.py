@@ -127,6 +127,6 @@ def _ray(*, local: bool) -> Any:
         import ray
     except ModuleNotFoundError as error:
         raise ConfigError(
-            "several workers need Ray: pip install 'cnn_perception[fleet]', or use --workers 1"
+            "several workers need Ray: pip install ray, or use --workers 1"
         ) from error
     return ray
