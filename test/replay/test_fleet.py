@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -225,7 +226,9 @@ def test_several_workers_give_what_one_gives(bags: list[Path], plan: Path, tmp_p
         assert runs[0].summary["digests"] == runs[1].summary["digests"]
 
 
-@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
-def test_several_workers_without_ray_name_what_to_install(bags: list[Path], plan: Path) -> None:
-    with pytest.raises(ConfigError, match=r"pip install 'cnn_perception\[fleet\]'"):
+def test_several_workers_without_ray_name_what_to_install(
+    bags: list[Path], plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
+    with pytest.raises(ConfigError, match="pip install ray"):
         replay_fleet(bags, plan.parent / "out", plan, workers=2)
