@@ -10,11 +10,11 @@ from cnn_perception.errors import MessageError, TransformError
 from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages.decode import decode_header, decode_transforms
 from cnn_perception.recording.bag import BagReader
+from cnn_perception.recording.scan_queue import TF, TF_STATIC
 from cnn_perception.types import Float32Array, Float64Array, Header
 
 __all__ = ["camera_path"]
 
-_TF, _TF_STATIC = "/tf", "/tf_static"
 # How long, in recorded time, a message is kept for its transform: as long as tf keeps those.
 _PATIENCE_NS = 10_000_000_000
 
@@ -26,7 +26,7 @@ def camera_path(bag: BagReader, topic: str, map_frame: str) -> Float32Array:
     messages without a transform are left out. Raises BagError for a topic that the bag lacks.
     """
     present = {known.name for known in bag.topics}
-    poses = [name for name in (_TF, _TF_STATIC) if name in present]
+    poses = [name for name in (TF, TF_STATIC) if name in present]
     buffer = TransformBuffer()
     waiting: deque[tuple[Header, int]] = deque()
     places: list[Float64Array] = []
@@ -36,7 +36,7 @@ def camera_path(bag: BagReader, topic: str, map_frame: str) -> Float32Array:
         else:
             for edge in decode_transforms(item.message, []):
                 try:
-                    buffer.add(edge, static=item.topic == _TF_STATIC)
+                    buffer.add(edge, static=item.topic == TF_STATIC)
                 except MessageError:
                     continue  # it contradicts the tree: the others still say where the camera was
         places += _placed(waiting, buffer, map_frame, item.stamp_ns)

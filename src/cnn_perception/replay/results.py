@@ -15,7 +15,7 @@ import numpy as np
 from cnn_perception.errors import BagError
 from cnn_perception.recording.bag import BagWriter
 from cnn_perception.replay.nodes.node import Answer, Output
-from cnn_perception.replay.run import FRAME_COLUMNS, PROCESSED, FrameRecord
+from cnn_perception.replay.run import FRAME_COLUMNS, LATENCIES, PROCESSED, FrameRecord
 
 __all__ = ["ResultsWriter"]
 
@@ -82,10 +82,9 @@ class ResultsWriter:
         """Return percentiles of the milliseconds that a node took for a message; 0 for none."""
         values = np.frombuffer(self._milliseconds[node], np.float32)
         if not len(values):
-            return dict.fromkeys(("p50", "p95", "p99", "max"), 0.0)
+            return dict.fromkeys(LATENCIES, 0.0)
         points = np.percentile(values, (50, 95, 99, 100))
-        names = ("p50", "p95", "p99", "max")
-        return {name: round(float(x), 3) for name, x in zip(names, points, strict=True)}
+        return {name: round(float(x), 3) for name, x in zip(LATENCIES, points, strict=True)}
 
     def digests(self) -> dict[str, str]:
         """Return the sha256 of each topic's serialised messages: equal ones are equal results."""

@@ -11,10 +11,14 @@ from typing import Any
 
 from cnn_perception.errors import BagError
 
-__all__ = ["FRAME_COLUMNS", "PROCESSED", "FrameRecord", "ReplayRun"]
+__all__ = ["FRAME_COLUMNS", "LATENCIES", "PROCESSED", "FrameRecord", "ReplayRun"]
 
 PROCESSED = "processed"
 """The outcome of a frame that was answered; any other is the reason why it was dropped."""
+
+
+LATENCIES = ("p50", "p95", "p99", "max")
+"""Figures of the latency of a node, milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)

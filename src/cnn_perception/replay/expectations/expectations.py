@@ -20,9 +20,9 @@ from cnn_perception.replay.expectations.figure_checks import (
 from cnn_perception.replay.expectations.golden_checks import check_golden
 from cnn_perception.replay.expectations.header_checks import check_headers
 from cnn_perception.replay.expectations.label_checks import check_labels
-from cnn_perception.replay.expectations.ledger import LATENCIES, read_ledger
+from cnn_perception.replay.expectations.ledger import read_ledger
 from cnn_perception.replay.expectations.terms import Bound, Expectations, LabelTerm, Tolerance
-from cnn_perception.replay.run import ReplayRun
+from cnn_perception.replay.run import LATENCIES, ReplayRun
 from cnn_perception.runtime.section import Section, read_yaml
 
 __all__ = ["check", "load_expectations"]

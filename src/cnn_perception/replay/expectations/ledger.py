@@ -11,10 +11,7 @@ import numpy as np
 from cnn_perception.replay.moments import FrameTime
 from cnn_perception.replay.run import PROCESSED, ReplayRun
 
-__all__ = ["LATENCIES", "Account", "FirstDrop", "read_ledger"]
-
-LATENCIES = ("p50", "p95", "p99", "max")
-"""Figures of the latency."""
+__all__ = ["Account", "FirstDrop", "read_ledger"]
 
 
 @dataclass(frozen=True, slots=True)

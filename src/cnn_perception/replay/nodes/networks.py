@@ -63,6 +63,7 @@ class NetworkReplay(ReplayNode):
     ) -> None:
         self.name = name
         self.main_topics = (camera.color or "",)
+        self._camera, self._patience_ns = camera, patience_ns
         self.bundle: ModelBundle = load_bundle(read(values, ModelConfig).model)
         session = read(values, SessionConfig)
         self.core: Any = self._make(values, session, networks.get(self.bundle, session))
@@ -74,7 +75,7 @@ class NetworkReplay(ReplayNode):
 
     @abstractmethod
     def _make(self, values: Mapping[str, Any], session: SessionConfig, inference: Inference) -> Any:
-        """Build the core object."""
+        """Build the core object, and whatever else the node works with."""
 
     def _admit(self, item: BagMessage) -> None:
         """Raise MessageError for an image that the live node drops before it looks at it."""
@@ -117,26 +118,14 @@ class DetectorReplay(NetworkReplay):
     def _make(
         self, values: Mapping[str, Any], session: SessionConfig, inference: Inference
     ) -> Detector:
-        return Detector(self.bundle, read(values, DetectorConfig), session, inference)
-
-    def __init__(
-        self,
-        name: str,
-        values: Mapping[str, Any],
-        camera: CameraTopics,
-        networks: InferencePool,
-        patience_ns: int,
-    ) -> None:
-        super().__init__(name, values, camera, networks, patience_ns)
         self._counts: Counter[int] = Counter()
         self._frames: Counter[int] = Counter()
         self._without_depth = 0
-        depth = read(values, DepthConfig)
         self._pairs: DepthPairs | None = None
-        if depth.use_depth:
-            self._pairs = DepthPairs(
-                camera.depth or "", camera.camera_info or "", depth.depth_slop, patience_ns
-            )
+        if (settings := read(values, DepthConfig)).use_depth:
+            depth, info = self._camera.depth or "", self._camera.camera_info or ""
+            self._pairs = DepthPairs(depth, info, settings.depth_slop, self._patience_ns)
+        return Detector(self.bundle, read(values, DetectorConfig), session, inference)
 
     @property
     def inputs(self) -> frozenset[str]:

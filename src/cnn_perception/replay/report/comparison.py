@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import zip_longest
 from typing import Any
 
 from cnn_perception.recording.bag import BagReader, RawBagMessage
 from cnn_perception.replay.run import ReplayRun
+from cnn_perception.replay.side_by_side import lockstep
 
 __all__ = ["Change", "Comparison", "TopicDifference", "compare", "compare_results"]
 
-_LATENCIES = ("p50", "p95", "p99")
+_LATENCIES = ("p50", "p95", "p99")  # the largest is that of a single frame
 _NOISE = 0.1
 """Part by which durations of equal work differ between two runs on one machine."""
 _FIGURES = {
@@ -102,51 +103,21 @@ def compare_results(before: ReplayRun, after: ReplayRun) -> tuple[TopicDifferenc
             for known in bag.topics:
                 counts[known.name] = max(counts.get(known.name, 0), known.count)
         read = counts.keys() - dict(equal).keys()
-        for stamp_ns, left, right in _side_by_side(_by_stamp(old, read), _by_stamp(new, read)):
-            for topic in left.keys() | right.keys():
-                a, b = left.get(topic, []), right.get(topic, [])
-                wrong = sum(x != y for x, y in zip(a, b, strict=False)) + abs(len(a) - len(b))
+        for moment in lockstep(old, read, new, read):
+            for topic in moment.first.keys() | moment.second.keys():
+                pairs = zip_longest(moment.first.get(topic, ()), moment.second.get(topic, ()))
+                wrong = sum(not _same(before, after) for before, after in pairs)
                 if wrong:
                     differ[topic] = differ.get(topic, 0) + wrong
-                    first.setdefault(topic, stamp_ns)
+                    first.setdefault(topic, moment.recorded_ns)
     return tuple(
         TopicDifference(topic, counts[topic], differ.get(topic, 0), first.get(topic))
         for topic in sorted(counts)
     )
 
 
-Messages = dict[str, list[bytes]]
-
-
-def _by_stamp(bag: BagReader, topics: Collection[str]) -> Iterator[tuple[int, Messages]]:
-    wanted = [known.name for known in bag.topics if known.name in topics]
-
-    def stamp(raw: RawBagMessage) -> int:
-        return raw.stamp_ns
-
-    for stamp_ns, group in groupby(bag.raw_messages(wanted), stamp):
-        messages: Messages = {}
-        for raw in group:
-            messages.setdefault(raw.topic, []).append(bytes(raw.data))
-        yield stamp_ns, messages
-
-
-def _side_by_side(
-    left: Iterator[tuple[int, Messages]], right: Iterator[tuple[int, Messages]]
-) -> Iterator[tuple[int, Messages, Messages]]:
-    """Pair what has equal stamps; the other side of what stands alone is empty."""
-    a, b = next(left, None), next(right, None)
-    while a is not None or b is not None:
-        if b is None or (a is not None and a[0] < b[0]):
-            assert a is not None
-            yield a[0], a[1], {}
-            a = next(left, None)
-        elif a is None or b[0] < a[0]:
-            yield b[0], {}, b[1]
-            b = next(right, None)
-        else:
-            yield a[0], a[1], b[1]
-            a, b = next(left, None), next(right, None)
+def _same(before: RawBagMessage | None, after: RawBagMessage | None) -> bool:
+    return before is not None and after is not None and before.data == after.data
 
 
 def _frames(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:

@@ -22,12 +22,11 @@ from cnn_perception.replay.report.failures import failed_stamps, shown_failures
 from cnn_perception.replay.report.script import SCRIPT
 from cnn_perception.replay.report.template import TEMPLATE
 from cnn_perception.replay.report.views import CameraView, collect_views
-from cnn_perception.replay.run import ReplayRun
+from cnn_perception.replay.run import LATENCIES, ReplayRun
 from cnn_perception.types import Float32Array
 
 __all__ = ["write_report"]
 
-_QUANTILES = ("p50", "p95", "p99", "max")
 _NO_MOMENT: Mapping[str, Any] = {"t": 0.0, "stamp": "", "pictures": {}, "words": {}}
 
 
@@ -144,7 +143,7 @@ def _nodes(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         name: {
             **{key: node.get(key) for key in optional},
             **{key: node[key] for key in ("received", "processed", "dropped")},
-            "latency": {key: latencies.get(name, {}).get(key) for key in _QUANTILES},
+            "latency": {key: latencies.get(name, {}).get(key) for key in LATENCIES},
         }
         for name, node in summary["nodes"].items()
     }

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cnn_perception.messages.stamps import ns_to_stamp
 from cnn_perception.pages.plot import NODE_COLOURS, Plot, line_plot, round_ceiling
 from cnn_perception.recording.bag import BagReader
+from cnn_perception.replay.moments import stamp_text
 from cnn_perception.replay.report.colours import LabelColours
 from cnn_perception.replay.report.drawing import (
     KINDS,
@@ -160,10 +160,9 @@ class CameraView:
         }
 
     def _moment(self, moment: MomentPictures) -> dict[str, Any]:
-        seconds, nanoseconds = ns_to_stamp(moment.frame.stamp_ns)
         return {
             "t": self.span.seconds(moment.frame.recorded_ns),
-            "stamp": f"{seconds}.{nanoseconds:09d}",
+            "stamp": stamp_text(moment.frame.stamp_ns),
             "pictures": moment.pictures,
             "words": moment.words,
             "found": [
