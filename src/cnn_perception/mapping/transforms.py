@@ -12,10 +12,12 @@ import threading
 import time
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from cnn_perception.errors import MessageError, TransformError
+from cnn_perception.messages.decode import decode_transforms
 from cnn_perception.types import RigidTransform, StampedTransform
 
 __all__ = ["TransformBuffer", "interpolate"]
@@ -183,6 +185,16 @@ class TransformBuffer:
             else:
                 self._insert(edge, sample)
             self._changed.notify_all()
+
+    def learn(self, message: Any, static: bool = False) -> list[MessageError]:
+        """Take in the edges of a tf2_msgs/TFMessage; returns why some were refused."""
+        refused: list[MessageError] = []
+        for transform in decode_transforms(message, refused):
+            try:
+                self.add(transform, static)
+            except MessageError as error:  # one bad edge must not cost the others
+                refused.append(error)
+        return refused
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
         """Return target_from_source at `stamp_ns`, interpolated and never extrapolated.

@@ -6,9 +6,9 @@ from collections import deque
 
 import numpy as np
 
-from cnn_perception.errors import MessageError, TransformError
+from cnn_perception.errors import TransformError
 from cnn_perception.mapping.transforms import TransformBuffer
-from cnn_perception.messages.decode import decode_header, decode_transforms
+from cnn_perception.messages.decode import decode_header
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.recording.scan_queue import TF, TF_STATIC
 from cnn_perception.types import Float32Array, Float64Array, Header
@@ -34,11 +34,7 @@ def camera_path(bag: BagReader, topic: str, map_frame: str) -> Float32Array:
         if item.topic == topic:
             waiting.append((decode_header(item.message.header), item.stamp_ns))
         else:
-            for edge in decode_transforms(item.message, []):
-                try:
-                    buffer.add(edge, static=item.topic == TF_STATIC)
-                except MessageError:
-                    continue  # it contradicts the tree: the others still say where the camera was
+            buffer.learn(item.message, item.topic == TF_STATIC)
         places += _placed(waiting, buffer, map_frame, item.stamp_ns)
     places += _placed(waiting, buffer, map_frame, None)
     return np.array(places, np.float32).reshape(-1, 3)

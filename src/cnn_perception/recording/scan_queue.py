@@ -15,7 +15,6 @@ from cnn_perception.messages.decode import (
     decode_depth,
     decode_header,
     decode_point_cloud,
-    decode_transforms,
 )
 from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, REWIND_SLACK_NS, stamp_to_ns
 from cnn_perception.recording.bag import BagMessage
@@ -91,7 +90,8 @@ class ScanQueue:
             self._infos[item.topic].append((stamp_ns, item.message))
             self._infos_left[item.topic] -= 1
         elif item.topic in (TF, TF_STATIC):
-            self._learn(item.message, static=item.topic == TF_STATIC)
+            refused = self._buffer.learn(item.message, item.topic == TF_STATIC)
+            self.refused_transforms += len(refused)
         elif item.topic in self._info_of:
             self._waiting.append((item, decode_header(item.message.header)))
         yield from self._leaving(item.stamp_ns)
@@ -111,15 +111,6 @@ class ScanQueue:
         for topic, infos in self._infos.items():
             kept = [pair for pair in infos if pair[0] <= stamp_ns + REWIND_SLACK_NS]
             self._infos[topic] = deque(kept, _INFOS)
-
-    def _learn(self, message: Any, *, static: bool) -> None:
-        refused: list[MessageError] = []
-        for edge in decode_transforms(message, refused):
-            try:
-                self._buffer.add(edge, static)
-            except MessageError as error:
-                refused.append(error)
-        self.refused_transforms += len(refused)
 
     def _overdue(self, now_ns: int) -> Iterator[QueuedScan]:
         """Yield what leaves without a message that comes now: it has waited long enough."""

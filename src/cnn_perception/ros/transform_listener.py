@@ -6,9 +6,7 @@ from typing import Any
 
 from tf2_msgs.msg import TFMessage
 
-from cnn_perception.errors import MessageError
 from cnn_perception.mapping.transforms import TransformBuffer
-from cnn_perception.messages.decode import decode_transforms
 from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, stamp_to_ns
 from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.qos import TRANSFORM, TRANSFORM_STATIC
@@ -37,12 +35,7 @@ class TransformListener:
         return self.buffer.wait(target, header.frame_id, stamp_ns, timeout_s)
 
     def _learn(self, message: TFMessage, static: bool) -> None:
-        refused: list[MessageError] = []
-        for transform in decode_transforms(message, refused):
-            try:
-                self.buffer.add(transform, static)
-            except MessageError as error:
-                refused.append(error)
+        refused = self.buffer.learn(message, static)
         self.refused += len(refused)
         for refusal in refused:
             self._node.log_rarely("tf", f"transform refused: {refusal}")
