@@ -11,9 +11,11 @@ import pytest
 from cnn_perception.errors import BagError, TransformError
 from cnn_perception.recording.bag import BagReader, BagWriter, typestore
 from cnn_perception.recording.bag_scans import BagScans
+from cnn_perception.recording.compose import encode
 from cnn_perception.recording.depth_scans import CloudScan, DepthScan
 from cnn_perception.recording.scan_queue import ScanQueue
 from cnn_perception.recording.streams import ScanStream
+from cnn_perception.types import Header, RigidTransform, StampedTransform
 
 SECOND = 1_000_000_000
 DEPTH, INFO = "/camera/depth/image", "/camera/depth/camera_info"
@@ -27,11 +29,7 @@ def message(name: str, /, **fields: Any) -> Any:
 
 
 def header(seconds: float, frame: str = FRAME) -> Any:
-    stamp = message(
-        "builtin_interfaces/msg/Time",
-        **dict(zip(("sec", "nanosec"), divmod(round(seconds * SECOND), SECOND), strict=True)),
-    )
-    return message("std_msgs/msg/Header", stamp=stamp, frame_id=frame)
+    return encode.header(Header(round(seconds * SECOND), frame))
 
 
 def depth_image(seconds: float, millimetres: int = 2000, frame: str = FRAME) -> Any:
@@ -94,18 +92,8 @@ def camera_info(seconds: float) -> Any:
 
 
 def transform(parent: str, child: str, seconds: float, x: float) -> Any:
-    pose = message(
-        "geometry_msgs/msg/Transform",
-        translation=message("geometry_msgs/msg/Vector3", x=x, y=0.0, z=0.0),
-        rotation=message("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=0.0, w=1.0),
-    )
-    edge = message(
-        "geometry_msgs/msg/TransformStamped",
-        header=header(seconds, parent),
-        child_frame_id=child,
-        transform=pose,
-    )
-    return message("tf2_msgs/msg/TFMessage", transforms=[edge])
+    pose = RigidTransform(np.eye(3), np.array([x, 0.0, 0.0]))
+    return encode.transforms(StampedTransform(parent, child, round(seconds * SECOND), pose))
 
 
 def write(path: Path, records: list[tuple[str, float, Any]]) -> Path:

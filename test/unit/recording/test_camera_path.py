@@ -11,6 +11,8 @@ import pytest
 from cnn_perception.errors import BagError
 from cnn_perception.recording.bag import BagReader, BagWriter, typestore
 from cnn_perception.recording.camera_path import camera_path
+from cnn_perception.recording.compose import encode
+from cnn_perception.types import Header, RigidTransform, StampedTransform
 from painted_drive import FRAMES, write_drive
 
 SECOND = 1_000_000_000
@@ -21,24 +23,12 @@ def message(name: str, /, **fields: Any) -> Any:
 
 
 def header(seconds: float, frame: str) -> Any:
-    sec, nanosec = divmod(round(seconds * SECOND), SECOND)
-    stamp = message("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)
-    return message("std_msgs/msg/Header", stamp=stamp, frame_id=frame)
+    return encode.header(Header(round(seconds * SECOND), frame))
 
 
 def transform(child: str, seconds: float, x: float, parent: str = "map") -> Any:
-    pose = message(
-        "geometry_msgs/msg/Transform",
-        translation=message("geometry_msgs/msg/Vector3", x=x, y=0.5, z=0.0),
-        rotation=message("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=0.0, w=1.0),
-    )
-    edge = message(
-        "geometry_msgs/msg/TransformStamped",
-        header=header(seconds, parent),
-        child_frame_id=child,
-        transform=pose,
-    )
-    return message("tf2_msgs/msg/TFMessage", transforms=[edge])
+    pose = RigidTransform(np.eye(3), np.array([x, 0.5, 0.0]))
+    return encode.transforms(StampedTransform(parent, child, round(seconds * SECOND), pose))
 
 
 def image(seconds: float, frame: str = "camera") -> Any:
