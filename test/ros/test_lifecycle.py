@@ -210,6 +210,28 @@ def test_a_signal_ends_the_process_cleanly(stage, model, which, number, when) ->
     assert "Traceback" not in out + err
 
 
+@pytest.mark.usefixtures("compiled_kernels")
+def test_ctrl_c_raises_nothing_in_the_middle_of_a_start() -> None:
+    # In a string, since CPython ends a process by the signal, whatever was caught, if it raised
+    # there; numba and rosbags execute strings too.
+    script = (
+        "import os, signal\n"
+        "from cnn_perception.nodes.mapper import MapperNode\n"
+        "from cnn_perception.ros.run import run\n"
+        "class Interrupted(MapperNode):\n"
+        "    def load(self):\n"
+        "        exec('os.kill(os.getpid(), signal.SIGINT)')\n"
+        "        print('still starting', flush=True)\n"
+        "        super().load()\n"
+        "run([lambda: Interrupted('mapper')])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "still starting\n")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_start_that_fails_is_one_line_and_exit_code_1(stage) -> None:
     done = subprocess.run(
         [

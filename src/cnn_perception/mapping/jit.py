@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import event
 
-__all__ = ["inlined", "is_cached", "kernel", "sources_digest"]
+from cnn_perception.errors import PerceptionError
+
+__all__ = ["compiling_while", "inlined", "is_cached", "kernel", "sources_digest"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,6 +44,16 @@ def inlined(function: F) -> F:
 def is_cached() -> bool:
     """Return whether compiled kernels of the present sources are on disk; without, a minute."""
     return any(Path(_CACHE).rglob("*.nbi"))
+
+
+@contextmanager
+def compiling_while(wanted: Callable[[], bool]) -> Iterator[None]:
+    """Raise PerceptionError before the next step of a compilation once it is no longer wanted."""
+    _STEPS.conditions.append(wanted)
+    try:
+        yield
+    finally:
+        _STEPS.conditions.remove(wanted)
 
 
 def sources_digest(folder: Path) -> str:
@@ -72,4 +88,46 @@ def _cache_folder() -> str:
     return str(base / f"kernels-{sources_digest(_HERE)}")
 
 
+class _Steps(event.Listener):
+    """Interrupts what the main thread compiles between two steps, never within one.
+
+    Within, LLVM calls Python back, and a KeyboardInterrupt there is lost or a segmentation fault.
+    """
+
+    def __init__(self) -> None:
+        self.conditions: list[Callable[[], bool]] = []
+        self._depth = 0
+        self._interrupted = False
+
+    def on_start(self, event: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # where Python handles no signals
+        self._raise_interrupt()
+        if not all(wanted() for wanted in self.conditions):
+            raise PerceptionError("the compilation of the kernels was stopped: start it again")
+        # A handler that the program has installed is left alone.
+        if self._depth == 0 and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._interrupt)
+        self._depth += 1
+
+    def on_end(self, event: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._depth -= 1
+        if self._depth == 0 and signal.getsignal(signal.SIGINT) == self._interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._raise_interrupt()
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        self._interrupted = True
+
+    def _raise_interrupt(self) -> None:
+        if self._interrupted:
+            self._interrupted = False
+            raise KeyboardInterrupt
+
+
 _CACHE = _cache_folder()
+_STEPS = _Steps()
+# Numba holds it while it compiles a function, in each pass of that, and while it loads one.
+event.register("numba:compiler_lock", _STEPS)  # type: ignore[no-untyped-call]

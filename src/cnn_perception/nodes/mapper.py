@@ -11,7 +11,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import ConfigError, PerceptionError
-from cnn_perception.mapping.jit import is_cached
+from cnn_perception.mapping.jit import compiling_while, is_cached
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.messages.stamps import REWIND_SLACK_NS, stamp_to_ns
 from cnn_perception.parameters import (
@@ -48,6 +48,11 @@ class MapperNode(PerceptionNode):
         self._map: Any = None  # a MapInterface while configured
         self._semantics: SemanticInterface | None = None
         self._queries: Any = None  # a QueryInterface while configured, where there is one
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load; the end of the process need not wait until all kernels are compiled."""
+        with compiling_while(self.context.ok):
+            return super().on_configure(state)
 
     def load(self) -> None:
         """Make a map, empty or that of octomap_path, and announce it."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 
 from cnn_perception.errors import PerceptionError
 from cnn_perception.ros.base_node import PerceptionNode
@@ -16,24 +17,26 @@ __all__ = ["run"]
 
 def run(factories: Sequence[Callable[[], PerceptionNode]]) -> None:
     """Run nodes in this process until SIGINT or SIGTERM; exit code 1 when one cannot start."""
+    # rclpy shuts its context down on either signal, and hands Ctrl-C on to the handler it found:
+    # Python's would raise wherever the main thread is, in callbacks of C++ and of compilers too.
+    interrupts: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
     nodes: list[PerceptionNode] = []
     failed = False
     try:
-        try:
+        rclpy.init()
+        if not interrupts:  # else it came too early for rclpy
             failed = not _run(factories, nodes)
-        finally:
-            _end(nodes)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        _end(nodes)  # again, since Ctrl-C may have come in the middle of the end
     except PerceptionError as error:
         sys.stderr.write(f"error: {error}\n")
         failed = True
+    finally:
+        _end(nodes)
     sys.exit(1 if failed else 0)
 
 
 def _run(factories: Sequence[Callable[[], PerceptionNode]], nodes: list[PerceptionNode]) -> bool:
     """Start the nodes and spin; false when one did not start for a reason of its own."""
-    rclpy.init()
     try:
         executor = SingleThreadedExecutor()
         for factory in factories:
@@ -42,8 +45,6 @@ def _run(factories: Sequence[Callable[[], PerceptionNode]], nodes: list[Percepti
         started = all(node.start() for node in nodes)
         if started:
             executor.spin()
-    except PerceptionError:
-        raise
     except Exception:
         # A signal takes the context away wherever we are; what then fails is no failure.
         if rclpy.ok():
