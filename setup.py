@@ -77,6 +77,8 @@ setup(
         "numba>=0.58",
         "octomap-python>=1.8",
         "rosbags>=0.11",
+        # By which rosbags reads the QoS of a bag's topics three times as fast.
+        "ruamel.yaml.clib>=0.2.8",
         "typer>=0.12",
         "rich>=13",
         "jinja2>=3.1",
