@@ -155,9 +155,15 @@ def _check_classes(plan: ReplayPlan, cameras: Mapping[str, CameraTopics]) -> Non
             "mapper: semantics.enabled needs depth images, which masks can be laid over: set "
             "source to depth, or semantics.enabled to false"
         )
-    segmented = "segmenter" in plan.parameters
-    if not (segmented and any(camera.color and camera.depth for camera in cameras.values())):
+    masked = {name: each.depth for name, each in cameras.items() if each.color and each.depth}
+    if not (masked and "segmenter" in plan.parameters):
         raise ConfigError(
             "mapper: semantics.enabled needs the segmenter's masks of a camera with color and "
             "depth: replay the segmenter too, or set semantics.enabled to false"
         )
+    for depth in masked.values():
+        if len(shared := [name for name in masked if masked[name] == depth]) > 1:
+            raise ConfigError(
+                f"mapper: with semantics.enabled one camera's masks are laid over {depth}, but "
+                f"{', '.join(shared)} share it: name depth for one of them only"
+            )

@@ -243,6 +243,19 @@ def test_classes_that_cannot_be_mapped(
         assert part in str(error.value)
 
 
+def test_two_cameras_cannot_lay_masks_over_one_depth_image(
+    tmp_path: Path, bundles: Bundles
+) -> None:
+    bag = robot.write(tmp_path / "bag", [*drive(2), Record("/left", 0.2, robot.color(0.2))])
+    cameras = {name: CameraTopics(topic, DEPTH) for name, topic in (("l", "/left"), ("r", COLOR))}
+    told = {"semantics.enabled": True}
+    plan = robot.plan_for(bundles, *ALL, cameras=cameras, mapper=told)
+    with pytest.raises(ConfigError, match=f"{DEPTH}, but l, r share it: name depth for one"):
+        replay(bag, plan, tmp_path / "out")
+    plain = robot.plan_for(bundles, *ALL, cameras=cameras)
+    assert robot.replayed(bag, plain, tmp_path).summary["nodes"]["mapper"]["processed"] == 2
+
+
 def test_a_classifier_is_explained(tmp_path: Path, bundles: Bundles) -> None:
     blue = np.zeros((48, 64, 3), np.uint8)
     blue[..., 2] = 255
