@@ -8,6 +8,7 @@ from typing import Any
 from cnn_perception.config import SemanticsConfig
 from cnn_perception.mapping.files.color_codec import COLOR_TREE, encode_color
 from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.mapping.semantic.class_colors import class_colors, color_leaves
 from cnn_perception.mapping.semantic.mask_fusion import MaskFusion, MaskResult, PlacedDepth
 from cnn_perception.mapping.semantic.semantics import SemanticLayer
@@ -15,7 +16,6 @@ from cnn_perception.messages.decode import decode_label_info
 from cnn_perception.parameters import MaskConfig, read
 from cnn_perception.recording.bag import BagMessage
 from cnn_perception.recording.compose import encode
-from cnn_perception.recording.depth_scans import DepthScan
 from cnn_perception.runtime.bundle import load_bundle
 from cnn_perception.types import Header
 

@@ -16,10 +16,10 @@ from cnn_perception.mapping.map_view import MapView
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.published import OutputConfig
 from cnn_perception.mapping.scan_filter import ScanFilter
+from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.messages.stamps import BACKWARD_JUMP_NS
 from cnn_perception.parameters import MapColors, MapperNodeConfig, MaskConfig, read
 from cnn_perception.recording.compose import encode
-from cnn_perception.recording.depth_scans import DepthScan
 from cnn_perception.recording.scan_queue import QueuedScan, ScanQueue
 from cnn_perception.recording.streams import ScanStream
 from cnn_perception.replay.nodes.map_classes import MapClasses
