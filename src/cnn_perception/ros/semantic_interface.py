@@ -19,8 +19,9 @@ from cnn_perception.errors import ConfigError, MessageError
 from cnn_perception.mapping.files.color_codec import COLOR_TREE, encode_color
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
 from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.mapping.semantic.class_colors import class_colors, color_leaves
-from cnn_perception.mapping.semantic.mask_fusion import MaskFusion, MaskResult, PlacedDepth
+from cnn_perception.mapping.semantic.mask_fusion import MaskFusion, MaskResult
 from cnn_perception.mapping.semantic.semantics import LabelledCells, SemanticLayer
 from cnn_perception.messages.decode import decode_header, decode_label_info
 from cnn_perception.parameters import MapperNodeConfig, MaskConfig
@@ -30,7 +31,7 @@ from cnn_perception.ros.qos import LATCHED
 from cnn_perception.ros.semantic_messages import labelled_cloud, labelled_markers
 from cnn_perception.ros.steady_timer import create_steady_timer
 from cnn_perception.runtime.bundle import load_bundle
-from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform, UInt8Array
+from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = ["SemanticInterface"]
 
@@ -98,18 +99,10 @@ class SemanticInterface:
         if not any(settings.labels):
             node.listen(LabelInfo, "label_info", partial(self._post, self._take_labels), LATCHED)
 
-    def mapped(
-        self,
-        header: Any,
-        depth: Float32Array,
-        intrinsics: CameraIntrinsics,
-        pose: RigidTransform,
-        camera: str = "",
-    ) -> None:
+    def mapped(self, header: Any, scan: DepthScan, camera: str) -> None:
         """Let the mask of a depth image vote, now or when it comes: the image is in the map."""
         self.changed(header.stamp)
-        placed = PlacedDepth(decode_header(header), depth, intrinsics, pose)
-        self._report(self._fusion.add_depth(placed, camera))
+        self._report(self._fusion.add_depth(decode_header(header), scan, camera))
 
     def changed(self, stamp: Any) -> None:
         """Note that the map changed."""

@@ -8,25 +8,16 @@ from typing import Any
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import MessageError
+from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.mapping.semantic.semantics import FusionReport, SemanticLayer
 from cnn_perception.messages.decode import decode_header, decode_mask
 from cnn_perception.messages.stamps import StampedSynchroniser
-from cnn_perception.types import CameraIntrinsics, Float32Array, Header, RigidTransform
+from cnn_perception.types import Header
 
-__all__ = ["MaskFusion", "MaskResult", "PlacedDepth"]
+__all__ = ["MaskFusion", "MaskResult"]
 
 # How many depth images wait for masks: a second of a camera at 30 Hz, 37 MB of 640 x 480 pixels.
 _WAITING = 30
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PlacedDepth:
-    """A depth image, float32 (H, W) metres, that is in the map, and the pose that put it there."""
-
-    header: Header
-    depth: Float32Array
-    intrinsics: CameraIntrinsics
-    map_from_sensor: RigidTransform
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +62,9 @@ class MaskFusion:
         """How many masks wait for their depth image."""
         return sum(pairs.pending("mask") for pairs in self._cameras.values())
 
-    def add_depth(self, placed: PlacedDepth, camera: str = "") -> MaskResult | None:
+    def add_depth(self, header: Header, scan: DepthScan, camera: str = "") -> MaskResult | None:
         """Take a depth image that is in the map; returns what its mask did, None without one."""
-        pair = self._pairs(camera).add("depth", placed.header.stamp_ns, placed)
+        pair = self._pairs(camera).add("depth", header.stamp_ns, (header, scan))
         return None if pair is None else self._vote(*pair)
 
     def add_mask(self, message: Any, camera: str = "") -> MaskResult | None:
@@ -93,33 +84,33 @@ class MaskFusion:
             )
         return self._cameras[camera]
 
-    def _vote(self, placed: PlacedDepth, message: Any) -> MaskResult:
+    def _vote(self, seen: tuple[Header, DepthScan], message: Any) -> MaskResult:
         try:
-            report = self._fuse(placed, message)
+            report = self._fuse(*seen, message)
         except MessageError as error:
             self._refused[error.reason] += 1
             return MaskResult(error=error)
         self.fused += 1
         return MaskResult(report)
 
-    def _fuse(self, placed: PlacedDepth, message: Any) -> FusionReport:
+    def _fuse(self, header: Header, scan: DepthScan, message: Any) -> FusionReport:
         if not self.layer.labels:
             raise MessageError(
                 "no_labels",
                 "a mask came but no label_info: publish it, or name classes in semantics.labels",
             )
         frame_id = decode_header(message.header).frame_id
-        if frame_id not in ("", placed.header.frame_id):
+        if frame_id not in ("", header.frame_id):
             raise MessageError(
                 "frame_mismatch",
-                f"the mask is of {frame_id}, its depth image of {placed.header.frame_id}: give "
+                f"the mask is of {frame_id}, its depth image of {header.frame_id}: give "
                 "depth that is registered to the colour image",
             )
         return self.layer.fuse(
-            placed.depth,
+            scan.depth,
             decode_mask(message),
-            placed.intrinsics,
-            placed.map_from_sensor,
+            scan.intrinsics,
+            scan.map_from_sensor,
             min_range=self.config.min_range,
             max_range=self.config.max_range,
             stride=self.config.depth_stride,

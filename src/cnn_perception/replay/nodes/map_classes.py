@@ -10,7 +10,7 @@ from cnn_perception.mapping.files.color_codec import COLOR_TREE, encode_color
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.mapping.semantic.class_colors import class_colors, color_leaves
-from cnn_perception.mapping.semantic.mask_fusion import MaskFusion, MaskResult, PlacedDepth
+from cnn_perception.mapping.semantic.mask_fusion import MaskFusion, MaskResult
 from cnn_perception.mapping.semantic.semantics import SemanticLayer
 from cnn_perception.messages.decode import decode_label_info
 from cnn_perception.parameters import MaskConfig, read
@@ -58,8 +58,7 @@ class MapClasses:
 
     def mapped(self, topic: str, header: Header, scan: DepthScan) -> None:
         """Let the mask of a depth image vote: the image is in the map."""
-        placed = PlacedDepth(header, scan.depth, scan.intrinsics, scan.map_from_sensor)
-        self._voted(self._fusion.add_depth(placed, topic))
+        self._voted(self._fusion.add_depth(header, scan, topic))
 
     def forget(self) -> None:
         """Forget all classes."""

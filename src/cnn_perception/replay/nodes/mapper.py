@@ -17,7 +17,6 @@ from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.published import OutputConfig
 from cnn_perception.mapping.scan_filter import ScanFilter
 from cnn_perception.mapping.scans import DepthScan
-from cnn_perception.messages.stamps import BACKWARD_JUMP_NS
 from cnn_perception.parameters import MapColors, MapperNodeConfig, MaskConfig, read
 from cnn_perception.recording.compose import encode
 from cnn_perception.recording.scan_queue import QueuedScan, ScanQueue
@@ -66,7 +65,6 @@ class MapperReplay(ReplayNode):
             self._classes = MapClasses(values, self.mapper, self._frame_id, masks)
         elif self._is_colored:
             _LOG.warning("colored_map does nothing without semantics.enabled")
-        self._newest_ns = 0
         # Stamp of the last scan, and when it was recorded.
         self._last: tuple[int, int] | None = None
 
@@ -93,12 +91,10 @@ class MapperReplay(ReplayNode):
     def rewind(self, stamp_ns: int) -> Iterator[Answer]:
         """Forget transforms and scans from the future, and the map too if time_jump says so."""
         yield from self._mapped(self._queue.rewind(stamp_ns))
-        if self._newest_ns - stamp_ns > BACKWARD_JUMP_NS:
-            self._newest_ns = 0
-            if self._settings.time_jump == "reset":
-                self.mapper.reset()
-                if self._classes is not None:
-                    self._classes.forget()
+        if self._filter.rewind(stamp_ns) and self._settings.time_jump == "reset":
+            self.mapper.reset()
+            if self._classes is not None:
+                self._classes.forget()
 
     def describe(self) -> dict[str, Any]:
         """Name the engine, and what became of transforms and masks."""
@@ -140,15 +136,10 @@ class MapperReplay(ReplayNode):
 
     def _integrate(self, queued: QueuedScan) -> None:
         scan, stamp_ns = queued.scan, queued.header.stamp_ns
-        base = queued.base_from_sensor
-        if isinstance(scan, DepthScan):
-            camera, pose = scan.intrinsics, scan.map_from_sensor
-            self._filter.integrate_depth(scan.depth, camera, pose, base, stamp_ns)
-            if self._classes is not None:
-                self._classes.mapped(queued.item.topic, queued.header, scan)
-        elif scan is not None:
-            self._filter.integrate_cloud(scan.points, scan.map_from_sensor, base, stamp_ns)
-        self._newest_ns = max(self._newest_ns, stamp_ns)
+        if scan is not None:
+            self._filter.integrate(scan, stamp_ns, queued.base_from_sensor)
+        if self._classes is not None and isinstance(scan, DepthScan):
+            self._classes.mapped(queued.item.topic, queued.header, scan)
         self._last = stamp_ns, queued.item.stamp_ns
 
     def _published(self, header: Any) -> Iterator[Output]:

@@ -10,7 +10,8 @@ import pytest
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping.leaves import Leaves
-from cnn_perception.mapping.semantic.mask_fusion import MaskFusion, PlacedDepth
+from cnn_perception.mapping.scans import DepthScan
+from cnn_perception.mapping.semantic.mask_fusion import MaskFusion
 from cnn_perception.mapping.semantic.semantics import SemanticLayer
 from cnn_perception.types import CameraIntrinsics, Header, RigidTransform
 
@@ -25,10 +26,10 @@ def fusion(slop_s: float = 0.0, **config: Any) -> MaskFusion:
     return MaskFusion(layer, MapperConfig(resolution=0.1, **config), slop_s)
 
 
-def depth(stamp_ns: int, x: float = 0.0, frame_id: str = "camera") -> PlacedDepth:
+def depth(stamp_ns: int, x: float = 0.0, frame_id: str = "camera") -> tuple[Header, DepthScan]:
     pose = RigidTransform(np.eye(3), np.array([x, 0.0, 0.0]))
     image = np.full((6, 8), 1.05, np.float32)
-    return PlacedDepth(Header(stamp_ns, frame_id), image, CAMERA, pose)
+    return Header(stamp_ns, frame_id), DepthScan(image, CAMERA, pose)
 
 
 def mask(
@@ -59,9 +60,9 @@ def test_whichever_comes_first_waits_for_the_other(mask_first: bool, encoding: s
     masks = fusion()
     if mask_first:
         assert masks.add_mask(mask(5 * MS, encoding=encoding)) is None
-        result = masks.add_depth(depth(5 * MS))
+        result = masks.add_depth(*depth(5 * MS))
     else:
-        assert masks.add_depth(depth(5 * MS)) is None
+        assert masks.add_depth(*depth(5 * MS)) is None
         result = masks.add_mask(mask(5 * MS, encoding=encoding))
     assert result is not None
     assert result.report is not None
@@ -72,7 +73,7 @@ def test_whichever_comes_first_waits_for_the_other(mask_first: bool, encoding: s
 def test_a_late_mask_votes_with_the_pose_of_its_own_moment() -> None:
     masks = fusion()
     for step in range(5):
-        masks.add_depth(depth(step * 33 * MS, x=10.0 * step))
+        masks.add_depth(*depth(step * 33 * MS, x=10.0 * step))
     masks.add_mask(mask(33 * MS))
     centers = masks.layer.labelled(MAP).cells(0.1).centers
     assert np.abs(centers[:, 0] - 10.0).max() < 1.0
@@ -81,7 +82,7 @@ def test_a_late_mask_votes_with_the_pose_of_its_own_moment() -> None:
 def test_stamps_must_agree_within_the_slop() -> None:
     exact, loose = fusion(), fusion(slop_s=0.01)
     for masks in (exact, loose):
-        masks.add_depth(depth(100 * MS))
+        masks.add_depth(*depth(100 * MS))
         masks.add_mask(mask(109 * MS))
     assert (exact.fused, exact.waiting) == (0, 1)
     assert (loose.fused, loose.waiting) == (1, 0)
@@ -90,7 +91,7 @@ def test_stamps_must_agree_within_the_slop() -> None:
 def test_depth_without_masks_and_masks_without_depth_are_let_go() -> None:
     masks = fusion()
     for k in range(100):
-        masks.add_depth(depth((2 * k) * MS))
+        masks.add_depth(*depth((2 * k) * MS))
         masks.add_mask(mask((2 * k + 1) * MS))
         assert_accounted(masks, added=k + 1)
     assert masks.fused == 0
@@ -106,7 +107,7 @@ def test_loops_of_a_recording_give_equal_counts() -> None:
     counts = []
     for loop in range(3):
         for k in range(10):
-            masks.add_depth(depth(k * 100 * MS, x=float(loop)))
+            masks.add_depth(*depth(k * 100 * MS, x=float(loop)))
             if k % 2 == 0:  # a segmenter that is half as fast, and one image behind
                 masks.add_mask(mask(max(k - 2, 0) * 100 * MS, class_id=1 + loop % 2))
         counts.append(masks.fused)
@@ -117,8 +118,8 @@ def test_loops_of_a_recording_give_equal_counts() -> None:
 
 def test_each_camera_has_its_own_stamps() -> None:
     masks = fusion()
-    masks.add_depth(depth(MS, x=1.0, frame_id="left"), "left")
-    masks.add_depth(depth(MS, x=9.0, frame_id="right"), "right")
+    masks.add_depth(*depth(MS, x=1.0, frame_id="left"), "left")
+    masks.add_depth(*depth(MS, x=9.0, frame_id="right"), "right")
     masks.add_mask(mask(MS, frame_id="right"), "right")
     assert masks.layer.labelled(MAP).cells(0.1).centers[:, 0].min() > 8.0
     masks.add_mask(mask(MS, frame_id="left"), "left")
@@ -132,12 +133,12 @@ def test_masks_that_cannot_vote_are_counted_by_reason() -> None:
     for number, message in enumerate(
         (mask(MS, frame_id="lidar"), bad, mask(3 * MS, encoding="rgb8")), 1
     ):
-        masks.add_depth(depth(number * MS))
+        masks.add_depth(*depth(number * MS))
         result = masks.add_mask(message)
         assert result is not None
         assert result.error is not None
     masks.layer.labels = {}
-    masks.add_depth(depth(4 * MS))
+    masks.add_depth(*depth(4 * MS))
     masks.add_mask(mask(4 * MS))
     assert masks.dropped == {
         "frame_mismatch": 1,
@@ -151,7 +152,7 @@ def test_masks_that_cannot_vote_are_counted_by_reason() -> None:
 
 def test_a_mask_votes_within_the_ranges_of_the_map() -> None:
     masks = fusion(max_range=0.5)
-    masks.add_depth(depth(MS))
+    masks.add_depth(*depth(MS))
     result = masks.add_mask(mask(MS))
     assert result is not None
     assert result.report is not None
