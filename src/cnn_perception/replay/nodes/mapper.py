@@ -53,7 +53,7 @@ class MapperReplay(ReplayNode):
         self.main_topics = tuple(stream.topic for stream in scans)
         self._settings = read(values, MapperNodeConfig)
         self._frame_id = self._settings.frame_id.lstrip("/")
-        self.mapper = _first_map(self._settings.octomap_path, read(values, MapperConfig))
+        self.mapper = Mapper.continued(self._settings.octomap_path, read(values, MapperConfig))
         self.mapper.warm_up()
         self._filter = ScanFilter(self.mapper, read(values, CropConfig), read(values, GroundConfig))
         base = self._settings.base_frame_id if self._filter.needs_base else None
@@ -156,7 +156,3 @@ class MapperReplay(ReplayNode):
         yield Output("/projected_map", _GRID, grid, latched=True)
         if tree is not None:
             yield Output("/color_octomap", _OCTOMAP, tree, latched=True)
-
-
-def _first_map(path: str, config: MapperConfig) -> Mapper:
-    return Mapper.continued(Path(path).expanduser().absolute(), config) if path else Mapper(config)
