@@ -42,9 +42,9 @@ from _nodes import (
 from cnn_perception.benchmarks.frames import read_frames
 from cnn_perception.benchmarks.machine import describe_machine
 from cnn_perception.demo.processes import NodeSpec, node_processes
+from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.recording.bag import typestore
 from cnn_perception.recording.compose import encode
-from cnn_perception.recording.depth_scans import DepthScan
 from cnn_perception.resources import demo_drive
 from cnn_perception.types import Header, StampedTransform
 

@@ -285,6 +285,11 @@ class MaskConfig(Config):
         parameter="semantics.palette",
     )
 
+    @property
+    def names(self) -> dict[int, str]:
+        """The labels by class id; none where label_info is waited for."""
+        return dict(enumerate(self.labels)) if any(self.labels) else {}
+
 
 DETECTOR = NodeParameters(
     (ModelConfig, SessionConfig, DetectorConfig, DepthConfig), {"model": "rooms_ssdlite"}

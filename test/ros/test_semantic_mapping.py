@@ -104,7 +104,7 @@ class Robot:
         if labels is not None:
             self.labels = stage.speak(LabelInfo, "label_info", LATCHED)
             self.labels.publish(encode.label_info(labels, 0.0))
-            stage.until(lambda: self.semantics._layer.labels)
+            stage.until(lambda: self.semantics._classes.layer.labels)
 
     @property
     def semantics(self) -> Any:

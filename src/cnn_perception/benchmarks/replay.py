@@ -22,10 +22,10 @@ from cnn_perception.config import (
 from cnn_perception.detection.detector import Detector
 from cnn_perception.explain.explainer import Explainer
 from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.scans import CloudScan, DepthScan, Scan
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.parameters import ModelConfig, read
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.recording.depth_scans import CloudScan, DepthScan, Scan
 from cnn_perception.recording.scan_queue import ScanQueue
 from cnn_perception.replay.inputs import find_inputs
 from cnn_perception.replay.plan import NODES, ReplayPlan

@@ -229,12 +229,14 @@ class Mapper:
         save_map(encode, config.resolution, path, {"sensor_model": _sensor_model(config)})
 
     @classmethod
-    def continued(cls, path: Path, config: MapperConfig) -> Mapper:
+    def continued(cls, path: str, config: MapperConfig) -> Mapper:
         """Return a mapper that goes on with the map of a file, in its resolution.
 
-        Raises MapError for a file that cannot be read.
+        path: may begin with ~; empty: an empty map. Raises MapError for a file that cannot be read.
         """
-        loaded = _read(path, config)
+        if not path:
+            return cls(config)
+        loaded = _read(Path(path).expanduser().absolute(), config)
         made = cls(dataclasses.replace(config, resolution=loaded.resolution))
         made._engine.restore(loaded.leaves)
         return made

@@ -8,6 +8,8 @@ from cnn_perception.mapping.crop import CropConfig, inside_crop
 from cnn_perception.mapping.ground import GroundConfig, find_ground
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.projection import depth_to_points
+from cnn_perception.mapping.scans import CloudScan, DepthScan, Scan
+from cnn_perception.messages.stamps import BACKWARD_JUMP_NS
 from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform
 
 __all__ = ["ScanFilter"]
@@ -24,37 +26,49 @@ class ScanFilter:
         self._mapper = mapper
         self.crop = crop
         self.ground = ground
+        self._newest_ns = 0
 
     @property
     def needs_base(self) -> bool:
         """True if scans need their place in the base frame."""
         return self.ground.filter_ground_plane
 
-    def integrate_depth(
-        self,
-        depth: Float32Array,
-        intrinsics: CameraIntrinsics,
-        map_from_sensor: RigidTransform,
-        base_from_sensor: RigidTransform | None = None,
-        stamp_ns: int | None = None,
+    def integrate(
+        self, scan: Scan, stamp_ns: int, base_from_sensor: RigidTransform | None = None
     ) -> None:
-        """Take in a depth image; see `Mapper.integrate_depth`."""
-        if not self.needs_base and self._reaches_nowhere_outside(
-            _reach(depth, intrinsics), map_from_sensor
-        ):
-            self._mapper.integrate_depth(depth, intrinsics, map_from_sensor, stamp_ns)
-            return
-        points = depth_to_points(depth, intrinsics, stride=self._mapper.config.depth_stride)
-        self.integrate_cloud(points, map_from_sensor, base_from_sensor, stamp_ns)
+        """Take in a scan; raises as `Mapper.integrate_depth` and `Mapper.integrate_cloud` do.
 
-    def integrate_cloud(
+        stamp_ns: when it was taken; base_from_sensor: its place there, if `needs_base`.
+        """
+        if isinstance(scan, CloudScan):
+            self._integrate(scan.points, scan.map_from_sensor, base_from_sensor, stamp_ns)
+        elif self._takes_whole(scan):
+            self._mapper.integrate_depth(
+                scan.depth, scan.intrinsics, scan.map_from_sensor, stamp_ns
+            )
+        else:
+            stride = self._mapper.config.depth_stride
+            points = depth_to_points(scan.depth, scan.intrinsics, stride=stride)
+            self._integrate(points, scan.map_from_sensor, base_from_sensor, stamp_ns)
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+
+    def rewind(self, stamp_ns: int) -> bool:
+        """Say whether something later than a stamp is in the map, to which time went back.
+
+        The clock and every input show the same jump: what was mapped since is not later.
+        """
+        later = self._newest_ns - stamp_ns > BACKWARD_JUMP_NS
+        if later:
+            self._newest_ns = 0
+        return later
+
+    def _integrate(
         self,
         points: Float32Array,
         map_from_sensor: RigidTransform,
-        base_from_sensor: RigidTransform | None = None,
-        stamp_ns: int | None = None,
+        base_from_sensor: RigidTransform | None,
+        stamp_ns: int,
     ) -> None:
-        """Take in a cloud; see `Mapper.integrate_cloud`. base_from_sensor: if `needs_base`."""
         frame = map_from_sensor if base_from_sensor is None else base_from_sensor
         with np.errstate(invalid="ignore", over="ignore"):  # not finite: outside
             seen = frame.apply(points)
@@ -67,10 +81,12 @@ class ScanFilter:
             points, clearing = points[~ground], points[ground]
         self._mapper.integrate_cloud(points, map_from_sensor, clearing, stamp_ns)
 
-    def _reaches_nowhere_outside(self, reach: float, map_from_sensor: RigidTransform) -> bool:
-        """Say that the crop cannot cut anything, so that the image can go straight into the map."""
+    def _takes_whole(self, scan: DepthScan) -> bool:
+        """Say that nothing can be cut from an image, so that it can go straight into the map."""
+        if self.needs_base:
+            return False
         low, high = self.crop.limits
-        center = map_from_sensor.translation
+        center, reach = scan.map_from_sensor.translation, _reach(scan.depth, scan.intrinsics)
         return bool(((center - reach > low) & (center + reach < high)).all())
 
 

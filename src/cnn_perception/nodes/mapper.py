@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
@@ -64,7 +63,12 @@ class MapperNode(PerceptionNode):
         settings, config = self.config(MapperNodeConfig), self.config(MapperConfig)
         self._frame_id = settings.frame_id.lstrip("/")
         self._sensors = map_inputs(self)
-        self._mapper = self._first_map(settings.octomap_path, config)
+        self._mapper = Mapper.continued(settings.octomap_path, config)
+        if settings.octomap_path:
+            resolution = self._mapper.config.resolution
+            self.get_logger().info(
+                f"the map continues that of {settings.octomap_path}, resolution {resolution:g} m"
+            )
         self._mapper.warm_up()
         self._transforms.refused = 0
         self._integrator = MapIntegrator(self, self._mapper, self._transforms)
@@ -86,14 +90,6 @@ class MapperNode(PerceptionNode):
         seconds = time.monotonic() - begin_s
         if seconds > SLOW_START_S:
             self.get_logger().info(f"ready to map after {seconds:.0f} s")
-
-    def _first_map(self, path: str, config: MapperConfig) -> Mapper:
-        if not path:
-            return Mapper(config)
-        mapper = Mapper.continued(Path(path).expanduser().absolute(), config)
-        resolution = mapper.config.resolution
-        self.get_logger().info(f"the map continues that of {path}, resolution {resolution:g} m")
-        return mapper
 
     def unload(self) -> None:
         """Forget the map."""

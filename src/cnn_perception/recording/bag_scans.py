@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from cnn_perception.errors import BagError
+from cnn_perception.mapping.scans import Scan
 from cnn_perception.messages import drop_reason
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.recording.depth_scans import Scan
 from cnn_perception.recording.scan_queue import TF, TF_STATIC, QueuedScan, ScanQueue
 from cnn_perception.recording.streams import ScanStream
 

@@ -1,55 +1,25 @@
-"""Scans to be mapped: depth images with camera and pose, clouds with pose; those of a folder."""
+"""The depth images of an RGB-D folder as scans to be mapped."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from cnn_perception.mapping.engine import ScanReport
 from cnn_perception.mapping.leveling import estimate_up, level
-from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.projection import depth_to_points
+from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.recording.rgbd_folder import RgbdFolder
-from cnn_perception.types import CameraIntrinsics, Float32Array, Float64Array, RigidTransform
+from cnn_perception.types import Float64Array, RigidTransform
 
-__all__ = ["CloudScan", "DepthScan", "FolderScans", "Scan"]
+__all__ = ["FolderScans"]
 
 # From optical axes (x right, y down, z forward) to REP-103's (x forward, y left, z up).
 _FROM_OPTICAL = RigidTransform(
     np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), np.zeros(3)
 )
 _LEVELING_FRAMES, _LEVELING_STRIDE = 10, 8
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DepthScan:
-    """One depth image, float32 (H, W) metres with NaN for none, its camera and where that was."""
-
-    depth: Float32Array
-    intrinsics: CameraIntrinsics
-    map_from_sensor: RigidTransform
-
-    def into(self, mapper: Mapper) -> ScanReport:
-        """Take it into a map; raises as `Mapper.integrate_depth`."""
-        return mapper.integrate_depth(self.depth, self.intrinsics, self.map_from_sensor)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CloudScan:
-    """One point cloud, float32 (N, 3) metres in the sensor's frame, and where that was."""
-
-    points: Float32Array
-    map_from_sensor: RigidTransform
-
-    def into(self, mapper: Mapper) -> ScanReport:
-        """Take it into a map; raises as `Mapper.integrate_cloud`."""
-        return mapper.integrate_cloud(self.points, self.map_from_sensor)
-
-
-Scan = DepthScan | CloudScan
 
 
 class FolderScans:

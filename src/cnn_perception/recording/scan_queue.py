@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnn_perception.errors import MessageError, PerceptionError, TransformError
+from cnn_perception.mapping.scans import CloudScan, DepthScan, Scan
 from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages.decode import (
     decode_camera_info,
@@ -18,7 +19,6 @@ from cnn_perception.messages.decode import (
 )
 from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, REWIND_SLACK_NS, stamp_to_ns
 from cnn_perception.recording.bag import BagMessage
-from cnn_perception.recording.depth_scans import CloudScan, DepthScan, Scan
 from cnn_perception.recording.streams import ScanStream
 from cnn_perception.types import Header, RigidTransform
 

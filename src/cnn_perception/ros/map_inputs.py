@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rclpy.qos import QoSCompatibility, qos_check_compatible
@@ -12,13 +14,14 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, PointCloud2
 
 from cnn_perception.errors import ConfigError, MessageError, PerceptionError, TransformError
+from cnn_perception.mapping.scans import CloudScan, DepthScan, Scan
 from cnn_perception.messages.decode import decode_camera_info, decode_depth, decode_point_cloud
 from cnn_perception.parameters import MapperNodeConfig
 from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.recent import Recent
-from cnn_perception.types import CameraIntrinsics, Float32Array
+from cnn_perception.types import RigidTransform
 
-__all__ = ["DepthCamera", "DepthScan", "Lidar", "MapInput", "Reading", "map_inputs"]
+__all__ = ["DepthCamera", "Lidar", "MapInput", "Reading", "map_inputs"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,14 +30,6 @@ class Reading:
 
     source: MapInput
     message: Any
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DepthScan:
-    """A depth image, float32 (H, W) metres, and the camera that took it."""
-
-    depth: Float32Array
-    intrinsics: CameraIntrinsics
 
 
 class MapInput(ABC):
@@ -65,8 +60,8 @@ class MapInput(ABC):
         """Create the subscriptions."""
 
     @abstractmethod
-    def decode(self, message: Any) -> DepthScan | Float32Array:
-        """Return a depth scan or points, (N, 3) metres in the sensor's frame.
+    def decode(self, message: Any) -> Callable[[RigidTransform], Scan]:
+        """Return what makes a scan of the sensor's place in the map.
 
         Waits for a camera_info. Raises MessageError.
         """
@@ -154,7 +149,7 @@ class DepthCamera(MapInput):
         self._node.listen(CameraInfo, self._info_topic, self._infos.add)
         self._subscription = self._node.listen_images(self._topic, self._offer, "compressedDepth")
 
-    def decode(self, message: Any) -> DepthScan:
+    def decode(self, message: Any) -> partial[DepthScan]:
         """See MapInput."""
         depth = decode_depth(message)
         try:
@@ -171,7 +166,7 @@ class DepthCamera(MapInput):
                 f"the depth image is of {message.header.frame_id}, its camera_info of "
                 f"{info.header.frame_id}: give each camera topics of its own",
             )
-        return DepthScan(depth, decode_camera_info(info))
+        return partial(DepthScan, depth, decode_camera_info(info))
 
     def cancel(self) -> None:
         """See MapInput."""
@@ -188,9 +183,9 @@ class Lidar(MapInput):
         """See MapInput."""
         self._subscription = self._node.listen(PointCloud2, self._topic, self._offer)
 
-    def decode(self, message: Any) -> Float32Array:
+    def decode(self, message: Any) -> partial[CloudScan]:
         """See MapInput."""
-        return decode_point_cloud(message)
+        return partial(CloudScan, decode_point_cloud(message))
 
     def cancel(self) -> None:
         """See MapInput: it waits for nothing."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
 from octomap_msgs.msg import Octomap
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from sensor_msgs.msg import PointCloud2
@@ -16,12 +15,11 @@ from visualization_msgs.msg import MarkerArray
 
 from cnn_perception.config import SemanticsConfig
 from cnn_perception.errors import ConfigError, MessageError
-from cnn_perception.mapping.files.color_codec import COLOR_TREE, encode_color
-from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
+from cnn_perception.mapping.files.color_codec import COLOR_TREE
 from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.semantic.class_colors import class_colors, color_leaves
-from cnn_perception.mapping.semantic.mask_fusion import MaskFusion, MaskResult, PlacedDepth
-from cnn_perception.mapping.semantic.semantics import LabelledCells, SemanticLayer
+from cnn_perception.mapping.scans import DepthScan
+from cnn_perception.mapping.semantic.class_map import ClassMap, MaskResult
+from cnn_perception.mapping.semantic.semantics import LabelledCells
 from cnn_perception.messages.decode import decode_header, decode_label_info
 from cnn_perception.parameters import MapperNodeConfig, MaskConfig
 from cnn_perception.ros.base_node import PerceptionNode
@@ -30,7 +28,7 @@ from cnn_perception.ros.qos import LATCHED
 from cnn_perception.ros.semantic_messages import labelled_cloud, labelled_markers
 from cnn_perception.ros.steady_timer import create_steady_timer
 from cnn_perception.runtime.bundle import load_bundle
-from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform, UInt8Array
+from cnn_perception.types import Float32Array
 
 __all__ = ["SemanticInterface"]
 
@@ -62,11 +60,8 @@ class SemanticInterface:
         self._cameras = [camera.strip("/") for camera in cameras]
         self._header = Header(frame_id=frame_id)
         self._version = 0
-        self._palette = load_bundle(settings.palette).palette if settings.palette else None
-        self._colors: UInt8Array = class_colors({})
-        self._layer = SemanticLayer(mapper.config.resolution, node.config(SemanticsConfig))
-        self._layer.warm_up()
-        self._fusion = MaskFusion(self._layer, mapper.config, settings.slop)
+        palette = load_bundle(settings.palette).palette if settings.palette else None
+        self._classes = ClassMap(mapper, node.config(SemanticsConfig), settings.slop, palette)
         self._label_info = node.advertise(LabelInfo, "~/label_info", LATCHED)
         self._topics: list[tuple[LifecyclePublisher[Any], Callable[[LabelledCells], Any]]] = [
             (node.advertise(kind, topic, LATCHED), make)
@@ -77,8 +72,7 @@ class SemanticInterface:
             )
         ]
         self._sent = [0] * len(self._topics)
-        if any(settings.labels):
-            self._learn(dict(enumerate(settings.labels)))
+        self._learn(settings.names)
         self._timer = create_steady_timer(node, 1.0 / rate, self._tick)
 
     def close(self) -> None:
@@ -88,28 +82,20 @@ class SemanticInterface:
     def listen(self) -> None:
         """Subscribe to masks and, unless their names are a setting, to label_info."""
         node, settings = self._node, self._node.config(MaskConfig)
-        self._fusion.clear()
+        self._classes.stop_waiting()
         for camera in self._cameras:
             topic = f"{camera}/mask" if camera else "mask"
             take = partial(self._post, self._take_mask, camera)
             node.listen_images(topic, take, transport=settings.transport)
-        if self._layer.labels:
-            self._label_info.publish(encode.label_info(self._layer.labels, 0.0))
-        if not any(settings.labels):
+        if labels := self._classes.layer.labels:
+            self._label_info.publish(encode.label_info(labels, 0.0))
+        if not settings.names:
             node.listen(LabelInfo, "label_info", partial(self._post, self._take_labels), LATCHED)
 
-    def mapped(
-        self,
-        header: Any,
-        depth: Float32Array,
-        intrinsics: CameraIntrinsics,
-        pose: RigidTransform,
-        camera: str = "",
-    ) -> None:
+    def mapped(self, header: Any, scan: DepthScan, camera: str) -> None:
         """Let the mask of a depth image vote, now or when it comes: the image is in the map."""
         self.changed(header.stamp)
-        placed = PlacedDepth(decode_header(header), depth, intrinsics, pose)
-        self._report(self._fusion.add_depth(placed, camera))
+        self._report(self._classes.add_depth(decode_header(header), scan, camera))
 
     def changed(self, stamp: Any) -> None:
         """Note that the map changed."""
@@ -118,37 +104,34 @@ class SemanticInterface:
 
     def forget(self) -> None:
         """Forget all classes: the map was reset or loaded."""
-        self._layer.clear()
+        self._classes.layer.clear()
         self._version += 1
 
     def forget_box(self, low: Float32Array, high: Float32Array) -> None:
         """Forget the classes in a box that was cleared; (3,) metres."""
-        keys = np.floor(np.array([low, high]) / self._layer.resolution) + KEY_ORIGIN
-        keys = np.clip(keys, -1, 2 * KEY_ORIGIN).astype(np.int64)
-        self._layer.clear_box(keys[0], keys[1])
+        self._classes.layer.clear_box(low, high)
         self._version += 1
 
     def reconfigure(self) -> None:
         """Take over changed live settings of the node and of the map."""
-        self._layer.config = self._node.config(SemanticsConfig)
-        self._fusion.config = self._mapper.config
+        self._classes.layer.config = self._node.config(SemanticsConfig)
         self._version += 1
 
     def describe(self) -> Mapping[str, str]:
         """Return the account of masks: received = fused + waiting + dropped."""
         # Masks may be in work meanwhile: the sum is taken of the numbers that are told.
-        fused, waiting, dropped = self._fusion.fused, self._fusion.waiting, self._fusion.dropped
+        fused, waiting, dropped = self._classes.fused, self._classes.waiting, self._classes.dropped
         return {
             "masks_received": str(fused + waiting + sum(dropped.values())),
             "masks_fused": str(fused),
             "masks_waiting": str(waiting),
             **{f"masks_dropped.{reason}": str(n) for reason, n in dropped.items()},
-            "classified_cells": str(len(self._layer)),
+            "classified_cells": str(len(self._classes.layer)),
         }
 
     def color_octomap(self) -> Octomap:
         """Return the whole map as a ColorOcTree, occupied cells in the colours of their classes."""
-        return self._octomap(self._layer.labelled(self._mapper.leaves()))
+        return self._octomap(self._classes.labelled())
 
     # --- inputs, on the worker
 
@@ -156,7 +139,7 @@ class SemanticInterface:
         self._node.post(lambda: take(*arguments))
 
     def _take_mask(self, camera: str, message: Any) -> None:
-        self._report(self._fusion.add_mask(message, camera))
+        self._report(self._classes.add_mask(message, camera))
 
     def _take_labels(self, message: LabelInfo) -> None:
         try:
@@ -167,12 +150,12 @@ class SemanticInterface:
             self._learn(names)
 
     def _learn(self, names: dict[int, str]) -> None:
-        if names == self._layer.labels:
+        layer = self._classes.layer
+        if names == layer.labels:
             return
-        self._layer.labels = names
-        self._colors = class_colors(names, self._palette)
+        layer.labels = names
         self._version += 1
-        unknown = sorted(set(self._layer.config.ignore) - set(names.values()) - {"", "background"})
+        unknown = sorted(set(layer.config.ignore) - set(names.values()) - {"", "background"})
         if unknown:
             self._node.log_rarely(
                 "ignore", f"semantics.ignore names {', '.join(unknown)}, which label_info does not"
@@ -188,14 +171,13 @@ class SemanticInterface:
             return
         self._version += 1
         if result.report.unknown:
+            named = len(self._classes.layer.labels)
             self._node.log_rarely(
                 "classes",
                 f"{result.report.unknown} of {result.report.pixels} pixels of a mask have class "
-                f"ids that label_info does not name (it names {len(self._layer.labels)}): they are "
-                "not mapped; publish the label_info of the model that makes the masks",
+                f"ids that label_info does not name (it names {named}): they are not mapped; "
+                "publish the label_info of the model that makes the masks",
             )
-        if self._layer.wants_pruning:
-            self._layer.prune(self._mapper.leaves())
 
     # --- outputs
 
@@ -212,31 +194,26 @@ class SemanticInterface:
         ]
         if not stale:
             return
-        cells = self._layer.labelled(self._mapper.leaves())
+        cells = self._classes.labelled()
         for i in stale:
             publisher, make = self._topics[i]
             publisher.publish(make(cells))
             self._sent[i] = self._version
 
     def _markers(self, cells: LabelledCells) -> Any:
-        names = {
-            class_id: name
-            for class_id, name in self._layer.labels.items()
-            if name not in self._layer.config.ignore
-        }
-        visible, resolution = self._visible(cells), self._layer.resolution
-        return labelled_markers(self._header, visible, resolution, self._colors, names)
+        layer = self._classes.layer
+        names = {i: name for i, name in layer.labels.items() if name not in layer.config.ignore}
+        visible, resolution = self._visible(cells), self._mapper.config.resolution
+        return labelled_markers(self._header, visible, resolution, self._classes.colors, names)
 
     def _cloud(self, cells: LabelledCells) -> PointCloud2:
-        visible, resolution = self._visible(cells), self._layer.resolution
-        return labelled_cloud(self._header, visible, resolution, self._colors)
+        visible, resolution = self._visible(cells), self._mapper.config.resolution
+        return labelled_cloud(self._header, visible, resolution, self._classes.colors)
 
     def _octomap(self, cells: LabelledCells) -> Octomap:
-        leaves: Leaves = self._mapper.leaves()
-        payload = encode_color(color_leaves(leaves, cells, self._colors))
-        resolution = self._layer.resolution
+        payload, resolution = self._classes.color_payload(cells), self._mapper.config.resolution
         return encode.octomap(self._header, payload, resolution, binary=False, kind=COLOR_TREE)
 
     def _visible(self, cells: LabelledCells) -> LabelledCells:
         config = self._mapper.config
-        return cells.between(self._layer.resolution, config.occupancy_min_z, config.occupancy_max_z)
+        return cells.between(config.resolution, config.occupancy_min_z, config.occupancy_max_z)

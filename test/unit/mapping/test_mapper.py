@@ -147,6 +147,23 @@ def test_a_saved_map_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert continued.full_payload() == made.full_payload()
 
 
+def test_a_map_is_continued_in_its_own_resolution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = mapper(resolution=0.2)
+    made.integrate_depth(wall(), CAMERA, MAP_FROM_OPTICAL)
+    made.save(tmp_path / "map.ot")
+    config = MapperConfig(resolution=0.1, max_range=3.0)
+    continued = Mapper.continued("~/map.ot", config)
+    assert continued.config == dataclasses.replace(config, resolution=0.2)
+    assert continued.full_payload() == made.full_payload()
+    empty = Mapper.continued("", config)
+    assert (empty.config, len(empty.leaves())) == (config, 0)
+    with pytest.raises(MapError, match=r"none\.bt"):
+        Mapper.continued(str(tmp_path / "none.bt"), config)
+
+
 def test_a_loaded_binary_map_is_certain(tmp_path: Path) -> None:
     made = mapper()
     made.integrate_depth(wall(), CAMERA, MAP_FROM_OPTICAL)

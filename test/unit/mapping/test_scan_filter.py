@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 
 from cnn_perception.config import MapperConfig
+from cnn_perception.errors import MapError
 from cnn_perception.mapping.crop import CropConfig
 from cnn_perception.mapping.ground import GroundConfig
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.projection import depth_to_points
 from cnn_perception.mapping.scan_filter import ScanFilter
+from cnn_perception.mapping.scans import CloudScan, DepthScan
+from cnn_perception.messages.stamps import BACKWARD_JUMP_NS
 from cnn_perception.types import CameraIntrinsics, RigidTransform
 
+SECOND_NS = 1_000_000_000
 CAMERA = CameraIntrinsics(40, 30, 35.0, 36.0, 20.5, 14.0)
 # The camera looks along +x of the map, from 1 m above the floor.
 POSE = RigidTransform(
@@ -33,7 +37,7 @@ def depth(seed: int = 0) -> np.ndarray:
 def mapped(crop: CropConfig, ground: GroundConfig | None = None, **values: Any) -> Mapper:
     mapper = Mapper(MapperConfig(resolution=0.1, **values))
     scans = ScanFilter(mapper, crop, ground or GroundConfig())
-    scans.integrate_depth(depth(), CAMERA, POSE, POSE)
+    scans.integrate(DepthScan(depth(), CAMERA, POSE), 0, POSE)
     return mapper
 
 
@@ -88,13 +92,13 @@ def test_ground_points_clear_and_mark_nothing() -> None:
     mapper = Mapper(MapperConfig(resolution=0.1))
     filtered = ScanFilter(mapper, CropConfig(), GroundConfig(filter_ground_plane=True))
     assert filtered.needs_base
-    filtered.integrate_cloud(points, pose, base_from_sensor)
+    filtered.integrate(CloudScan(points, pose), 0, base_from_sensor)
     expected = Mapper(MapperConfig(resolution=0.1))
     expected.integrate_cloud(points[500:], pose, clearing=points[:500])
     assert same(mapper, expected)
     assert mapper.occupied_cells().centers[:, 2].min() > 0.2
     without = Mapper(MapperConfig(resolution=0.1))
-    ScanFilter(without, CropConfig(), GroundConfig()).integrate_cloud(points, pose)
+    ScanFilter(without, CropConfig(), GroundConfig()).integrate(CloudScan(points, pose), 0)
     assert without.occupied_cells().centers[:, 2].min() < 0.1
 
 
@@ -108,7 +112,7 @@ def test_the_crop_is_of_the_base_frame_with_the_ground_filter() -> None:
         mapper = Mapper(MapperConfig(resolution=0.1))
         ground = GroundConfig(filter_ground_plane=filter_ground)
         base = base_from_sensor if filter_ground else None
-        ScanFilter(mapper, crop, ground).integrate_cloud(points, pose, base)
+        ScanFilter(mapper, crop, ground).integrate(CloudScan(points, pose), 0, base)
         heights[filter_ground] = mapper.occupied_cells().centers[:, 2].tolist()
     assert heights == {True: pytest.approx([5.05]), False: []}
 
@@ -116,7 +120,31 @@ def test_the_crop_is_of_the_base_frame_with_the_ground_filter() -> None:
 def test_points_that_are_not_finite_are_outside() -> None:
     points = np.float32([[np.inf, 0, 0], [np.nan, 0, 0], [3e38, 3e38, 3e38], [1.05, 0.05, 0.05]])
     mapper = Mapper(MapperConfig(resolution=0.1))
-    ScanFilter(mapper, CropConfig(), GroundConfig()).integrate_cloud(
-        points, RigidTransform.identity()
-    )
+    scan = CloudScan(points, RigidTransform.identity())
+    ScanFilter(mapper, CropConfig(), GroundConfig()).integrate(scan, 0)
     assert len(mapper.occupied_cells()) == 1
+
+
+def test_what_is_later_than_a_stamp_is_told_once() -> None:
+    mapper = Mapper(MapperConfig(resolution=0.1))
+    scans = ScanFilter(mapper, CropConfig(), GroundConfig())
+    assert not scans.rewind(0)
+    cloud = CloudScan(np.float32([[1.05, 0.05, 0.05]]), POSE)
+    for seconds, scan in ((7, DepthScan(depth(), CAMERA, POSE)), (9, cloud), (8, cloud)):
+        scans.integrate(scan, seconds * SECOND_NS)
+    # Two cameras, or messages reordered: no more than 0.1 s is no jump.
+    assert not scans.rewind(9 * SECOND_NS - BACKWARD_JUMP_NS)
+    assert scans.rewind(9 * SECOND_NS - BACKWARD_JUMP_NS - 1)
+    assert not scans.rewind(0)
+    scans.integrate(cloud, SECOND_NS)
+    assert not scans.rewind(SECOND_NS)
+    assert scans.rewind(0)
+
+
+def test_a_scan_that_is_off_the_map_is_not_in_it() -> None:
+    scans = ScanFilter(Mapper(MapperConfig(resolution=0.1)), CropConfig(), GroundConfig())
+    far = RigidTransform(np.eye(3), np.array([1e6, 0.0, 0.0]))
+    for scan in (DepthScan(depth(), CAMERA, far), CloudScan(np.zeros((1, 3), np.float32), far)):
+        with pytest.raises(MapError):
+            scans.integrate(scan, 9 * SECOND_NS)
+    assert not scans.rewind(0)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from cnn_perception.errors import BagError, TransformError
+from cnn_perception.mapping.scans import CloudScan, DepthScan
 from cnn_perception.recording.bag import BagReader, BagWriter, typestore
 from cnn_perception.recording.bag_scans import BagScans
 from cnn_perception.recording.compose import encode
-from cnn_perception.recording.depth_scans import CloudScan, DepthScan
 from cnn_perception.recording.scan_queue import ScanQueue
 from cnn_perception.recording.streams import ScanStream
 from cnn_perception.types import Header, RigidTransform, StampedTransform

@@ -218,6 +218,13 @@ def test_classes_vote_as_in_the_live_node(tmp_path: Path, bundles: Bundles) -> N
     colored = robot.plan_for(bundles, *ALL, mapper=told)
     (full,) = robot.results(robot.replayed(bag, colored, tmp_path / "c"), "/octomap_full")
     assert (full.id, bytes(full.data)) == ("ColorOcTree", bytes(tree.data))
+    named = robot.plan_for(bundles, *ALL, mapper=told | {"semantics.labels": ["background", "red"]})
+    (again,) = robot.results(robot.replayed(bag, named, tmp_path / "n"), "/color_octomap")
+    assert bytes(again.data) == bytes(tree.data)
+    ignored = robot.plan_for(bundles, *ALL, mapper=told | {"semantics.labels": ["background"] * 2})
+    run = robot.replayed(bag, ignored, tmp_path / "i")
+    assert run.summary["nodes"]["mapper"]["masks_fused"] == 3
+    assert run.summary["nodes"]["mapper"]["classified_cells"] == 0
 
 
 @pytest.mark.parametrize(

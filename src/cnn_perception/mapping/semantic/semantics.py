@@ -201,13 +201,12 @@ class SemanticLayer:
         """Forget all votes."""
         self._votes, self._used, self._kept = Votes.empty(_FIRST_ROWS), 0, 0
 
-    def clear_box(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> None:
-        """Forget the cells with low <= key <= high; int64 (3,) keys."""
-        self._keep(~self._inside(low, high))
-
-    def keep_box(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> None:
-        """Forget the cells outside low <= key <= high; int64 (3,) keys."""
-        self._keep(self._inside(low, high))
+    def clear_box(self, low: Float32Array, high: Float32Array) -> None:
+        """Forget the cells that a box meets; (3,) metres in the map frame."""
+        corners = np.floor(np.array([low, high]) / self.resolution) + KEY_ORIGIN
+        first, last = np.clip(corners, -1, 2 * KEY_ORIGIN).astype(np.int64)
+        keys = self._keys().astype(np.int64)
+        self._keep(((keys < first) | (keys > last)).any(axis=1))
 
     @property
     def wants_pruning(self) -> bool:
@@ -248,10 +247,6 @@ class SemanticLayer:
     def _keys(self) -> NDArray[np.uint16]:
         cells = self._votes.cells[: self._used]
         return np.stack([cells >> 32, cells >> 16, cells], axis=1).astype(np.uint16)
-
-    def _inside(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> BoolArray:
-        keys = self._keys().astype(np.int64)
-        return np.asarray(((keys >= low) & (keys <= high)).all(axis=1), np.bool_)
 
     def _keep(self, chosen: BoolArray) -> None:
         if not chosen.all():

@@ -9,21 +9,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cnn_perception.config import MapperConfig
+from cnn_perception.config import MapperConfig, SemanticsConfig
 from cnn_perception.mapping.crop import CropConfig
+from cnn_perception.mapping.files.color_codec import COLOR_TREE
 from cnn_perception.mapping.ground import GroundConfig
 from cnn_perception.mapping.map_view import MapView
 from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.published import OutputConfig
 from cnn_perception.mapping.scan_filter import ScanFilter
-from cnn_perception.messages.stamps import BACKWARD_JUMP_NS
+from cnn_perception.mapping.scans import DepthScan
+from cnn_perception.mapping.semantic.class_map import ClassMap
+from cnn_perception.messages.decode import decode_label_info
 from cnn_perception.parameters import MapColors, MapperNodeConfig, MaskConfig, read
 from cnn_perception.recording.compose import encode
-from cnn_perception.recording.depth_scans import DepthScan
 from cnn_perception.recording.scan_queue import QueuedScan, ScanQueue
 from cnn_perception.recording.streams import ScanStream
-from cnn_perception.replay.nodes.map_classes import MapClasses
 from cnn_perception.replay.nodes.node import Answer, Arrival, Output, ReplayNode
+from cnn_perception.runtime.bundle import load_bundle
 from cnn_perception.types import Header
 
 __all__ = ["MapperReplay"]
@@ -54,33 +56,40 @@ class MapperReplay(ReplayNode):
         self.main_topics = tuple(stream.topic for stream in scans)
         self._settings = read(values, MapperNodeConfig)
         self._frame_id = self._settings.frame_id.lstrip("/")
-        self.mapper = _first_map(self._settings.octomap_path, read(values, MapperConfig))
+        self.mapper = Mapper.continued(self._settings.octomap_path, read(values, MapperConfig))
         self.mapper.warm_up()
         self._filter = ScanFilter(self.mapper, read(values, CropConfig), read(values, GroundConfig))
         base = self._settings.base_frame_id if self._filter.needs_base else None
         self._queue = ScanQueue(scans, self._frame_id, patience_ns, base_frame=base, infos=infos)
         self._view = MapView(self.mapper, read(values, OutputConfig))
-        self._classes: MapClasses | None = None
+        self._classes: ClassMap | None = None
+        self._masks: dict[str, str] = {}  # depth topics by topic of the masks that vote
+        self._infos: set[str] = set()
         self._is_colored = read(values, MapColors).colored_map
-        if read(values, MaskConfig).enabled:
-            self._classes = MapClasses(values, self.mapper, self._frame_id, masks)
+        if (settings := read(values, MaskConfig)).enabled:
+            self._classes = _class_map(settings, self.mapper, read(values, SemanticsConfig))
+            self._masks = {mask: depth for depth, mask in masks.items()}
+            if not settings.names:
+                self._infos = {f"{mask.rpartition('/')[0]}/label_info" for mask in self._masks}
         elif self._is_colored:
             _LOG.warning("colored_map does nothing without semantics.enabled")
-        self._newest_ns = 0
         # Stamp of the last scan, and when it was recorded.
         self._last: tuple[int, int] | None = None
 
     @property
     def inputs(self) -> frozenset[str]:
         """See ReplayNode."""
-        return frozenset(self._queue.topics) | (self._classes.topics if self._classes else set())
+        return frozenset(self._queue.topics) | self._masks.keys() | self._infos
 
     def take(self, arrival: Arrival) -> Iterator[Answer]:
         """Take a scan, a transform, a camera_info; map the scans that have all they need."""
-        if self._classes is not None and arrival.item.topic in self._classes.topics:
-            self._classes.take(arrival.item)
-            return
-        yield from self._mapped(self._queue.take(arrival.item))
+        item = arrival.item
+        if self._classes is not None and item.topic in self._masks:
+            self._classes.add_mask(item.message, self._masks[item.topic])
+        elif self._classes is not None and item.topic in self._infos:
+            self._classes.layer.labels = decode_label_info(item.message)
+        else:
+            yield from self._mapped(self._queue.take(item))
 
     def finish(self) -> Iterator[Answer]:
         """Map or drop what waits, and publish the map."""
@@ -93,21 +102,25 @@ class MapperReplay(ReplayNode):
     def rewind(self, stamp_ns: int) -> Iterator[Answer]:
         """Forget transforms and scans from the future, and the map too if time_jump says so."""
         yield from self._mapped(self._queue.rewind(stamp_ns))
-        if self._newest_ns - stamp_ns > BACKWARD_JUMP_NS:
-            self._newest_ns = 0
-            if self._settings.time_jump == "reset":
-                self.mapper.reset()
-                if self._classes is not None:
-                    self._classes.forget()
+        if self._filter.rewind(stamp_ns) and self._settings.time_jump == "reset":
+            self.mapper.reset()
+            if self._classes is not None:
+                self._classes.layer.clear()
 
     def describe(self) -> dict[str, Any]:
         """Name the engine, and what became of transforms and masks."""
-        extra = {} if self._classes is None else self._classes.describe()
-        return {
+        told: dict[str, Any] = {
             "engine": self.mapper.config.engine,
             "refused_transforms": self._queue.refused_transforms,
-            **extra,
         }
+        if (classes := self._classes) is not None:
+            told |= {
+                "masks_fused": classes.fused,
+                "masks_waiting": classes.waiting,
+                "masks_dropped": classes.dropped,
+                "classified_cells": len(classes.layer),
+            }
+        return told
 
     def save(self, path: Path) -> dict[str, Any] | None:
         """Write the map, and return what metrics.json says of it; None if nothing was mapped."""
@@ -140,21 +153,19 @@ class MapperReplay(ReplayNode):
 
     def _integrate(self, queued: QueuedScan) -> None:
         scan, stamp_ns = queued.scan, queued.header.stamp_ns
-        base = queued.base_from_sensor
-        if isinstance(scan, DepthScan):
-            camera, pose = scan.intrinsics, scan.map_from_sensor
-            self._filter.integrate_depth(scan.depth, camera, pose, base, stamp_ns)
-            if self._classes is not None:
-                self._classes.mapped(queued.item.topic, queued.header, scan)
-        elif scan is not None:
-            self._filter.integrate_cloud(scan.points, scan.map_from_sensor, base, stamp_ns)
-        self._newest_ns = max(self._newest_ns, stamp_ns)
+        if scan is not None:
+            self._filter.integrate(scan, stamp_ns, queued.base_from_sensor)
+        if self._classes is not None and isinstance(scan, DepthScan):
+            self._classes.add_depth(queued.header, scan, queued.item.topic)
         self._last = stamp_ns, queued.item.stamp_ns
 
     def _published(self, header: Any) -> Iterator[Output]:
         """Yield the map as the live node publishes it."""
         resolution = self.mapper.config.resolution
-        tree = None if self._classes is None else self._classes.octomap(header)
+        tree = None
+        if self._classes is not None:
+            payload = self._classes.color_payload(self._classes.labelled())
+            tree = encode.octomap(header, payload, resolution, binary=False, kind=COLOR_TREE)
         binary = encode.octomap(header, self.mapper.binary_payload(), resolution, binary=True)
         yield Output("/octomap_binary", _OCTOMAP, binary, latched=True)
         full = tree if self._is_colored else None
@@ -167,5 +178,8 @@ class MapperReplay(ReplayNode):
             yield Output("/color_octomap", _OCTOMAP, tree, latched=True)
 
 
-def _first_map(path: str, config: MapperConfig) -> Mapper:
-    return Mapper.continued(Path(path).expanduser().absolute(), config) if path else Mapper(config)
+def _class_map(settings: MaskConfig, mapper: Mapper, config: SemanticsConfig) -> ClassMap:
+    palette = load_bundle(settings.palette).palette if settings.palette else None
+    classes = ClassMap(mapper, config, settings.slop, palette)
+    classes.layer.labels = settings.names
+    return classes

@@ -276,15 +276,20 @@ def test_what_is_not_occupied_is_forgotten() -> None:
     assert len(semantics) == 0
 
 
-def test_boxes_are_cleared_and_kept() -> None:
+def test_boxes_are_cleared() -> None:
     semantics = layer()
     for depth in (1.0, 2.0, 3.0):
         semantics.fuse(*one_pixel([1], depth=depth), HERE)
     first, second, third = sorted(found(semantics))
-    semantics.clear_box(np.array(second) - 1, np.array(second) + 1)
+    corner = (np.array(second) - KEY_ORIGIN) * 0.1
+    semantics.clear_box(np.float32(corner + 0.04), np.float32(corner + 0.06))
     assert sorted(found(semantics)) == [first, third]
-    semantics.keep_box(np.array(third), np.array(third))
-    assert sorted(found(semantics)) == [third]
+    semantics.clear_box(np.float32([-9, -9, -9]), np.float32([-1, 9, 9]))
+    assert sorted(found(semantics)) == [first, third]
+    semantics.clear_box(np.float32([-np.inf, -np.inf, 1.55]), np.float32([1e9, np.inf, np.inf]))
+    assert sorted(found(semantics)) == [first]
+    semantics.clear_box(np.float32([0, 0, 0]), np.float32([1, 1, 1.05]))
+    assert len(semantics) == 0
     semantics.fuse(*one_pixel([2], depth=1.0), HERE)
     assert found(semantics)[first][0] == 2
     semantics.clear()

@@ -1,4 +1,4 @@
-"""Depth images and the masks of the same moments brought together, live and offline alike."""
+"""The classes of a map, live and offline alike: masks in; labelled cells, a coloured map out."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from cnn_perception.config import MapperConfig
+from cnn_perception.config import SemanticsConfig
 from cnn_perception.errors import MessageError
-from cnn_perception.mapping.semantic.semantics import FusionReport, SemanticLayer
+from cnn_perception.mapping.files.color_codec import encode_color
+from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.scans import DepthScan
+from cnn_perception.mapping.semantic.class_colors import class_colors, color_leaves
+from cnn_perception.mapping.semantic.semantics import FusionReport, LabelledCells, SemanticLayer
 from cnn_perception.messages.decode import decode_header, decode_mask
 from cnn_perception.messages.stamps import StampedSynchroniser
-from cnn_perception.types import CameraIntrinsics, Float32Array, Header, RigidTransform
+from cnn_perception.types import Header, UInt8Array
 
-__all__ = ["MaskFusion", "MaskResult", "PlacedDepth"]
+__all__ = ["ClassMap", "MaskResult"]
 
 # How many depth images wait for masks: a second of a camera at 30 Hz, 37 MB of 640 x 480 pixels.
 _WAITING = 30
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PlacedDepth:
-    """A depth image, float32 (H, W) metres, that is in the map, and the pose that put it there."""
-
-    header: Header
-    depth: Float32Array
-    intrinsics: CameraIntrinsics
-    map_from_sensor: RigidTransform
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +31,38 @@ class MaskResult:
     error: MessageError | None = None
 
 
-class MaskFusion:
-    """Lets each mask vote together with the depth image of its stamp, whichever comes first.
+class ClassMap:
+    """The classes of a Mapper's cells: each mask votes together with the depth image of its stamp.
 
     The map never waits for masks: depth images are handed in when they are in the map, and a mask
     that comes later votes with the pose of then. Masks are counted: received = fused + dropped +
     waiting, dropped by reason. Each camera has its own stamps. One thread at a time.
+
+    slop_s: most seconds between the two stamps. palette: uint8 (K, 3) RGB by class id, where the
+    model of the masks has one. The labels and votes are those of `layer`, whose kernels are
+    compiled before the first mask comes.
     """
 
-    def __init__(self, layer: SemanticLayer, config: MapperConfig, slop_s: float = 0.0) -> None:
-        self.layer = layer
-        self.config = config
+    def __init__(
+        self,
+        mapper: Mapper,
+        config: SemanticsConfig,
+        slop_s: float = 0.0,
+        palette: UInt8Array | None = None,
+    ) -> None:
+        self.layer = SemanticLayer(mapper.config.resolution, config)
+        self.layer.warm_up()
         self.fused = 0
+        self._mapper = mapper
+        self._palette = palette
         self._slop_ns = round(slop_s * 1e9)
         self._cameras: dict[str, StampedSynchroniser] = {}
         self._refused: Counter[str] = Counter()
+
+    @property
+    def colors(self) -> UInt8Array:
+        """The colour of each class id, uint8 (n, 3) RGB; see `class_colors`."""
+        return class_colors(self.layer.labels, self._palette)
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -62,18 +73,13 @@ class MaskFusion:
         return dict(sorted(total.items()))
 
     @property
-    def received(self) -> int:
-        """How many masks came of which it is known what became of them, or that they wait."""
-        return self.fused + self.waiting + sum(self.dropped.values())
-
-    @property
     def waiting(self) -> int:
         """How many masks wait for their depth image."""
         return sum(pairs.pending("mask") for pairs in self._cameras.values())
 
-    def add_depth(self, placed: PlacedDepth, camera: str = "") -> MaskResult | None:
+    def add_depth(self, header: Header, scan: DepthScan, camera: str = "") -> MaskResult | None:
         """Take a depth image that is in the map; returns what its mask did, None without one."""
-        pair = self._pairs(camera).add("depth", placed.header.stamp_ns, placed)
+        pair = self._pairs(camera).add("depth", header.stamp_ns, (header, scan))
         return None if pair is None else self._vote(*pair)
 
     def add_mask(self, message: Any, camera: str = "") -> MaskResult | None:
@@ -81,10 +87,21 @@ class MaskFusion:
         pair = self._pairs(camera).add("mask", decode_header(message.header).stamp_ns, message)
         return None if pair is None else self._vote(*pair)
 
-    def clear(self) -> None:
+    def stop_waiting(self) -> None:
         """Let go of all that waits for a partner."""
         for pairs in self._cameras.values():
             pairs.clear()
+
+    def labelled(self) -> LabelledCells:
+        """Return the occupied cells that have a class; see `SemanticLayer.labelled`."""
+        return self.layer.labelled(self._mapper.leaves())
+
+    def color_payload(self, cells: LabelledCells) -> bytes:
+        """Return the whole map as a ColorOcTree, as octomap_msgs/Octomap carries it (full).
+
+        cells: those of `labelled`, which get the colours of their classes.
+        """
+        return encode_color(color_leaves(self._mapper.leaves(), cells, self.colors))
 
     def _pairs(self, camera: str) -> StampedSynchroniser:
         if camera not in self._cameras:
@@ -93,34 +110,37 @@ class MaskFusion:
             )
         return self._cameras[camera]
 
-    def _vote(self, placed: PlacedDepth, message: Any) -> MaskResult:
+    def _vote(self, seen: tuple[Header, DepthScan], message: Any) -> MaskResult:
         try:
-            report = self._fuse(placed, message)
+            report = self._fuse(*seen, message)
         except MessageError as error:
             self._refused[error.reason] += 1
             return MaskResult(error=error)
         self.fused += 1
+        if self.layer.wants_pruning:
+            self.layer.prune(self._mapper.leaves())
         return MaskResult(report)
 
-    def _fuse(self, placed: PlacedDepth, message: Any) -> FusionReport:
+    def _fuse(self, header: Header, scan: DepthScan, message: Any) -> FusionReport:
         if not self.layer.labels:
             raise MessageError(
                 "no_labels",
                 "a mask came but no label_info: publish it, or name classes in semantics.labels",
             )
         frame_id = decode_header(message.header).frame_id
-        if frame_id not in ("", placed.header.frame_id):
+        if frame_id not in ("", header.frame_id):
             raise MessageError(
                 "frame_mismatch",
-                f"the mask is of {frame_id}, its depth image of {placed.header.frame_id}: give "
+                f"the mask is of {frame_id}, its depth image of {header.frame_id}: give "
                 "depth that is registered to the colour image",
             )
+        config = self._mapper.config
         return self.layer.fuse(
-            placed.depth,
+            scan.depth,
             decode_mask(message),
-            placed.intrinsics,
-            placed.map_from_sensor,
-            min_range=self.config.min_range,
-            max_range=self.config.max_range,
-            stride=self.config.depth_stride,
+            scan.intrinsics,
+            scan.map_from_sensor,
+            min_range=config.min_range,
+            max_range=config.max_range,
+            stride=config.depth_stride,
         )
