@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Generator, Mapping
+import threading
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import NamedTuple
 
@@ -117,15 +119,8 @@ def load_batches(
         # A forked child would inherit locks of the threads that OpenCV and ONNX Runtime may run.
         multiprocessing_context="spawn",
     )
-    # Ctrl-C reaches every process of the terminal, but it is the trainer's to answer. Children
-    # inherit what is blocked; ignoring it once they run would come seconds too late. The tracker
-    # comes first: starting it unblocks the signal.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with _undisturbed():
         iterator = iter(loader)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     skipped: set[str] = set()
     try:
         for batch in iterator:
@@ -142,6 +137,26 @@ def load_batches(
             "a process that loads images was ended from outside, perhaps for want of memory: lower "
             "optimisation.workers"
         ) from error
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Start processes that no Ctrl-C ends, and whose end raises nothing where it is not expected.
+
+    Ctrl-C reaches every process of the terminal, but it is the trainer's to answer. Children
+    inherit what is blocked; ignoring it once they run would come seconds too late.
+    """
+    resource_tracker.ensure_running()  # first, since starting it unblocks the signal
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        # PyTorch's handler would raise wherever the main thread is, in the midst of a step. The
+        # iterator finds out by itself.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, handler)
 
 
 class _Caught(TorchDataset[Batch | PerceptionError]):
