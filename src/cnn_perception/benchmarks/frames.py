@@ -10,7 +10,7 @@ from cnn_perception.mapping.projection import depth_to_points
 from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.recording.bag_scans import BagScans
-from cnn_perception.recording.depth_scans import FolderScans
+from cnn_perception.recording.folder_scans import FolderScans
 from cnn_perception.recording.rgbd_folder import RgbdFolder
 from cnn_perception.recording.streams import scan_streams
 from cnn_perception.types import Float32Array

@@ -88,7 +88,7 @@ def command(
     from cnn_perception.mapping.mapper import Mapper
     from cnn_perception.recording.bag import BagReader
     from cnn_perception.recording.bag_scans import BagScans
-    from cnn_perception.recording.depth_scans import FolderScans
+    from cnn_perception.recording.folder_scans import FolderScans
     from cnn_perception.recording.rgbd_folder import RgbdFolder
     from cnn_perception.recording.streams import scan_streams
 

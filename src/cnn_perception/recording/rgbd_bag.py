@@ -10,7 +10,7 @@ import numpy as np
 from cnn_perception.errors import BagError
 from cnn_perception.recording.bag import BagWriter
 from cnn_perception.recording.compose import CAMERA_FRAME, START_NS, encode
-from cnn_perception.recording.depth_scans import FolderScans
+from cnn_perception.recording.folder_scans import FolderScans
 from cnn_perception.recording.rgbd_folder import RgbdFolder, RgbdFrame
 from cnn_perception.types import Header, RigidTransform, StampedTransform
 

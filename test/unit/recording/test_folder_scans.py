@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnn_perception.recording.depth_scans import FolderScans
+from cnn_perception.recording.folder_scans import FolderScans
 from cnn_perception.recording.rgbd_folder import RgbdFolder
 
 

@@ -14,7 +14,7 @@ from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.recording.bag_scans import BagScans
-from cnn_perception.recording.depth_scans import FolderScans
+from cnn_perception.recording.folder_scans import FolderScans
 from cnn_perception.recording.rgbd_bag import START_NS, record_rgbd_folder
 from cnn_perception.recording.rgbd_folder import RgbdFolder
 from cnn_perception.recording.streams import ScanStream, camera_streams

@@ -20,7 +20,7 @@ from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.voxels.store_codec import StoreCodec
 from cnn_perception.mapping.voxels.voxel_engine import VoxelEngine
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
-from cnn_perception.recording.depth_scans import FolderScans
+from cnn_perception.recording.folder_scans import FolderScans
 from cnn_perception.recording.rgbd_folder import RgbdFolder
 from cnn_perception.types import Float32Array
 
