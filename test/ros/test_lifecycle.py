@@ -212,15 +212,13 @@ def test_a_signal_ends_the_process_cleanly(stage, model, which, number, when) ->
 
 @pytest.mark.usefixtures("compiled_kernels")
 def test_ctrl_c_raises_nothing_in_the_middle_of_a_start() -> None:
-    # In a string, since CPython ends a process by the signal, whatever was caught, if it raised
-    # there; numba and rosbags execute strings too.
     script = (
         "import os, signal\n"
         "from cnn_perception.nodes.mapper import MapperNode\n"
         "from cnn_perception.ros.run import run\n"
         "class Interrupted(MapperNode):\n"
         "    def load(self):\n"
-        "        exec('os.kill(os.getpid(), signal.SIGINT)')\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
         "        print('still starting', flush=True)\n"
         "        super().load()\n"
         "run([lambda: Interrupted('mapper')])\n"
