@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ __all__ = [
     "KEY_ORIGIN",
     "TREE_DEPTH",
     "Leaves",
+    "cell_keys",
     "fill_box",
     "find_leaves",
     "join_siblings",
@@ -35,6 +37,17 @@ KEY_ORIGIN = 1 << (TREE_DEPTH - 1)
 
 _SPREAD = ((16, 0x0000FF0000FF), (8, 0x00F00F00F00F), (4, 0x0C30C30C30C3), (2, 0x249249249249))
 _GATHER = ((2, 0x0C30C30C30C3), (4, 0x00F00F00F00F), (8, 0x0000FF0000FF), (16, 0x00000000FFFF))
+
+
+def cell_keys(points: NDArray[np.floating[Any]], resolution: float) -> NDArray[np.int64]:
+    """Return the keys of the finest cells in which points are, int64 (..., 3).
+
+    points: (..., 3) metres in the map frame; those off the map get keys that are one off it. By
+    the reciprocal, as OctoMap's coordToKey, which decides on which side a border is.
+    """
+    with np.errstate(over="ignore"):
+        keys = np.floor((1.0 / resolution) * points.astype(np.float64)) + KEY_ORIGIN
+    return np.clip(keys, -1, 2 * KEY_ORIGIN).astype(np.int64)
 
 
 def morton_codes(keys: NDArray[np.uint16]) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from cnn_perception.mapping.engine import MapEngine, ScanReport, create_engine, 
 from cnn_perception.mapping.files.octomap_codec import MapFile
 from cnn_perception.mapping.files.storage import load_map, save_map
 from cnn_perception.mapping.grid import project
-from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
+from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves, cell_keys
 from cnn_perception.mapping.planning.queries import MapQueries
 from cnn_perception.mapping.upkeep import Upkeep
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
@@ -154,12 +154,11 @@ class Mapper:
                 f"cannot clear the box from {corners[0].tolist()} to {corners[1].tolist()}: give "
                 "finite corners, the lower first"
             )
-        keys = np.floor((1.0 / self._config.resolution) * corners) + KEY_ORIGIN
-        keys = np.clip(keys, -1, 2 * KEY_ORIGIN).astype(np.int64)
+        first, last = cell_keys(corners, self._config.resolution)
         with self._lock:
             self._leaves = None
             value = np.nan if forget else float(log_odds(self._config.clamp_min))
-            self._engine.fill_box(keys[0], keys[1], value)
+            self._engine.fill_box(first, last, value)
 
     @contextmanager
     def blocks(self) -> Iterator[VoxelStore | None]:

@@ -7,7 +7,9 @@ import pytest
 
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.leaves import (
+    KEY_ORIGIN,
     Leaves,
+    cell_keys,
     fill_box,
     morton_codes,
     morton_keys,
@@ -33,6 +35,23 @@ def as_dictionary(leaves: Leaves) -> dict[tuple[int, ...], float]:
         tuple(int(k) for k in key): float(value)
         for key, value in zip(finest.keys, finest.log_odds, strict=True)
     }
+
+
+@pytest.mark.parametrize("resolution", [0.02, 0.05, 0.1, 0.3])
+def test_points_on_borders_are_in_the_cells_that_octomap_says(resolution: float) -> None:
+    octomap = pytest.importorskip("octomap", reason="octomap-python is not installed")
+    tree = octomap.OcTree(resolution)
+    points = np.array([[i * resolution, 0.01 * i, -resolution * i] for i in range(-300, 300)])
+    points = points.astype(np.float32)  # as OctoMap's point3d
+    keys = [tree.coordToKey(point) for point in points.astype(np.float64)]
+    wanted = [[key[axis] for axis in range(3)] for key in keys]
+    assert cell_keys(points, resolution).tolist() == wanted
+
+
+def test_points_off_the_map_are_one_cell_off_it() -> None:
+    points = np.array([[-1e300, -1e9, 0.0], [1e300, 1e9, np.nextafter(0.0, -1)]])
+    off = 2 * KEY_ORIGIN
+    assert cell_keys(points, 0.05).tolist() == [[-1, -1, 32768], [off, off, 32767]]
 
 
 def test_codes_interleave_bits_with_x_lowest() -> None:

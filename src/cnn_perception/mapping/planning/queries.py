@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.leaves import KEY_ORIGIN
+from cnn_perception.mapping.leaves import cell_keys
 from cnn_perception.mapping.planning.box_kernels import count_in_boxes, count_in_oriented_box
 from cnn_perception.mapping.planning.distance_kernels import nearest_obstacles
 from cnn_perception.mapping.planning.query_kernels import cast_rays, look_up_points
@@ -63,10 +63,10 @@ class MapQueries:
                 f"box {first} goes from {corners[0][first].tolist()} to "
                 f"{corners[1][first].tolist()}: give the lower corner first"
             )
-        keys = self._keys(corners[0]), self._keys(corners[1])
-        counts = np.empty((len(keys[0]), 2), np.int64)
-        count_in_boxes(self._store.arrays, *keys, counts)
-        volumes = (keys[1] - keys[0] + 1).prod(axis=1)
+        first, last = cell_keys(np.array(corners), self._resolution)
+        counts = np.empty((len(first), 2), np.int64)
+        count_in_boxes(self._store.arrays, first, last, counts)
+        volumes = (last - first + 1).prod(axis=1)
         return BoxOccupancy(counts[:, 0], counts[:, 1], volumes - counts.sum(axis=1))
 
     def oriented_boxes(
@@ -180,12 +180,6 @@ class MapQueries:
         self.cast_rays(zero, one, max_range=self._resolution)
         self.nearest_obstacles(zero, self._resolution)
 
-    def _keys(self, corners: Float64Array) -> NDArray[np.int64]:
-        """Return keys, at most one off the map, so that what is beyond it counts as unknown."""
-        with np.errstate(over="ignore"):
-            keys = np.floor((1.0 / self._resolution) * corners) + KEY_ORIGIN
-        return np.clip(keys, -1, 2 * KEY_ORIGIN).astype(np.int64)
-
     def _count_oriented(
         self,
         center: Float64Array,
@@ -205,7 +199,7 @@ class MapQueries:
             reach = np.abs(rotation) @ half
             around = np.stack([center - reach, center + reach])
         # A box that touches a cell from above meets it too, and rounding may hide that it does.
-        low, high = self._keys(around) + np.array([[-1], [1]])
+        low, high = cell_keys(around, self._resolution) + np.array([[-1], [1]])
         if float((high - low + 1.0).prod()) > _MOST_CELLS:
             raise MapError(
                 f"a box of {(2 * half).tolist()} m has too many cells of {self._resolution:g} m to "

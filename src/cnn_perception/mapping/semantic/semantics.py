@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 
 from cnn_perception.config import SemanticsConfig
 from cnn_perception.errors import MessageError
-from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, find_leaves, morton_codes
+from cnn_perception.mapping.leaves import (
+    KEY_ORIGIN,
+    TREE_DEPTH,
+    Leaves,
+    cell_keys,
+    find_leaves,
+    morton_codes,
+)
 from cnn_perception.mapping.projection import check_size, pixel_rays
 from cnn_perception.mapping.semantic import semantic_kernels as kernels
 from cnn_perception.mapping.semantic.semantic_kernels import Counts, Runs, Votes
@@ -203,8 +210,7 @@ class SemanticLayer:
 
     def clear_box(self, low: Float32Array, high: Float32Array) -> None:
         """Forget the cells that a box meets; (3,) metres in the map frame."""
-        corners = np.floor(np.array([low, high]) / self.resolution) + KEY_ORIGIN
-        first, last = np.clip(corners, -1, 2 * KEY_ORIGIN).astype(np.int64)
+        first, last = cell_keys(np.array([low, high]), self.resolution)
         keys = self._keys().astype(np.int64)
         self._keep(((keys < first) | (keys > last)).any(axis=1))
 
