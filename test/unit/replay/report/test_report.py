@@ -283,7 +283,7 @@ def test_what_changed_is_told_with_better_and_worse(
     assert "Equal: /detector/label_info , /explainer/heatmap , /segmenter/label_info" in words
     assert "detector, processed 20 18 ▼ -2 (-10%) worse" in words
     assert "detector, dropped 0 2 ▲ +2 worse" in words
-    assert "chair 20 18 ▼ -2 (-10%) mAP" not in words
+    assert "chair 20 18 ▼ -2 (-10%) accuracy before now by" in words  # neither better nor worse
     assert "mAP at IoU 0.5 0.75 0.5 ▼ -0.25 (-33%) worse" in words
     assert "detector.score_threshold 0.25 0.5" in words
 
