@@ -6,40 +6,40 @@ from pathlib import Path
 
 import numpy as np
 
-import models
-from cnn_perception.recording.bag import BagWriter
+import recorded_robot as robot
 from cnn_perception.recording.compose import encode
-from cnn_perception.types import CameraIntrinsics, Header, RigidTransform, StampedTransform
+from cnn_perception.types import CameraIntrinsics, RigidTransform, StampedTransform
+from recorded_robot import COLOR, DEPTH, INFO, SECOND, START_NS, Record
 
-START_NS = 1_700_000_000_000_000_000
 FRAMES = 20
 PERIOD_NS = 100_000_000
-_CAMERA = CameraIntrinsics(160, 120, 130.0, 130.0, 79.5, 59.5)
-_FORWARD = RigidTransform(
-    np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), np.array([0.0, 0.0, 0.5])
-)
+SIZE = WIDTH, HEIGHT = 160, 120
+_CAMERA = CameraIntrinsics(WIDTH, HEIGHT, 130.0, 130.0, 79.5, 59.5)
 
 
 def write_drive(path: Path) -> Path:
     """Write 20 frames, 10 per second: two coloured cells before a wall two metres away."""
-    with BagWriter(path) as bag:
-        mount = encode.transforms(StampedTransform("base_link", "camera", START_NS, _FORWARD))
-        bag.write("/tf_static", "tf2_msgs/msg/TFMessage", mount, START_NS, latched=True)
-        for index in range(FRAMES):
-            _write_frame(bag, index, START_NS + index * PERIOD_NS)
-    return path
+    return robot.write(path, messages(FRAMES))
 
 
-def _write_frame(bag: BagWriter, index: int, stamp_ns: int) -> None:
-    header = encode.header(Header(stamp_ns, "camera"))
+def messages(frames: int) -> list[Record]:
+    """Return so many frames of the drive, each recorded when it was taken."""
+    return [robot.mount(), *(each for index in range(frames) for each in _frame(index))]
+
+
+def stamp_of(index: int) -> int:
+    """Return the stamp of the image of that number."""
+    return START_NS + index * PERIOD_NS
+
+
+def _frame(index: int) -> list[Record]:
+    seconds = index * PERIOD_NS / SECOND
     pose = RigidTransform(np.eye(3), np.array([0.02 * index, 0.0, 0.0]))
-    edge = StampedTransform("map", "base_link", stamp_ns, pose)
-    picture = models.paint({(2, index % 8): "red", (4, 3): "green"}, width=160, height=120)
-    depth = np.full((120, 160), 2000, np.uint16)
-    for topic, msgtype, message in (
-        ("/tf", "tf2_msgs/msg/TFMessage", encode.transforms(edge)),
-        ("/camera/camera_info", "sensor_msgs/msg/CameraInfo", encode.camera_info(header, _CAMERA)),
-        ("/camera/depth", "sensor_msgs/msg/Image", encode.depth_image(header, depth)),
-        ("/camera/color", "sensor_msgs/msg/Image", encode.image(header, picture)),
-    ):
-        bag.write(topic, msgtype, message, stamp_ns)
+    edge = StampedTransform("map", "base_link", stamp_of(index), pose)
+    picture = robot.picture(WIDTH, HEIGHT, red=(2, index % 8), green=(4, 3))
+    return [
+        Record("/tf", seconds, encode.transforms(edge)),
+        Record(INFO, seconds, encode.camera_info(robot.header(seconds), _CAMERA)),
+        Record(DEPTH, seconds, robot.depth(seconds, size=SIZE)),
+        Record(COLOR, seconds, robot.color(seconds, picture)),
+    ]

@@ -12,8 +12,8 @@ import pytest
 
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.report.report import write_report
-from painted_drive import FRAMES, write_drive
-from replay_folder import Answers, stamp_of, write_replay
+from painted_drive import FRAMES, stamp_of
+from painted_replay import painting, write_run, write_source
 
 webdriver = pytest.importorskip(
     "selenium.webdriver", reason="no selenium: pip install 'cnn_perception[test]'"
@@ -37,12 +37,15 @@ pytestmark = pytest.mark.skipif(
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Addresses of reports: of one camera with a failure, and of two with long names."""
     folder = tmp_path_factory.mktemp("reports")
-    drive = write_drive(folder / "drive")
-    before = write_replay(folder / "before", drive, Answers(score=0.8))
-    drops = {("detector", 5): ("corrupt_image", "the JPEG ends early")}
-    one = write_replay(folder / "one", drive, Answers(drops=drops, mapped=True))
+    drive = write_source(folder / "drive", FRAMES)
+    before = write_run(folder / "before", drive, painting(FRAMES, score=0.8))
+    what = painting(FRAMES).dropping(
+        5, "detector", reason="corrupt_image", detail="the JPEG ends early"
+    )
+    one = write_run(folder / "one", drive, what)
     check = Check("golden detections", False, LONG, stamp_of(7))
-    two = write_replay(folder / "two", drive, Answers((LONG, "green"), ("front", "rear")))
+    what = painting(FRAMES, labels=(LONG, "table"), cameras=("front", "rear"), mapped=False)
+    two = write_run(folder / "two", drive, what)
     return {
         "one": write_report(one, [check, Check("rate", True, "10 Hz")], before).as_uri(),
         "two": write_report(two, [Check(LONG, True, LONG)], before).as_uri(),
@@ -179,7 +182,7 @@ def test_the_timeline_shows_values_and_takes_clicks(opened: Callable[..., Any]) 
     mouse.perform()
     assert tip.is_displayed()
     assert "detector dropped corrupt_image" in tip.text
-    assert "mapper\n10.0 ms, found 40" in tip.text
+    assert "mapper\n10.0 ms, found 400" in tip.text
     mouse.click().perform()
     assert text(browser, "when") == "0.50 s"
 

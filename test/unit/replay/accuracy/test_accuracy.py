@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import replayed
 from cnn_perception.errors import BagError, MapError
 from cnn_perception.mapping.files.octomap_codec import encode_file
 from cnn_perception.metrics.detection import DetectionMetric
@@ -18,13 +17,24 @@ from cnn_perception.replay.accuracy.accuracy import Accuracy, measure
 from cnn_perception.replay.accuracy.map_accuracy import measure_map
 from cnn_perception.replay.plan import Truth
 from cnn_perception.types import Detections
-from replayed import FRAMES, LABELS, MASK_LABELS, Frame, Painting
+from painted_replay import (
+    FRAMES,
+    LABELS,
+    MASK_LABELS,
+    Frame,
+    Painting,
+    as_leaves,
+    painting,
+    wall,
+    write_run,
+    write_source,
+)
 
 
 def truth() -> tuple[Frame, ...]:
     """What was really there: the chair a little aside, a table in every frame, half the floor."""
     frames = []
-    for each in replayed.painting().frames:
+    for each in painting().frames:
         _, score, (x0, y0, x1, y1) = each.found[0]
         there = (
             ("chair", score, (x0 + 2 * each.index, y0, x1 + 2 * each.index, y1)),
@@ -39,8 +49,8 @@ def truth() -> tuple[Frame, ...]:
 def measured(
     folder: Path, true: tuple[Frame, ...], what: Painting | None = None, named: Truth | None = None
 ) -> Accuracy | None:
-    source = replayed.write_source(folder / "drive", truth=true)
-    run = replayed.write_run(folder / "run", source, what or replayed.painting())
+    source = write_source(folder / "drive", truth=true)
+    run = write_run(folder / "run", source, what or painting())
     return measure(run, named or Truth())
 
 
@@ -54,7 +64,7 @@ def as_detections(frame: Frame) -> Detections:
 
 def test_it_equals_a_direct_computation(tmp_path: Path) -> None:
     boxes, masks = DetectionMetric(len(LABELS)), SegmentationMetric(len(MASK_LABELS))
-    for answer, true in zip(replayed.painting().frames, truth(), strict=True):
+    for answer, true in zip(painting().frames, truth(), strict=True):
         there = as_detections(true)
         none = np.zeros(len(there), bool)
         boxes.update(as_detections(answer), there.boxes, there.class_ids, none)
@@ -79,7 +89,7 @@ def test_it_equals_a_direct_computation(tmp_path: Path) -> None:
 
 
 def test_answers_that_are_right_are_perfect(tmp_path: Path) -> None:
-    found = measured(tmp_path, replayed.painting().frames)
+    found = measured(tmp_path, painting().frames)
     assert found is not None
     figures = found.as_mapping()
     assert (figures["map_50"], figures["map_50_95"], figures["miou"]) == (1.0, 1.0, 1.0)
@@ -101,7 +111,7 @@ def test_labels_that_the_model_does_not_know_are_named(tmp_path: Path) -> None:
 
 
 def test_frames_without_a_partner_are_counted(tmp_path: Path) -> None:
-    what = replayed.painting()
+    what = painting()
     found = measured(tmp_path, truth()[:6], replace(what, frames=what.frames[1:]))
     assert found is not None
     assert found.as_mapping()["frames"]["detections"] == {
@@ -124,7 +134,7 @@ def test_truth_of_another_camera_is_no_partner(tmp_path: Path) -> None:
 
 
 def test_truth_beyond_the_replayed_part_does_not_count(tmp_path: Path) -> None:
-    what = replayed.painting()
+    what = painting()
     part = replace(what, frames=what.frames[:4], window=(0.0, 0.4))
     found = measured(tmp_path, truth(), part)
     assert found is not None
@@ -166,19 +176,19 @@ def test_topics_may_be_named(tmp_path: Path) -> None:
 def write_map(
     path: Path, cells: np.ndarray, resolution: float = 0.1, *, binary: bool = True
 ) -> Path:
-    path.write_bytes(encode_file(replayed.as_leaves(cells), resolution, binary))
+    path.write_bytes(encode_file(as_leaves(cells), resolution, binary))
     return path
 
 
 def test_a_map_is_right_within_one_cell(tmp_path: Path) -> None:
-    wall = replayed.wall()
-    true = write_map(tmp_path / "true.ot", wall, binary=False)
-    assert measure_map(write_map(tmp_path / "a.bt", wall), true).precision == 1
-    beside = measure_map(write_map(tmp_path / "b.bt", wall + np.array([1, 0, 0])), true)
+    cells = wall()
+    true = write_map(tmp_path / "true.ot", cells, binary=False)
+    assert measure_map(write_map(tmp_path / "a.bt", cells), true).precision == 1
+    beside = measure_map(write_map(tmp_path / "b.bt", cells + np.array([1, 0, 0])), true)
     assert (beside.precision, beside.recall) == (1, 1)
-    away = measure_map(write_map(tmp_path / "c.bt", wall + np.array([2, 0, 0])), true)
+    away = measure_map(write_map(tmp_path / "c.bt", cells + np.array([2, 0, 0])), true)
     assert (away.precision, away.recall) == (0, 0)
-    half = np.concatenate([wall[:200], wall[:100] + np.array([50, 0, 0])])
+    half = np.concatenate([cells[:200], cells[:100] + np.array([50, 0, 0])])
     part = measure_map(write_map(tmp_path / "d.bt", half), true)
     assert part.precision == pytest.approx(200 / 300)
     assert part.recall == pytest.approx((200 + 20) / 400)  # the next column is within one cell
@@ -195,14 +205,14 @@ def test_neighbours_are_those_that_lie_nearby(tmp_path: Path) -> None:
 
 
 def test_a_finer_map_is_compared_in_the_coarser_cells(tmp_path: Path) -> None:
-    fine = write_map(tmp_path / "fine.bt", replayed.wall(40) + np.array([30, 0, 0]), 0.05)
-    coarse = write_map(tmp_path / "coarse.bt", replayed.wall(20), 0.1)
+    fine = write_map(tmp_path / "fine.bt", wall(40) + np.array([30, 0, 0]), 0.05)
+    coarse = write_map(tmp_path / "coarse.bt", wall(20), 0.1)
     found = measure_map(fine, coarse)
     assert (found.precision, found.recall) == (1, 1)
 
 
 def test_a_map_is_measured_with_the_rest(tmp_path: Path) -> None:
-    true = write_map(tmp_path / "true.bt", replayed.wall())
+    true = write_map(tmp_path / "true.bt", wall())
     found = measured(tmp_path, (), named=Truth(map=true))
     assert found is not None
     assert found.as_mapping() == {"map_precision": 1.0, "map_recall": 1.0}

@@ -10,24 +10,25 @@ import cv2
 import numpy as np
 import pytest
 
-import replayed
 from cnn_perception.errors import BagError, ConfigError
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.expectations import check, load_expectations
 from cnn_perception.replay.expectations.golden import record_golden
 from cnn_perception.replay.expectations.terms import Bound, Expectations, LabelTerm, Tolerance
-from replayed import FRAMES, PERIOD_NS, START_NS, Painting
+from painted_drive import stamp_of
+from painted_replay import FRAMES, Painting, painting, write_run, write_source
+from recorded_robot import NETWORKS
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return replayed.write_source(tmp_path_factory.mktemp("source") / "drive")
+    return write_source(tmp_path_factory.mktemp("source") / "drive")
 
 
 @pytest.fixture(scope="module")
 def golden(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("golden")
-    run = replayed.write_run(folder / "run", source, replayed.painting())
+    run = write_run(folder / "run", source, painting())
     record_golden(run, folder / "golden" / "drive")
     return folder / "golden" / "drive"
 
@@ -36,7 +37,7 @@ def judged(
     out: Path, source: Path, what: Painting, expectations: Expectations | None = None
 ) -> dict[str, Check]:
     """Check a replay; returns the checks by name, which are unique."""
-    run = replayed.write_run(out / "run", source, what)
+    run = write_run(out / "run", source, what)
     checks = check(run, expectations or Expectations())
     assert len({each.name for each in checks}) == len(checks)
     assert all(each.message and "\n" not in each.message for each in checks)
@@ -51,7 +52,7 @@ def failed(checks: dict[str, Check]) -> set[str]:
 
 
 def test_a_replay_in_which_all_went_well_passes(source: Path, golden: Path, tmp_path: Path) -> None:
-    checks = judged(tmp_path, source, replayed.painting(), Expectations(golden=golden))
+    checks = judged(tmp_path, source, painting(), Expectations(golden=golden))
     assert failed(checks) == set()
     assert checks["received.detector"].message == "received all 8 messages"
     assert checks["golden./detector/detections"].message == "8 frames are as expected"
@@ -93,20 +94,13 @@ def shifted(what: Painting) -> Painting:
 
 def one_lost(what: Painting) -> Painting:
     """A frame that nobody accounts for."""
-    left = tuple(r for r in what.records if r.stamp_ns != START_NS + 5 * PERIOD_NS)
+    left = tuple(r for r in what.records if r.stamp_ns != stamp_of(5))
     return replace(what.without_frame(5), records=left)
 
 
 def one_dropped(what: Painting) -> Painting:
     """A frame that the nodes say they dropped."""
-    stamp_ns = START_NS + 5 * PERIOD_NS
-    records = tuple(
-        replace(r, outcome="superseded", detail="a newer one came")
-        if r.stamp_ns == stamp_ns and r.node != "mapper"
-        else r
-        for r in what.records
-    )
-    return replace(what.without_frame(5), records=records)
+    return what.dropping(5, *NETWORKS, reason="superseded", detail="a newer one came")
 
 
 def other_resolution(what: Painting) -> Painting:
@@ -211,7 +205,7 @@ def test_a_regression_fails(
     golden: Path,
     tmp_path: Path,
 ) -> None:
-    changed = change(replayed.painting())
+    changed = change(painting())
     checks = judged(tmp_path, source, changed, Expectations(golden=golden))
     assert failed(checks) == names
     wrong = checks["golden./detector/detections"]
@@ -248,24 +242,24 @@ def test_a_regression_of_another_kind_fails(
     golden: Path,
     tmp_path: Path,
 ) -> None:
-    changed = change(replayed.painting())
+    changed = change(painting())
     checks = judged(tmp_path, source, changed, Expectations(golden=golden))
     assert failed(checks) == {name}
     assert checks[name].message == text
 
 
 def test_without_a_golden_drops_and_headers_are_looked_at(source: Path, tmp_path: Path) -> None:
-    checks = judged(tmp_path, source, one_dropped(wrong_stamp(replayed.painting())))
-    assert failed(checks) == {f"processed.{n}" for n in ("detector", "segmenter", "explainer")}
+    checks = judged(tmp_path, source, one_dropped(wrong_stamp(painting())))
+    assert failed(checks) == {f"processed.{n}" for n in NETWORKS}
     assert checks["processed.detector"].message == (
         "dropped 1 of 8 messages (1 superseded), the first drop at 0.500 s (stamp "
         "1700000000.500000000): a newer one came"
     )
-    assert checks["processed.detector"].stamp_ns == START_NS + 5 * PERIOD_NS
+    assert checks["processed.detector"].stamp_ns == stamp_of(5)
 
 
 def test_answers_that_nobody_accounts_for_fail(source: Path, tmp_path: Path) -> None:
-    what = replayed.painting()
+    what = painting()
     checks = judged(tmp_path, source, replace(what, frames=what.frames[:5]))
     wrong = checks["headers./detector/detections"]
     assert not wrong.passed
@@ -276,20 +270,20 @@ def test_answers_that_nobody_accounts_for_fail(source: Path, tmp_path: Path) -> 
 
 
 def test_a_frame_that_the_recording_does_not_have_fails(source: Path, tmp_path: Path) -> None:
-    what = replayed.painting(FRAMES + 1)
+    what = painting(FRAMES + 1)
     checks = judged(tmp_path, source, what)
     assert checks["received.detector"].message == "received 9 of 8 messages of /camera/color"
     assert not checks["headers./segmenter/mask"].passed
 
 
 def test_a_replay_in_which_nothing_happened_fails(source: Path, tmp_path: Path) -> None:
-    what = replace(replayed.painting(), frames=(), records=())
+    what = replace(painting(), frames=(), records=())
     checks = judged(tmp_path, source, what)
     assert "frames" in failed(checks)
 
 
 def test_a_node_without_results_fails(source: Path, tmp_path: Path) -> None:
-    what = replayed.painting()
+    what = painting()
     silent = tuple(replace(r, node="finder") for r in what.records if r.node == "detector")
     checks = judged(tmp_path, source, replace(what, records=(*what.records, *silent)))
     assert checks["headers.finder"].message == (
@@ -298,7 +292,7 @@ def test_a_node_without_results_fails(source: Path, tmp_path: Path) -> None:
 
 
 def test_a_topic_of_a_node_that_took_no_part_fails(source: Path, tmp_path: Path) -> None:
-    what = replayed.painting()
+    what = painting()
     records = tuple(r for r in what.records if r.node != "segmenter")
     checks = judged(tmp_path, source, replace(what, records=records))
     assert failed(checks) == {"headers./segmenter/mask"}
@@ -308,11 +302,11 @@ def test_a_topic_of_a_node_that_took_no_part_fails(source: Path, tmp_path: Path)
 
 
 def test_a_part_of_the_recording_is_held_to_that_part(source: Path, tmp_path: Path) -> None:
-    what = replayed.painting()
+    what = painting()
     part = replace(
         what,
         frames=what.frames[2:5],
-        records=tuple(r for r in what.records if 2 <= (r.stamp_ns - START_NS) // PERIOD_NS < 5),
+        records=tuple(r for r in what.records if stamp_of(2) <= r.stamp_ns < stamp_of(5)),
         window=(0.2, 0.5),
     )
     assert failed(judged(tmp_path, source, part)) == set()
@@ -322,7 +316,7 @@ def test_a_part_of_the_recording_is_held_to_that_part(source: Path, tmp_path: Pa
 
 
 def test_the_map_must_have_the_stamp_of_a_scan(source: Path, tmp_path: Path) -> None:
-    what = replayed.painting()
+    what = painting()
     last = what.records[-1]
     moved = replace(last, node="elsewhere", stamp_ns=last.stamp_ns + 5)
     checks = judged(tmp_path, source, replace(what, records=(*what.records[:-1], last, moved)))
@@ -331,7 +325,7 @@ def test_the_map_must_have_the_stamp_of_a_scan(source: Path, tmp_path: Path) -> 
 
 def test_a_recording_that_is_gone_is_an_error(source: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
-    run = replayed.write_run(tmp_path / "run", gone, replayed.painting())
+    run = write_run(tmp_path / "run", gone, painting())
     with pytest.raises(BagError, match="no bag at"):
         check(run, Expectations())
 
@@ -341,13 +335,13 @@ def test_a_recording_that_is_gone_is_an_error(source: Path, tmp_path: Path) -> N
 
 def test_a_golden_that_is_not_there_fails(source: Path, tmp_path: Path) -> None:
     absent = Expectations(golden=tmp_path / "absent")
-    checks = judged(tmp_path, source, replayed.painting(), absent)
+    checks = judged(tmp_path, source, painting(), absent)
     assert failed(checks) == {"golden"}
     assert "make them with --update" in checks["golden"].message
 
 
 def test_a_golden_of_another_recording_fails(source: Path, golden: Path, tmp_path: Path) -> None:
-    part = replace(replayed.painting(), window=(0.0, 5.0))
+    part = replace(painting(), window=(0.0, 5.0))
     checks = judged(tmp_path, source, part, Expectations(golden=golden))
     assert failed(checks) == {"golden.bag"}
     assert "window_s [0.0, 5.0], golden [0.0, None]" in checks["golden.bag"].message
@@ -355,7 +349,7 @@ def test_a_golden_of_another_recording_fails(source: Path, golden: Path, tmp_pat
 
 def test_topics_must_be_the_same(source: Path, golden: Path, tmp_path: Path) -> None:
     more = {"/detector/detections_3d": "vision_msgs/msg/Detection3DArray"}
-    what = replace(replayed.painting(), extra_topics=more)
+    what = replace(painting(), extra_topics=more)
     checks = judged(tmp_path, source, what, Expectations(golden=golden))
     assert checks["golden.topics"].message == (
         "/detector/detections_3d: is new, --update takes it in"
@@ -364,13 +358,13 @@ def test_topics_must_be_the_same(source: Path, golden: Path, tmp_path: Path) -> 
 
 def test_a_wider_tolerance_lets_it_pass(source: Path, golden: Path, tmp_path: Path) -> None:
     wide = Expectations(golden=golden, tolerance=Tolerance(box_iou=0.8))
-    assert failed(judged(tmp_path, source, shifted(replayed.painting()), wide)) == set()
+    assert failed(judged(tmp_path, source, shifted(painting()), wide)) == set()
 
 
 def test_a_detection_on_the_brink_may_come_and_go(
     source: Path, golden: Path, tmp_path: Path
 ) -> None:
-    what = replayed.painting()
+    what = painting()
     brink = (*what.frames[3].found, ("person", 0.5004, (5.0, 5.0, 25.0, 60.0)))
     expected = Expectations(golden=golden)
     assert failed(judged(tmp_path, source, what.with_frame(3, found=brink), expected)) == set()
@@ -381,8 +375,8 @@ def test_a_detection_on_the_brink_may_come_and_go(
 
 def test_an_explained_answer_that_is_gone_fails(source: Path, golden: Path, tmp_path: Path) -> None:
     # Its score is the lowest of those explained, but far above what the detector keeps.
-    last = replayed.painting().frames[-1]
-    what = replayed.painting().with_frame(FRAMES - 1, found=last.found[1:])
+    last = painting().frames[-1]
+    what = painting().with_frame(FRAMES - 1, found=last.found[1:])
     checks = judged(tmp_path, source, what, Expectations(golden=golden))
     assert failed(checks) == {"golden./detector/detections", "golden./explainer/explained"}
     assert "chair expected at [55.0, 30.0, 95.0, 90.0], there is none" in (
@@ -391,31 +385,26 @@ def test_an_explained_answer_that_is_gone_fails(source: Path, golden: Path, tmp_
 
 
 def test_cameras_have_names(source: Path, tmp_path: Path) -> None:
-    def named(what: Painting) -> Painting:
-        records = tuple(
-            r if r.node == "mapper" else replace(r, node=f"front/{r.node}") for r in what.records
-        )
-        return replace(what, records=records, prefix="/front")
-
-    first = replayed.write_run(tmp_path / "first", source, named(replayed.painting()))
+    what = painting(cameras=("front",))
+    first = write_run(tmp_path / "first", source, what)
     record_golden(first, tmp_path / "golden")
     terms = (
         LabelTerm(must=("chair",), node="front/detector", min_frames=8),
         LabelTerm(must=("chair",)),
     )
     expected = Expectations(golden=tmp_path / "golden", labels=terms)
-    checks = judged(tmp_path / "same", source, named(replayed.painting()), expected)
+    checks = judged(tmp_path / "same", source, what, expected)
     assert failed(checks) == {"labels[1].must.chair"}
     assert "did you mean front/detector?" in checks["labels[1].must.chair"].message
     assert checks["headers./front/detector/detections"].passed
-    checks = judged(tmp_path / "shifted", source, named(shifted(replayed.painting())), expected)
+    checks = judged(tmp_path / "shifted", source, shifted(what), expected)
     wrong = checks["golden./front/detector/detections"]
     assert not wrong.passed
     assert wrong.picture is not None and wrong.picture.is_file()
 
 
 def test_a_damaged_answer_is_a_difference(source: Path, golden: Path, tmp_path: Path) -> None:
-    what = replayed.painting()
+    what = painting()
     nowhere = (("chair", 0.9, (float("nan"), 30.0, 60.0, 90.0)),)
     checks = judged(
         tmp_path, source, what.with_frame(0, found=nowhere), Expectations(golden=golden)
@@ -424,8 +413,8 @@ def test_a_damaged_answer_is_a_difference(source: Path, golden: Path, tmp_path: 
 
 
 def test_heat_is_compared_where_it_is_asked_for(source: Path, tmp_path: Path) -> None:
-    what = replayed.painting()
-    run = replayed.write_run(tmp_path / "first", source, what)
+    what = painting()
+    run = write_run(tmp_path / "first", source, what)
     tolerance = Tolerance(heatmap=0.001)
     record_golden(run, tmp_path / "golden", tolerance)
     expected = Expectations(golden=tmp_path / "golden", tolerance=tolerance)
@@ -446,8 +435,8 @@ def test_bounds_on_counts_allow_drops(source: Path, tmp_path: Path) -> None:
     exact = Bound(7, 7)
     limits = {node: {"processed": exact} for node in ("detector", "segmenter", "explainer")}
     expected = Expectations(frames=limits)
-    assert failed(judged(tmp_path, source, one_dropped(replayed.painting()), expected)) == set()
-    checks = judged(tmp_path / "none", source, replayed.painting(), expected)
+    assert failed(judged(tmp_path, source, one_dropped(painting()), expected)) == set()
+    checks = judged(tmp_path / "none", source, painting(), expected)
     assert checks["frames.detector.processed"].message == (
         "processed messages: 8, expected exactly 7"
     )
@@ -455,7 +444,7 @@ def test_bounds_on_counts_allow_drops(source: Path, tmp_path: Path) -> None:
 
 
 def test_drops_may_be_allowed_by_reason(source: Path, tmp_path: Path) -> None:
-    dropped = one_dropped(replayed.painting())
+    dropped = one_dropped(painting())
     three = Expectations(drops={"superseded": Bound(maximum=3)})
     assert failed(judged(tmp_path, source, dropped, three)) == set()
     two = Expectations(drops={"superseded": Bound(maximum=2)})
@@ -473,7 +462,7 @@ def test_rates_and_latencies(source: Path, tmp_path: Path) -> None:
         rate={"detector": Bound(9.9, 10.1), "mapper": Bound(minimum=11), "detctor": Bound(1, 2)},
         latency={"segmenter": {"p50": Bound(8.5, 8.5), "max": Bound(maximum=11)}},
     )
-    checks = judged(tmp_path, source, replayed.painting(), expected)
+    checks = judged(tmp_path, source, painting(), expected)
     assert failed(checks) == {"rate.mapper", "rate.detctor", "latency.segmenter.max"}
     assert checks["rate.mapper"].message == (
         "frames per second by their stamps: 10, expected 11 or more"
@@ -496,7 +485,7 @@ def test_labels_that_must_and_must_not_be_seen(source: Path, tmp_path: Path) -> 
         LabelTerm(must=("chair",), node="finder"),
         LabelTerm(must_not=("chair",), node="segmenter", min_score=0.1),
     )
-    checks = judged(tmp_path, source, replayed.painting(), Expectations(labels=terms))
+    checks = judged(tmp_path, source, painting(), Expectations(labels=terms))
     wrong = {name: checks[name].message for name in failed(checks)}
     assert wrong == {
         "labels[1].must.table": "table is in 1 of 3 frames from 0 s to 0.25 s, expected in 2 or "
@@ -524,12 +513,12 @@ def test_figures_of_map_and_accuracy(source: Path, tmp_path: Path) -> None:
         map={"resolution": Bound(0.1, 0.1), "occupied": Bound(minimum=1000)},
         accuracy={"map_50": Bound(minimum=0.6), "miou": Bound(minimum=0.5)},
     )
-    what = replace(replayed.painting(), accuracy={"map_50": 0.7, "miou": None})
+    what = replace(painting(), accuracy={"map_50": 0.7, "miou": None})
     checks = judged(tmp_path, source, what, expected)
     assert failed(checks) == {"map.occupied", "accuracy.miou"}
     assert checks["map.occupied"].message == "occupied: 400, expected 1000 or more"
     assert checks["accuracy.miou"].message == "there is no figure of miou, expected 0.5 or more"
-    unmeasured = judged(tmp_path / "none", source, replayed.painting(), expected)
+    unmeasured = judged(tmp_path / "none", source, painting(), expected)
     assert "record what was really there" in unmeasured["accuracy.map_50"].message
 
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import replayed
 from cnn_perception.errors import BagError
 from cnn_perception.mapping.leaves import Leaves, find_leaves
 from cnn_perception.recording.bag import BagReader
@@ -24,6 +23,7 @@ from cnn_perception.replay.expectations.differences import (
 from cnn_perception.replay.expectations.golden import record_golden
 from cnn_perception.replay.expectations.map_difference import MapDifference, compare_maps
 from cnn_perception.replay.expectations.terms import Tolerance
+from painted_replay import FRAMES, as_leaves, painting, write_run, write_source
 
 KEPT = [
     "/detector/detections",
@@ -38,11 +38,11 @@ LEFT_OUT = ["/explainer/heatmap", "/octomap_full"]
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return replayed.write_source(tmp_path_factory.mktemp("source") / "drive")
+    return write_source(tmp_path_factory.mktemp("source") / "drive")
 
 
 def test_a_golden_is_a_bag_without_heat_and_repetition(source: Path, tmp_path: Path) -> None:
-    run = replayed.write_run(tmp_path / "run", source, replayed.painting())
+    run = write_run(tmp_path / "run", source, painting())
     golden = tmp_path / "golden" / "drive"
     record_golden(run, golden)
     with BagReader(run.results) as results, BagReader(golden) as kept:
@@ -54,7 +54,7 @@ def test_a_golden_is_a_bag_without_heat_and_repetition(source: Path, tmp_path: P
     notes = json.loads((golden / "golden.json").read_text(encoding="utf-8"))
     assert notes["left_out"] == LEFT_OUT
     assert notes["bag"]["name"] == "drive" and "path" not in notes["bag"]
-    assert notes["nodes"]["detector"]["processed"] == replayed.FRAMES
+    assert notes["nodes"]["detector"]["processed"] == FRAMES
     assert notes["lowest_scores"]["/detector/detections"] == pytest.approx(0.6)
     assert [path.name for path in (tmp_path / "golden").iterdir()] == ["drive"]
 
@@ -62,7 +62,7 @@ def test_a_golden_is_a_bag_without_heat_and_repetition(source: Path, tmp_path: P
 def test_equal_replays_give_equal_goldens(source: Path, tmp_path: Path) -> None:
     contents = []
     for name in ("first", "second"):
-        run = replayed.write_run(tmp_path / name / "run", source, replayed.painting())
+        run = write_run(tmp_path / name / "run", source, painting())
         record_golden(run, tmp_path / name / "golden")
         files = sorted((tmp_path / name / "golden").iterdir())
         contents.append({file.name: file.read_bytes() for file in files})
@@ -71,7 +71,7 @@ def test_equal_replays_give_equal_goldens(source: Path, tmp_path: Path) -> None:
 
 
 def test_a_golden_replaces_a_bag_and_nothing_else(source: Path, tmp_path: Path) -> None:
-    run = replayed.write_run(tmp_path / "run", source, replayed.painting())
+    run = write_run(tmp_path / "run", source, painting())
     golden = tmp_path / "golden"
     record_golden(run, golden, Tolerance(heatmap=0.01))
     with BagReader(golden) as kept:
@@ -88,7 +88,7 @@ def test_a_golden_replaces_a_bag_and_nothing_else(source: Path, tmp_path: Path) 
 
 
 def test_a_golden_that_cannot_be_written_leaves_the_old_one(source: Path, tmp_path: Path) -> None:
-    run = replayed.write_run(tmp_path / "run", source, replayed.painting())
+    run = write_run(tmp_path / "run", source, painting())
     golden = tmp_path / "golden"
     record_golden(run, golden)
     before = (golden / "golden.mcap").read_bytes()
@@ -195,7 +195,7 @@ def maps(draw: st.DrawFn) -> Leaves:
     )
     codes = np.array(sorted(picked), np.int64)
     cells = np.stack([codes // 64, codes // 8 % 8, codes % 8], axis=1)
-    leaves = replayed.as_leaves(cells)
+    leaves = as_leaves(cells)
     values = np.where(draw(st.booleans()), 1, -1) * np.ones(len(leaves), np.float32)
     values[: len(values) // 2] *= -1
     return Leaves(leaves.keys, leaves.depths, values.astype(np.float32))

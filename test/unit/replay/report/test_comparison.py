@@ -9,22 +9,22 @@ import pytest
 
 from cnn_perception.replay.report.comparison import compare, compare_results
 from cnn_perception.replay.run import ReplayRun
-from painted_drive import FRAMES, write_drive
-from replay_folder import Answers, stamp_of, write_replay
+from painted_replay import FRAMES, painting, recorded_at, write_run, write_source
+from recorded_robot import NETWORKS
 
 
 @pytest.fixture
 def drive(tmp_path: Path) -> Path:
-    return write_drive(tmp_path / "drive")
+    return write_source(tmp_path / "drive")
 
 
 @pytest.fixture
 def before(tmp_path: Path, drive: Path) -> ReplayRun:
-    return write_replay(tmp_path / "before", drive, Answers())
+    return write_run(tmp_path / "before", drive, painting())
 
 
 def test_equal_replays_have_equal_results(tmp_path: Path, drive: Path, before: ReplayRun) -> None:
-    same = compare(before, write_replay(tmp_path / "after", drive, Answers()))
+    same = compare(before, write_run(tmp_path / "after", drive, painting()))
     assert same.results_equal
     assert same.nothing_changed
     assert same.changes == {}
@@ -37,16 +37,15 @@ def test_equal_replays_have_equal_results(tmp_path: Path, drive: Path, before: R
 def test_a_missing_message_does_not_shift_the_others(
     tmp_path: Path, drive: Path, before: ReplayRun
 ) -> None:
-    # Of image 9 there is nothing at all, of image 4 only the mask is missing.
-    nodes = ("detector", "segmenter", "explainer")
-    drops = {("segmenter", 4): ("late", ""), **{(node, 9): ("late", "") for node in nodes}}
-    after = write_replay(tmp_path / "after", drive, Answers(drops=drops))
+    # Of image 6 there is nothing at all, of image 4 only the mask is missing.
+    what = painting().dropping(4, "segmenter", reason="late").dropping(6, *NETWORKS, reason="late")
+    after = write_run(tmp_path / "after", drive, what)
     for old, new in ((before, after), (after, before)):
         differ = {topic.topic: topic for topic in compare_results(old, new) if topic.differ}
         assert len(differ) == 4
         mask, heat = differ["/segmenter/mask"], differ["/explainer/heatmap"]
-        assert (mask.messages, mask.differ, mask.first_ns) == (FRAMES, 2, stamp_of(4))
-        assert (heat.messages, heat.differ, heat.first_ns) == (FRAMES, 1, stamp_of(9))
+        assert (mask.messages, mask.differ, mask.first_ns) == (FRAMES, 2, recorded_at(4))
+        assert (heat.messages, heat.differ, heat.first_ns) == (FRAMES, 1, recorded_at(6))
 
 
 def test_what_has_equal_digests_is_not_read(tmp_path: Path, drive: Path) -> None:
@@ -57,7 +56,7 @@ def test_what_has_equal_digests_is_not_read(tmp_path: Path, drive: Path) -> None
         def change(summary: dict[str, Any], digests: dict[str, str] = digests) -> None:
             summary["digests"] = digests
 
-        runs.append(write_replay(tmp_path / name, drive, Answers(score=score), change))
+        runs.append(write_run(tmp_path / name, drive, painting(score=score), change))
     differ = {topic.topic: topic.differ for topic in compare_results(*runs)}
     assert differ["/detector/detections"] == 0
     assert differ["/segmenter/mask"] == 0
@@ -65,17 +64,17 @@ def test_what_has_equal_digests_is_not_read(tmp_path: Path, drive: Path) -> None
 
 
 def test_topics_of_one_side_differ(tmp_path: Path, drive: Path, before: ReplayRun) -> None:
-    after = write_replay(tmp_path / "after", drive, Answers(cameras=("front",)))
+    after = write_run(tmp_path / "after", drive, painting(cameras=("front",)))
     differ = {topic.topic: topic.differ for topic in compare_results(before, after)}
     assert differ["/detector/detections"] == differ["/front/detector/detections"] == FRAMES
     changes = compare(before, after).changes["frames"]
-    assert ("detector, processed", "20", "-") in [(c.name, c.before, c.after) for c in changes]
+    assert ("detector, processed", "8", "-") in [(c.name, c.before, c.after) for c in changes]
 
 
 def test_without_a_results_bag_numbers_are_compared(
     tmp_path: Path, drive: Path, before: ReplayRun
 ) -> None:
-    after = write_replay(tmp_path / "after", drive, Answers(milliseconds=8.0))
+    after = write_run(tmp_path / "after", drive, painting(milliseconds=8.0))
     (before.results).rename(tmp_path / "elsewhere")
     comparison = compare(before, after)
     assert comparison.topics is None
@@ -86,7 +85,7 @@ def test_without_a_results_bag_numbers_are_compared(
 
 
 def test_a_tenth_of_a_duration_is_noise(tmp_path: Path, drive: Path, before: ReplayRun) -> None:
-    after = write_replay(tmp_path / "after", drive, Answers(milliseconds=5.4))
+    after = write_run(tmp_path / "after", drive, painting(milliseconds=5.4))
     assert "latency" not in compare(before, after).changes
 
 
@@ -97,13 +96,13 @@ def test_settings_and_models_are_told_apart(tmp_path: Path, drive: Path, before:
         summary["versions"]["python"] = {"version": "3.13"}
         summary["bag"]["messages"] = {}
 
-    changes = compare(before, write_replay(tmp_path / "after", drive, Answers(), change)).changes
+    changes = compare(before, write_run(tmp_path / "after", drive, painting(), change)).changes
     told = {
         subject: [(change.name, change.before, change.after, change.verdict) for change in found]
         for subject, found in changes.items()
     }
     assert told == {
-        "bag": [("messages", "81", "{}", "")],
+        "bag": [("messages", "33", "{}", "")],
         "models": [("detector, sha256", "ab" * 8, "cd" * 8, "")],
         "configuration": [("mapper.resolution", "-", "0.1", "")],
         "versions": [

@@ -12,16 +12,25 @@ import pytest
 from numpy.typing import NDArray
 
 from cnn_perception.recording.bag import BagReader, BagWriter
+from cnn_perception.recording.compose import encode
 from cnn_perception.replay.answers import decode_boxes
 from cnn_perception.replay.report.colours import LabelColours
 from cnn_perception.replay.report.drawing import CameraTopics, MomentPictures, draw_moments
 from cnn_perception.replay.report.moments import ChosenFrame
-from replay_folder import detections, header, image, message, stamp_of
+from cnn_perception.types import ExplainedAnswer, Header
+from painted_drive import stamp_of
+from painted_replay import detections
 
 COLOR = "/image"
 GREY = np.full((480, 640, 3), 120, np.uint8)
 RECORDED_NS = stamp_of(3) + 7_000_000
-STAMPED = header(stamp_of(3))
+
+
+def header(index: int) -> Any:
+    return encode.header(Header(stamp_of(index), "camera"))
+
+
+STAMPED = header(3)
 
 
 def drawn(
@@ -31,7 +40,7 @@ def drawn(
     with BagWriter(folder / "source") as bag:
         bag.write(COLOR, source.__msgtype__, source, recorded_ns)
     with BagWriter(folder / "results") as bag:
-        other = detections(header(stamp_of(4)), [("wrong", 1.0, (0.0, 0.0, 9.0, 9.0))])
+        other = detections(header(4), [("wrong", 1.0, (0.0, 0.0, 9.0, 9.0))])
         bag.write("/detector/detections", other.__msgtype__, other, recorded_ns)
         for topic, msg in answers.items():
             bag.write(topic, msg.__msgtype__, msg, recorded_ns)
@@ -53,11 +62,11 @@ def test_wide_images_are_reduced_with_their_answers(tmp_path: Path) -> None:
     heat[240:] = 1
     moment = drawn(
         tmp_path,
-        image(STAMPED, GREY, "rgb8"),
+        encode.image(STAMPED, GREY),
         {
             "/detector/detections": detections(STAMPED, [("a", 0.5, (200.0, 200.0, 400.0, 440.0))]),
-            "/segmenter/mask": image(STAMPED, mask, "mono16"),
-            "/explainer/heatmap": image(STAMPED, heat, "32FC1"),
+            "/segmenter/mask": encode.image(STAMPED, mask),
+            "/explainer/heatmap": encode.image(STAMPED, heat),
         },
     )
     assert moment.found == [("a", 0.5)]
@@ -80,15 +89,12 @@ def test_wide_images_are_reduced_with_their_answers(tmp_path: Path) -> None:
 
 
 def test_classifications_are_named(tmp_path: Path) -> None:
-    results = [
-        message("vision_msgs/msg/ObjectHypothesis", class_id=name, score=score)
-        for name, score in (("cat", 0.75), ("dog", 0.25))
-    ]
-    said = message("vision_msgs/msg/Classification", header=STAMPED, results=results)
-    heat = image(STAMPED, np.ones((480, 640), np.float32), "32FC1")
+    answers = [ExplainedAnswer(0, 0.75), ExplainedAnswer(1, 0.25)]
+    said = encode.classification(STAMPED, answers, ("cat", "dog"))
+    heat = encode.image(STAMPED, np.ones((480, 640), np.float32))
     moment = drawn(
         tmp_path,
-        image(STAMPED, GREY, "rgb8"),
+        encode.image(STAMPED, GREY),
         {"/explainer/heatmap": heat, "/explainer/classification": said},
     )
     assert moment.words["Grad-CAM"] == "cat 0.75, dog 0.25"
@@ -96,10 +102,10 @@ def test_classifications_are_named(tmp_path: Path) -> None:
 
 
 def test_images_that_are_missing_or_damaged_are_said_to_be(tmp_path: Path) -> None:
-    absent = drawn(tmp_path / "a", image(STAMPED, GREY, "rgb8"), {}, recorded_ns=RECORDED_NS + 1)
+    absent = drawn(tmp_path / "a", encode.image(STAMPED, GREY), {}, recorded_ns=RECORDED_NS + 1)
     assert absent.pictures == {}
     assert absent.words["camera"] == "the image is not in the bag"
-    damaged = image(STAMPED, GREY, "rgb8")
+    damaged = encode.image(STAMPED, GREY)
     damaged.data = damaged.data[:100]
     broken = drawn(tmp_path / "b", damaged, {})
     assert broken.pictures == {}
@@ -107,9 +113,9 @@ def test_images_that_are_missing_or_damaged_are_said_to_be(tmp_path: Path) -> No
 
 
 def test_an_answer_of_another_size_costs_only_itself(tmp_path: Path) -> None:
-    mask = image(STAMPED, np.zeros((480, 640), np.uint8), "mono8")
+    mask = encode.image(STAMPED, np.zeros((480, 640), np.uint8))
     mask.encoding = "rgb8"
-    moment = drawn(tmp_path, image(STAMPED, GREY, "rgb8"), {"/segmenter/mask": mask})
+    moment = drawn(tmp_path, encode.image(STAMPED, GREY), {"/segmenter/mask": mask})
     assert set(moment.pictures) == {"camera"}
     assert "rgb8" in moment.words["mask"]
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.report.report import write_report
 from cnn_perception.replay.run import ReplayRun
 from html_checker import HtmlChecker
-from painted_drive import FRAMES, write_drive
-from replay_folder import Answers, stamp_of, write_replay
+from painted_drive import FRAMES, stamp_of
+from painted_replay import painting, wall, write_run, write_source
 
 EVIL = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
 ACCURACY = {
@@ -36,6 +37,8 @@ ACCURACY = {
     "frames": {"detections": {"matched": 40, "truth_alone": 0, "answer_alone": 2}},
 }
 
+painted = partial(painting, FRAMES, mapped=False)  # a map takes longer to draw than all else
+
 
 @dataclass(frozen=True)
 class Curves:
@@ -47,12 +50,12 @@ class Curves:
 
 @pytest.fixture(scope="module")
 def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_drive(tmp_path_factory.mktemp("drive") / "drive")
+    return write_source(tmp_path_factory.mktemp("drive") / "drive", FRAMES)
 
 
 @pytest.fixture
 def run(tmp_path: Path, drive: Path) -> ReplayRun:
-    return write_replay(tmp_path / "run", drive, Answers())
+    return write_run(tmp_path / "run", drive, painted())
 
 
 def read(file: Path) -> tuple[HtmlChecker, list[dict[str, Any]]]:
@@ -132,21 +135,21 @@ def test_moments_show_camera_and_answers(run: ReplayRun) -> None:
     moments = view["moments"]
     assert [m["t"] for m in moments] == pytest.approx([k / 10 for k in range(FRAMES)])
     assert moments[3]["stamp"] == "1700000000.300000000"
-    assert [found[:2] for found in moments[3]["found"]] == [["red", "0.90"], ["green", "0.50"]]
-    assert [found[:2] for found in moments[2]["found"]] == [["red", "0.90"]]
+    assert [found[:2] for found in moments[3]["found"]] == [["chair", "0.87"], ["table", "0.60"]]
+    assert [found[:2] for found in moments[2]["found"]] == [["chair", "0.88"]]
     assert moments[3]["words"]["detections"] == "2 objects"
-    assert moments[3]["words"]["mask"] == "wall 84%, red 16%"
-    assert moments[3]["words"]["Grad-CAM"] == "red 0.90"
+    assert moments[3]["words"]["mask"] == "floor 56%, background 31%, chair 12%"
+    assert moments[3]["words"]["Grad-CAM"] == "chair 0.87"
     pictures = {title: decoded(uri).astype(int) for title, uri in moments[3]["pictures"].items()}
     changed = {
         title: abs(picture - pictures["camera"]).max(axis=2) > 40
         for title, picture in pictures.items()
     }
     assert pictures["camera"].shape == (120, 160, 3)
-    assert changed["detections"][50, 9:12].any()
-    assert not changed["detections"][50, 20:50].any()
+    assert changed["detections"][70, 34:37].any()
+    assert not changed["detections"][70, 45:65].any()
     assert changed["mask"].mean() > 0.5
-    assert changed["Grad-CAM"][45, 35]
+    assert changed["Grad-CAM"][50, 45]
     assert not changed["Grad-CAM"][100, 140]
 
 
@@ -157,23 +160,23 @@ def test_a_class_has_one_colour_everywhere(run: ReplayRun) -> None:
     for moment in view["moments"]:
         assert all(colour == colours[label] for label, _, colour in moment["found"])
     mask, camera = (decoded(view["moments"][0]["pictures"][k]) for k in ("mask", "camera"))
-    red = np.array([int(colours["red"][k : k + 2], 16) for k in (1, 3, 5)])
-    blended = 0.55 * camera[70, 40] + 0.45 * red
+    chair = np.array([int(colours["chair"][k : k + 2], 16) for k in (1, 3, 5)])
+    blended = 0.55 * camera[70, 40] + 0.45 * chair
     assert abs(mask[70, 40] - blended).max() < 20
 
 
 def test_the_timeline_has_latencies_drops_and_classes(tmp_path: Path, drive: Path) -> None:
-    answers = Answers(drops={("detector", 5): ("corrupt_image", "the JPEG ends early")})
-    checker, (view,) = read(write_report(write_replay(tmp_path / "run", drive, answers)))
+    what = painted().dropping(5, "detector", reason="corrupt_image", detail="the JPEG ends early")
+    checker, (view,) = read(write_report(write_run(tmp_path / "run", drive, what)))
     nodes = {node["name"]: node["points"] for node in view["nodes"]}
     assert list(nodes) == ["detector", "segmenter", "explainer", "mapper"]
-    assert nodes["mapper"][4] == [0.4, 9.0, 40]
+    assert nodes["mapper"][4] == [0.4, 9.0, 400]
     assert [point[0] for point in nodes["detector"]] == pytest.approx(
         [k / 10 for k in range(FRAMES) if k != 5]
     )
     assert view["drops"] == [[0.5, "detector", "corrupt_image", 1]]
     lanes = {lane["label"]: lane["points"] for lane in view["lanes"]}
-    assert [point[0] for point in lanes["green"]] == pytest.approx(
+    assert [point[0] for point in lanes["table"]] == pytest.approx(
         [k / 10 for k in range(FRAMES) if k % 2 and k != 5]
     )
     dropped = view["moments"][5]
@@ -194,9 +197,10 @@ def test_what_comes_from_outside_is_text(tmp_path: Path, drive: Path) -> None:
         summary["accuracy"] = {"ap": {EVIL: 0.5}, "unknown": [EVIL]}
         summary["map"]["frame_id"] = EVIL
 
-    answers = Answers((EVIL, "green"), drops={("segmenter", 3): (EVIL, EVIL)}, mapped=True)
-    run = write_replay(tmp_path / "run", drive, answers, change)
-    before = write_replay(tmp_path / "before", drive, Answers())
+    what = painted(labels=(EVIL, "table"), mapped=True)
+    what = what.dropping(3, "segmenter", reason=EVIL, detail=EVIL)
+    run = write_run(tmp_path / "run", drive, what, change)
+    before = write_run(tmp_path / "before", drive, painted())
     curve = PrecisionRecall(np.ones(1, np.float32), np.ones(1), np.ones(1))
     checks = [Check(EVIL, False, EVIL, stamp_of(2)), Check(EVIL, True, EVIL)]
     checker, (view,) = read(write_report(run, checks, before, Curves({EVIL: curve})))
@@ -215,16 +219,14 @@ def test_broken_numbers_and_letters_do_not_break_the_page(tmp_path: Path, drive:
         summary["timing"]["latency_ms"]["mapper"] = dict.fromkeys(("p50", "p95", "p99", "max"))
         summary["bag"]["name"] = "half \ud83d"
 
-    run = write_replay(tmp_path / "run", drive, Answers(score=float("nan")), change)
+    run = write_run(tmp_path / "run", drive, painted(score=float("nan")), change)
     checker, (view,) = read(write_report(run))
     assert "half ?" in checker.words
-    assert view["moments"][2]["found"][0][:2] == ["red", "nan"]
+    assert view["moments"][2]["found"][0][:2] == ["chair", "nan"]
 
 
 def test_accuracy_has_curves_and_classes(tmp_path: Path, drive: Path) -> None:
-    run = write_replay(
-        tmp_path / "run", drive, Answers(), lambda summary: summary.update(accuracy=ACCURACY)
-    )
+    run = write_run(tmp_path / "run", drive, replace(painted(), accuracy=ACCURACY))
     curve = PrecisionRecall(
         np.array([0.9, 0.8], np.float32), np.array([0.25, 0.5]), np.array([1.0, 0.5])
     )
@@ -244,9 +246,11 @@ def test_accuracy_has_curves_and_classes(tmp_path: Path, drive: Path) -> None:
 
 
 def test_the_map_is_drawn_with_the_way_of_the_camera(tmp_path: Path, drive: Path) -> None:
-    run = write_replay(tmp_path / "run", drive, Answers(mapped=True))
+    # A picture shows what is known: the floor on which the camera drives.
+    floor = wall()[:, [1, 2, 0]] - np.array([0, 10, 31])
+    run = write_run(tmp_path / "run", drive, replace(painted(), cells=floor, resolution=0.25))
     checker, _ = read(write_report(run))
-    assert "0.25 m resolution 18 occupied cells" in checker.words
+    assert "0.25 m resolution 400 occupied cells 1,600 free cells" in checker.words
     shown = [uri for uri in checker.loads if decoded(uri).shape == (960, 1280, 3)]
     assert len(shown) == 2
     # The way is drawn in a red that heights do not have.
@@ -255,11 +259,11 @@ def test_the_map_is_drawn_with_the_way_of_the_camera(tmp_path: Path, drive: Path
 
 
 def test_nothing_changed_is_said_in_words(tmp_path: Path, drive: Path, run: ReplayRun) -> None:
-    same = write_replay(tmp_path / "same", drive, Answers(milliseconds=9.0))
+    same = write_run(tmp_path / "same", drive, painted(milliseconds=9.0))
     words = read(write_report(run, previous=same))[0].words
     assert "Nothing changed: every result, every number and every setting is the same." in words
     assert "Only durations differ." in words
-    assert "detector, p95 ms 9 5 ▼ -4 (-44%) better" in words
+    assert "detector, p95 ms 41.49 23.05 ▼ -18.44 (-44%) better" in words
 
 
 def test_what_changed_is_told_with_better_and_worse(
@@ -267,28 +271,26 @@ def test_what_changed_is_told_with_better_and_worse(
 ) -> None:
     def change(summary: dict[str, Any]) -> None:
         summary["configuration"]["detector"]["score_threshold"] = 0.5
-        summary["accuracy"] = {**ACCURACY, "map_50": 0.5}
 
-    before = write_replay(
-        tmp_path / "before", drive, Answers(), lambda s: s.update(accuracy=ACCURACY)
-    )
-    drops = {("detector", 5): ("no_match", ""), ("detector", 6): ("no_match", "")}
-    after = write_replay(tmp_path / "after", drive, Answers(score=0.8, drops=drops), change)
+    before = write_run(tmp_path / "before", drive, replace(painted(), accuracy=ACCURACY))
+    what = replace(painted(score=0.8), accuracy={**ACCURACY, "map_50": 0.5})
+    for index in (5, 6):
+        what = what.dropping(index, "detector", reason="no_match")
+    after = write_run(tmp_path / "after", drive, what, change)
     words = read(write_report(after, previous=before))[0].words
     assert "The results differ." in words
     assert "/detector/detections 20 20 0.00 s" in words
     assert "Equal: /detector/label_info , /explainer/heatmap , /segmenter/label_info" in words
     assert "detector, processed 20 18 ▼ -2 (-10%) worse" in words
     assert "detector, dropped 0 2 ▲ +2 worse" in words
-    assert "red 20 18 ▼ -2 (-10%) mAP" not in words
+    assert "chair 20 18 ▼ -2 (-10%) accuracy before now by" in words  # neither better nor worse
     assert "mAP at IoU 0.5 0.75 0.5 ▼ -0.25 (-33%) worse" in words
     assert "detector.score_threshold 0.25 0.5" in words
 
 
 def test_several_cameras_have_a_view_each(tmp_path: Path, drive: Path) -> None:
-    drops = {("rear/detector", 4): ("no_match", "")}
-    answers = Answers(cameras=("front", "rear"), drops=drops)
-    run = write_replay(tmp_path / "run", drive, answers)
+    what = painted(cameras=("front", "rear")).dropping(4, "rear/detector", reason="no_match")
+    run = write_run(tmp_path / "run", drive, what)
     check = Check("/rear/detector/detections", False, "one is missing", stamp_of(4))
     checker, views = read(write_report(run, [check]))
     assert [view["name"] for view in views] == ["front", "rear"]
@@ -308,17 +310,14 @@ def test_a_replay_of_depth_alone(tmp_path: Path, drive: Path) -> None:
         summary["topics"][""]["color"] = None
         summary["nodes"] = {"mapper": summary["nodes"]["mapper"]}
 
-    run = write_replay(tmp_path / "run", drive, Answers(), change)
+    run = write_run(tmp_path / "run", drive, painted(), change)
     checker, (view,) = read(write_report(run))
     assert "No pictures: no colour image was replayed." in checker.words
     assert (view["moments"], view["kinds"]) == ([], [])
 
 
 def test_without_map_and_in_a_window(tmp_path: Path, drive: Path) -> None:
-    def change(summary: dict[str, Any]) -> None:
-        summary["bag"]["window_s"] = [0.5, 1.5]
-
-    run = write_replay(tmp_path / "run", drive, Answers(), change)
+    run = write_run(tmp_path / "run", drive, replace(painted(), window=(0.5, 1.5)))
     checker, (view,) = read(write_report(run))
     assert "from 0.5 s to 1.5 s" in checker.words
     assert "The map" not in checker.words
@@ -328,11 +327,8 @@ def test_without_map_and_in_a_window(tmp_path: Path, drive: Path) -> None:
 def test_large_pictures_are_spread_thinner(
     tmp_path: Path, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = write_replay(
-        tmp_path / "run",
-        drive,
-        Answers(drops={("mapper", 3): ("x", ""), ("detector", 7): ("x", "")}),
-    )
+    what = painted().dropping(3, "mapper", reason="x").dropping(7, "detector", reason="x")
+    run = write_run(tmp_path / "run", drive, what)
     _, (whole,) = read(write_report(run))
     size = sum(len(uri) for moment in whole["moments"] for uri in moment["pictures"].values())
     monkeypatch.setattr("cnn_perception.replay.report.views._BUDGET", size // 2 + 1)
