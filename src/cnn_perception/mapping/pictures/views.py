@@ -33,6 +33,7 @@ _EDGE = np.float32(0.9)
 _QUARTER_TURN = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
 _RING = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0)]
 _FENCING = np.float32(0.06)
+_STAMPED_AT_ONCE = 1 << 18  # pixels, so that their places stay in the cache
 _FREE, _UNKNOWN = (255, 255, 255), (226, 229, 233)
 
 
@@ -173,7 +174,7 @@ def _project(points: NDArray[np.generic]) -> Float64Array:
     return np.stack([(x - y) * _COS30, (x + y) * 0.5 - z], axis=1)
 
 
-def _sprite(size: float) -> tuple[Index, Index, NDArray[np.int64]]:
+def _sprite(size: float) -> tuple[Index, Index, NDArray[np.int32]]:
     """Return dx, dy and face of a cube's pixels about its nearest corner.
 
     Faces are 0 top, 1 left, 2 right; 3 more on the edges of cubes that are large enough.
@@ -188,7 +189,7 @@ def _sprite(size: float) -> tuple[Index, Index, NDArray[np.int64]]:
     rim |= np.abs(dx) >= size * _COS30 - 0.6
     if size >= 9:
         face = face + 3 * rim
-    return dx[inside], dy[inside], face[inside]
+    return dx[inside], dy[inside], face[inside].astype(np.int32)
 
 
 def _stamp(
@@ -200,22 +201,24 @@ def _stamp(
     near_corners = _project(cells[order] + 1) * scale + offset
     column, row = np.rint(near_corners * _SUPERSAMPLING).astype(np.int64).T
     dx, dy, face = _sprite(scale * _SUPERSAMPLING)
-    # Rank in the order of nearness and face in one number, so that one maximum decides both.
-    rank = np.arange(1, len(order) + 1) * 6
     reach = int(max(np.abs(dx).max(), np.abs(dy).max()))
-    buffer = np.zeros((height + 2 * reach) * (width + 2 * reach), np.int64)
-    start = (row + reach) * (width + 2 * reach) + column + reach
-    for step, kind in zip(dy * (width + 2 * reach) + dx, face, strict=True):
-        at, value = start + step, rank + kind
-        nearer = value > buffer[at]
-        buffer[at[nearer]] = value[nearer]
-    shown = buffer.reshape(height + 2 * reach, -1)[reach : reach + height, reach : reach + width]
-    picture = colors[order][np.maximum(shown // 6 - 1, 0), shown % 3]
-    picture *= np.where(shown % 6 < 3, np.float32(1), _EDGE)[..., None]
+    # What shows at a pixel: the row in a table of colours, six for each cube, the first for none.
+    stride = width + 2 * reach
+    buffer = np.zeros((height + 2 * reach) * stride, np.int32)
+    start, step = (row + reach) * stride + column + reach, dy * stride + dx
+    first = 1 + 6 * np.arange(len(order), dtype=np.int32)
+    count = max(1, _STAMPED_AT_ONCE // len(step))
+    for i in range(0, len(order), count):
+        # Of several that are assigned to a pixel the last one stays: the nearest.
+        buffer[start[i : i + count, None] + step] = first[i : i + count, None] + face
+    shown = buffer.reshape(-1, stride)[reach : reach + height, reach : reach + width]
+    faces = colors[order]
+    table = np.concatenate([faces, faces * _EDGE], axis=1).reshape(-1, 3)
+    picture = np.concatenate([np.zeros((1, 3), np.float32), table]).take(shown, axis=0)
     cover = (shown > 0).astype(np.float32)
-    # Averaging must not mix in the colour of empty pixels: weight by cover, then divide.
+    # Averaging mixes in the black of empty pixels: dividing by the cover takes it out again.
     soft = cv2.resize(cover, size, interpolation=cv2.INTER_AREA)
-    mixed = cv2.resize(picture * cover[..., None], size, interpolation=cv2.INTER_AREA)
+    mixed = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     pixels = mixed / np.maximum(soft, 1e-3)[..., None]
     return np.clip(pixels, 0, 255).astype(np.uint8), np.asarray(soft, np.float32)
 
