@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -51,7 +51,10 @@ class RayWorkers:
             self._ray.init(
                 log_to_driver=False, configure_logging=False, logging_level="ERROR", **options
             )
+            if address is None:  # a cluster may have other work first
+                self._ray.get([self._task(_is_ready).remote() for _ in range(workers or 0)])
         except Exception as error:  # of many kinds, as the ways to miss a cluster are
+            self._ray.shutdown()
             text = " ".join(str(error).split())
             raise ConfigError(
                 f"Ray does not start: {text}"
@@ -76,7 +79,7 @@ class RayWorkers:
 
         A case whose worker process dies is tried once more; then its row says so.
         """
-        task = self._ray.remote(num_cpus=1, max_retries=1)(run_fleet_case)
+        task = self._task(run_fleet_case)
         waiting, running = deque(cases), dict[Any, FleetCase]()
         while waiting or running:
             while waiting and len(running) < self.count:
@@ -84,6 +87,9 @@ class RayWorkers:
                 running[task.remote(case)] = case
             (done,), _ = self._ray.wait(list(running))
             yield self._row(done, running.pop(done))
+
+    def _task(self, function: Callable[..., Any]) -> Any:
+        return self._ray.remote(num_cpus=1, max_retries=1)(function)
 
     def _row(self, done: Any, case: FleetCase) -> FleetRow:
         errors = self._ray.exceptions
@@ -98,6 +104,11 @@ class RayWorkers:
         else:
             return row
         return FleetRow(case.bag, case.out, error=text)
+
+
+def _is_ready() -> bool:
+    """Answer, in a process that has imported this module and with it all that a case needs."""
+    return True
 
 
 def _check_address(address: str) -> None:
