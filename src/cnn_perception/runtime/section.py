@@ -15,11 +15,7 @@ from cnn_perception.errors import ModelError
 __all__ = ["Section", "read_yaml"]
 
 
-# libyaml's parser is ten times as fast, where PyYAML was built with it.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _StrictLoader(_Loader):  # type: ignore[misc,unused-ignore]
+class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc,unused-ignore]
     """Safe YAML that refuses a key given twice; plain YAML would keep the last one silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
