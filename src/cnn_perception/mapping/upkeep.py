@@ -7,7 +7,7 @@ import numpy as np
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import ConfigError
 from cnn_perception.mapping.engine import MapEngine
-from cnn_perception.mapping.leaves import KEY_ORIGIN
+from cnn_perception.mapping.leaves import KEY_ORIGIN, cell_keys
 from cnn_perception.mapping.voxels.decay import Decay
 from cnn_perception.mapping.voxels.voxel_engine import VoxelEngine
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
@@ -61,8 +61,7 @@ class Upkeep:
         if config.local_window > 0:
             half = 0.5 * config.local_window
             ends = np.array([position - half, position + half])
-            keys = np.floor((1.0 / config.resolution) * ends) + KEY_ORIGIN
-            low, high = np.clip(keys, 0, 2 * KEY_ORIGIN - 1).astype(np.int64)
+            low, high = np.clip(cell_keys(ends, config.resolution), 0, 2 * KEY_ORIGIN - 1)
             self._engine.keep_box(low, high)
 
     def map_replaced(self) -> None:
