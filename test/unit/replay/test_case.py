@@ -41,19 +41,17 @@ def test_a_case_is_compared_with_the_one_before(bag: Path, plan, tmp_path: Path)
     assert sorted(path.name for path in out.iterdir() if path.name.startswith(".")) == []
 
 
-def test_a_case_that_fails_leaves_the_one_before(bag: Path, plan, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [("nowhere", "no bag at"), ("out/results", "is itself what a replay left")],
+)
+def test_a_case_that_fails_leaves_the_one_before(
+    bag: Path, plan, tmp_path: Path, other: str, reason: str
+) -> None:
     out = tmp_path / "out"
     run_case(bag, out, plan)
-    with pytest.raises(BagError, match="no bag at"):
-        run_case(tmp_path / "nowhere", out, plan)
-    assert count(out) == 5
-
-
-def test_results_are_not_replayed_into_their_own_folder(bag: Path, plan, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    run_case(bag, out, plan)
-    with pytest.raises(BagError, match="is itself what a replay left"):
-        run_case(out / "results", out, plan)
+    with pytest.raises(BagError, match=reason):
+        run_case(tmp_path / other, out, plan)
     assert count(out) == 5
 
 
