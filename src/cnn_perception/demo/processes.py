@@ -21,7 +21,7 @@ _STOP_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """A node to run: module name below ``cnn_perception.nodes``, topic renames, parameters."""
+    """A node to run: its name, topic renames, parameters."""
 
     name: str
     remaps: Mapping[str, str]
@@ -29,7 +29,7 @@ class NodeSpec:
 
 
 class NodeProcess:
-    """One node, run as ``python -m cnn_perception.nodes.<name>``; its output goes to a log file."""
+    """One node, run as ``python -m cnn_perception.ros.<name>``; its output goes to a log file."""
 
     def __init__(self, spec: NodeSpec, log: Path, environment: Mapping[str, str]) -> None:
         self.name = spec.name
@@ -41,7 +41,7 @@ class NodeProcess:
             arguments += ["-p", f"{key}:={value}"]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"cnn_perception.nodes.{spec.name}", *arguments],
+                [sys.executable, "-m", f"cnn_perception.ros.{spec.name}", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

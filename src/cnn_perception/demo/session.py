@@ -13,12 +13,12 @@ from cnn_perception.demo.processes import NodeProcess, NodeSpec, node_processes
 from cnn_perception.errors import BagError, ConfigError, PerceptionError
 from cnn_perception.mapping.jit import is_cached
 from cnn_perception.messages.stamps import header_stamp_ns
-from cnn_perception.nodes.player import BagPlayer, open_player
-from cnn_perception.nodes.recorder import RecordedTopic, Recorder, open_recorder
 from cnn_perception.recording.bag import BagReader, BagWriter
 from cnn_perception.recording.streams import CameraStreams, camera_streams
 from cnn_perception.recording.timeline import PlayOptions, TimelineEvent
 from cnn_perception.resources import share_directory
+from cnn_perception.ros.player import BagPlayer, open_player
+from cnn_perception.ros.recorder import RecordedTopic, Recorder, open_recorder
 
 __all__ = ["LATE_OUTPUTS", "OUTPUTS", "DemoRun", "Progress", "run_nodes"]
 
