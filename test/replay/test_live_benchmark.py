@@ -82,4 +82,4 @@ def test_one_layout_without_a_clock_as_a_table(drive: Path, bundles: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     assert "perception" in done.stdout
     assert "/segmenter/mask" in done.stdout
-    assert "shared" not in done.stdout
+    assert "sum" not in done.stdout

@@ -95,25 +95,22 @@ def measure(
     recorded. Raises PerceptionError when the drive cannot be used or a node does not live.
     """
     progress("bare loop", 0, 1)
-    shared, separate = BareLoop(drive, shared=True), BareLoop(drive, shared=False)
-    bare = {"shared": [shared.measure()], "separate": []}
-    runs = []
+    shared = BareLoop(drive, shared=True)
+    passes, runs = [shared.measure()], []
     for layout in layouts:
         runs.append(_Live(drive, layout, options, work / layout, progress).measure(shared.digests))
         progress("bare loop", 0, 1)
-        bare["shared"].append(shared.measure())
-    bare["separate"].append(separate.measure())
-    costs = {name: _median(passes) for name, passes in bare.items()}
+        passes.append(shared.measure())
+    separate = BareLoop(drive, shared=False).measure()
+    bare = {"shared": _median(passes), "separate": _median([separate])}
     for run in runs:
-        _compare(run, costs)
+        _compare(run, bare)
     return {
         "frames": shared.frames,
         "bare_ms_per_frame": {
-            name: {"sum": round(sum(parts.values()), 3), **parts} for name, parts in costs.items()
+            name: {"sum": round(sum(parts.values()), 3), **parts} for name, parts in bare.items()
         },
-        "bare_samples": {
-            name: [round(sum(each.values()), 3) for each in passes] for name, passes in bare.items()
-        },
+        "bare_samples": [round(sum(each.values()), 3) for each in passes],
         "layouts": runs,
     }
 
@@ -325,12 +322,18 @@ def _reader(results: Path) -> Iterator[None]:
 
 
 def _compare(run: dict[str, Any], bare: Mapping[str, Mapping[str, float]]) -> None:
-    """Set the costs of a layout's processes beside those of the bare loops."""
-    alone = bare["separate"]
-    for name, process in run["processes"].items():
-        own = bare["shared"].values() if name == "perception" else [alone[name]]
-        process["bare_ms_per_frame"] = round(sum(own), 3)
-        process["ratio"] = round(process["cpu_ms_per_frame"] / sum(own), 3)
+    """Set the costs of a layout's processes beside those of bare loops over the same frames.
+
+    Where nodes of one process dropped different numbers, each counts by what it processed.
+    """
+    for process in run["processes"].values():
+        frames = {name: node["processed"] for name, node in process["nodes"].items()}
+        parts = bare["shared" if len(frames) > 1 else "separate"]
+        own = sum(parts[name] * count for name, count in frames.items())
+        own += parts.get("decode", 0.0) * max(frames.values())
+        own = own * len(frames) / max(sum(frames.values()), 1)
+        process["bare_ms_per_frame"] = round(own, 3)
+        process["ratio"] = round(process["cpu_ms_per_frame"] / own, 3) if own else None
     total = sum(process["cpu_ms_per_frame"] for process in run["processes"].values())
     run["cpu_ms_per_frame"] = round(total, 3)
     for name, parts in bare.items():

@@ -12,6 +12,7 @@ from cnn_perception.cli.bench_output import AsJson, JsonFile, tell
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 __all__ = ["command"]
 
@@ -104,81 +105,66 @@ def command(
 
 
 def _print(console: Console, answer: dict[str, Any]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     from cnn_perception.benchmarks.machine import machine_line
 
     for result in answer["results"]:
-        bare = result["bare_ms_per_frame"]
-        table = Table(
-            box=SIMPLE_HEAD, title=result["drive"], title_justify="left", title_style="bold"
-        )
-        titles = ("", "ms/frame", "bare", "ratio", "lost", "idle", "idle+clock")
-        for title in titles:
-            table.add_column(title, justify="right" if title else "left", no_wrap=True)
-        for run in result["layouts"]:
-            for name, process in run["processes"].items():
-                nodes = process["nodes"].values()
-                sent = sum(node["sent"] for node in nodes)
-                lost = 1 - sum(node["processed"] for node in nodes) / sent
-                table.add_row(
-                    name,
-                    f"{process['cpu_ms_per_frame']:.1f}",
-                    f"{process['bare_ms_per_frame']:.1f}",
-                    f"{process['ratio']:.2f}",
-                    f"{100 * lost:.1f} %",
-                    *_idle(process),
-                )
-            if len(run["processes"]) > 1:
-                bare_sum = bare["separate"]["sum"]
-                table.add_row(
-                    "sum",
-                    f"{run['cpu_ms_per_frame']:.1f}",
-                    f"{bare_sum:.1f}",
-                    f"{run['ratio_separate']:.2f}",
-                    "",
-                    *_idle(run),
-                    end_section=True,
-                )
-                table.add_row(
-                    "sum, shared",
-                    f"{run['cpu_ms_per_frame']:.1f}",
-                    f"{bare['shared']['sum']:.1f}",
-                    f"{run['ratio_shared']:.2f}",
-                )
-        console.print(table)
-        late = Table(box=SIMPLE_HEAD)
-        late.add_column("latency, ms: p50 / p95 / p99", no_wrap=True)
-        for run in result["layouts"]:
-            late.add_column(run["layout"], justify="right", no_wrap=True)
-        for topic in dict.fromkeys(t for run in result["layouts"] for t in run["latency_ms"]):
-            cells = []
-            for run in result["layouts"]:
-                found = run["latency_ms"].get(topic)
-                cells.append(
-                    " / ".join(f"{found[name]:.0f}" for name in ("p50", "p95", "p99"))
-                    if found
-                    else "-"
-                )
-            late.add_row(topic, *cells)
-        console.print(late)
+        console.print(_costs(result))
+        console.print(_latencies(result))
         for run in result["layouts"]:
             for topic, count in run["different"].items():
                 console.print(
                     f"{run['layout']}: {count} of {run['compared'][topic]} messages on {topic} "
-                    "differ from the bare loop's: not comparable",
+                    "differ from the bare loop's: the costs do not compare",
                     style="bold red",
                 )
     for line in (
-        "ms/frame: processor time of the process per frame of each of its nodes; bare: of its "
-        "components in a bare loop; lost: frames that were not processed; idle: milliseconds of "
-        "processor time per second without input; latency: from the publication of the image",
+        "ms/frame: processor time of a process for each frame that its nodes processed; bare: of "
+        "its components in a bare loop; lost: frames not processed; idle: ms of processor time per "
+        "second without input; latency: from the publication of an image to the reader",
         machine_line(answer["machine"], None),
     ):
         console.print(line, markup=False, highlight=False)
 
 
-def _idle(costs: dict[str, Any]) -> tuple[str, str]:
-    clock = costs.get("idle_clock_ms_per_s")
-    return f"{costs['idle_ms_per_s']:.1f}", "-" if clock is None else f"{clock:.1f}"
+def _costs(result: dict[str, Any]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, title=result["drive"], title_justify="left", title_style="bold")
+    for title in ("", "ms/frame", "bare", "ratio", "lost", "idle", "idle+clock"):
+        table.add_column(title, justify="right" if title else "left", no_wrap=True)
+
+    def add(name: str, costs: dict[str, Any], bare: float, ratio: float | None, lost: str) -> None:
+        used, idle = costs["cpu_ms_per_frame"], costs["idle_ms_per_s"]
+        clock = costs.get("idle_clock_ms_per_s")
+        table.add_row(
+            *(name, f"{used:.1f}", f"{bare:.1f}", "-" if ratio is None else f"{ratio:.2f}", lost),
+            *(f"{idle:.1f}", "-" if clock is None else f"{clock:.1f}"),
+        )
+
+    bare = result["bare_ms_per_frame"]
+    for run in result["layouts"]:
+        for name, each in run["processes"].items():
+            nodes = each["nodes"].values()
+            lost = 1 - sum(n["processed"] for n in nodes) / sum(n["sent"] for n in nodes)
+            add(name, each, each["bare_ms_per_frame"], each["ratio"], f"{100 * lost:.1f} %")
+        if len(run["processes"]) > 1:
+            add("sum", run, bare["separate"]["sum"], run["ratio_separate"], "")
+            add("sum, by one loop", run, bare["shared"]["sum"], run["ratio_shared"], "")
+    return table
+
+
+def _latencies(result: dict[str, Any]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table("latency, ms: p50 / p95 / p99", box=SIMPLE_HEAD)
+    runs = result["layouts"]
+    for run in runs:
+        table.add_column(run["layout"], justify="right", no_wrap=True)
+    for topic in dict.fromkeys(topic for run in runs for topic in run["latency_ms"]):
+        found = [run["latency_ms"].get(topic) for run in runs]
+        table.add_row(
+            topic, *("{p50:.0f} / {p95:.0f} / {p99:.0f}".format(**x) if x else "-" for x in found)
+        )
+    return table
