@@ -32,12 +32,13 @@ LAYERS = (
     ("evaluation", "export"),
     ("replay",),
     ("pretrained", "training"),
-    ("benchmarks", "demo"),
+    ("demo",),
+    ("benchmarks",),
     ("cli",),
 )
 HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 ROS_PARTS = {"ros"}
-ABOVE_ROS = ROS_PARTS | {"demo", "cli"}
+ABOVE_ROS = ROS_PARTS | {"demo", "benchmarks", "cli"}
 TORCH_PARTS = {"networks", "pretrained", "training", "export", "datasets", "metrics", "explain"}
 TORCH_PARTS |= {"benchmarks"}  # in modules of their own, see below
 ROS_PACKAGES = {

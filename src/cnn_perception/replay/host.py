@@ -70,7 +70,7 @@ class ReplayHost:
     def __init__(self, bag: BagReader, plan: ReplayPlan, inputs: Inputs) -> None:
         self._bag = bag
         self._plan = plan
-        self._transforms = TransformBuffer(jump_ns=BACKWARD_JUMP_NS)
+        self.transforms = TransformBuffer(jump_ns=BACKWARD_JUMP_NS)
         self._networks = InferencePool()
         self.nodes = [
             self._make(kind, name, values, feeds)
@@ -111,7 +111,7 @@ class ReplayHost:
             encode,
             reads=recorded.__contains__,
             networks=self._networks,
-            transforms=self._transforms,
+            transforms=self.transforms,
             patience_ns=round(self._plan.patience_s * 1e9),
             timeless=True,
         )
@@ -151,11 +151,15 @@ class ReplayHost:
     def _received(self, item: BagMessage) -> Frame:
         """Return a message whose pixels are decoded, which happens while others are worked on."""
         frame = Frame(item.message, item.topic, item.stamp_ns)
-        for _, each in self._readers.get(item.topic, ()):
+        self.decode(frame)
+        return frame
+
+    def decode(self, frame: Frame) -> None:
+        """Decode the pixels that readers of a message will ask for."""
+        for _, each in self._readers.get(frame.topic, ()):
             if each.decode is not None:
                 with suppress(MessageError):  # raised again where somebody asks for them
                     each.decode(frame)
-        return frame
 
     def _hand_out(self, frame: Frame) -> None:
         for node in self.nodes:
@@ -163,7 +167,7 @@ class ReplayHost:
             if deadline_ns is not None and frame.received_ns >= deadline_ns:
                 self._settle_all(node, node.component.advance(frame.received_ns))
         if frame.topic in (TF, TF_STATIC):
-            self._transforms.learn(frame.message, frame.topic == TF_STATIC)
+            self.transforms.learn(frame.message, frame.topic == TF_STATIC)
             for node in self.nodes:
                 if node.component.deadline_ns is not None:
                     self._settle_all(node, node.component.advance(frame.received_ns))
