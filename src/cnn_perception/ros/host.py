@@ -288,7 +288,7 @@ class ComponentNode(LifecycleNode):
         group = TakenElsewhere()
 
         def subscribe() -> Subscription[Any]:
-            made = self.create_subscription(
+            return self.create_subscription(
                 kind,
                 topic,
                 lambda message: None,
@@ -297,10 +297,6 @@ class ComponentNode(LifecycleNode):
                 event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
-            for handler in made.event_handlers:  # rare: the executor's
-                handler.callback_group = self.default_callback_group
-                self.default_callback_group.add_entity(handler)
-            return made
 
         name = self.resolve_topic_name(topic)
         key: tuple[Any, ...] = (name, kind, id(qos))
