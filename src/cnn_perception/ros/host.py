@@ -295,6 +295,8 @@ class ComponentNode(ClockedNode):
         return f"{resolved}/{each.suffix}"
 
     def _arrive(self, each: Input, frame: Frame) -> None:
+        if not self.active:
+            return  # it was on its way when the node was deactivated
         if not each.counted:
             self.worker.queue(each.name, (each, frame))
             return
