@@ -19,7 +19,7 @@ LAYERS = (
     ("errors",),
     ("config", "resources", "types"),
     ("image",),
-    ("messages", "pages", "runtime"),
+    ("html", "messages", "runtime"),
     ("detection", "mapping", "segmentation"),
     ("classification", "networks"),
     ("explain",),

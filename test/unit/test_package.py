@@ -175,6 +175,18 @@ def test_installed_scripts_lie_where_ros2_run_looks(prefix: Path) -> None:
     assert not (prefix / "bin").exists()
 
 
+def test_what_lies_beside_the_modules_is_installed(prefix: Path) -> None:
+    package = next(prefix.glob("lib/python*/*-packages/cnn_perception"))
+    source = REPOSITORY / "src" / "cnn_perception"
+    beside = [
+        path.relative_to(source)
+        for path in source.rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    ]
+    assert {".css", ".js", ".jinja", ".onnx"} <= {path.suffix for path in beside}
+    assert not [str(path) for path in beside if not (package / path).is_file()]
+
+
 def test_installed_package_finds_its_share(prefix: Path) -> None:
     packages = next(prefix.glob("lib/python*/*-packages"))
     script = "from cnn_perception.resources import share_directory; print(share_directory())"

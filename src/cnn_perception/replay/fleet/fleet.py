@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_perception.errors import BagError
+from cnn_perception.html.document import render
 from cnn_perception.replay.expectations.expectations import load_expectations
 from cnn_perception.replay.expectations.terms import Expectations
 from cnn_perception.replay.fleet.fingerprint import bag_files, fingerprint, model_digests
@@ -23,7 +24,6 @@ from cnn_perception.replay.fleet.fleet_case import (
     FleetRow,
     run_fleet_case,
 )
-from cnn_perception.replay.fleet.fleet_page import render_fleet
 from cnn_perception.replay.fleet.ray_workers import RayWorkers
 from cnn_perception.replay.per_bag import bag_names, check_golden_paths, for_bag
 from cnn_perception.replay.plan import ReplayPlan, load_plan
@@ -182,9 +182,10 @@ def _cases(
 
 def _write(fleet: Fleet, out: Path) -> None:
     text = json.dumps(fleet.as_mapping(), indent=1, ensure_ascii=False) + "\n"
+    page = render("replay/fleet/fleet.html.jinja", rows=fleet.rows, totals=fleet.totals())
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "fleet.json").write_text(text, encoding="utf-8")
-        (out / "index.html").write_text(render_fleet(fleet.rows, fleet.totals()), encoding="utf-8")
+        (out / "index.html").write_text(page, encoding="utf-8")
     except OSError as error:
         raise BagError(f"cannot write into {out} ({error}): choose another --out") from error

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cnn_perception.html.plot import Plot, line_plot
 from cnn_perception.metrics.average_precision import PrecisionRecall
-from cnn_perception.pages.plot import Plot, line_plot
 from cnn_perception.replay.report.colours import LabelColours
 
 __all__ = ["AccuracyPage", "HasCurves", "accuracy_page"]

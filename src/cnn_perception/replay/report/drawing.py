@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from cnn_perception.errors import MessageError
+from cnn_perception.html.document import jpeg_uri
 from cnn_perception.image.draw import blend_heatmap, blend_mask, draw_detections
 from cnn_perception.messages.decode import (
     decode_color,
@@ -18,7 +19,6 @@ from cnn_perception.messages.decode import (
     decode_mask,
 )
 from cnn_perception.messages.stamps import header_stamp_ns
-from cnn_perception.pages.document import jpeg_uri
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.answers import decode_boxes
 from cnn_perception.replay.report.colours import LabelColours, named_answers

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn_perception.pages.plot import NODE_COLOURS, Plot, line_plot, round_ceiling
+from cnn_perception.html.plot import NODE_COLOURS, Plot, line_plot, round_ceiling
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.moments import stamp_text
 from cnn_perception.replay.report.colours import LabelColours

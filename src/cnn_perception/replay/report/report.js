@@ -1,10 +1,3 @@
-"""The report's JavaScript: the scrubber, and the values under the pointer."""
-
-from __future__ import annotations
-
-__all__ = ["SCRIPT"]
-
-SCRIPT = """
 "use strict";
 (() => {
 const views = JSON.parse(document.getElementById("data").textContent);
@@ -197,4 +190,3 @@ panels.forEach((panel, k) => {
 
 if (views.length) choose(0, Number(player ? player.dataset.start : 0));
 })();
-"""
