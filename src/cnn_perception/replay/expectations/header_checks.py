@@ -24,7 +24,7 @@ _DEPTH_DEPENDENT = "vision_msgs/msg/Detection3DArray"
 
 
 @dataclass(slots=True)
-class _Topic:
+class _ResultTopic:
     """A topic of results on the way: which node's, and what was wrong so far."""
 
     name: str
@@ -89,13 +89,13 @@ def check_headers(run: ReplayRun, ledger: Mapping[str, Account]) -> Iterator[Che
             yield Check(f"headers.{node}", False, text)
 
 
-def _topics(results: BagReader, ledger: Mapping[str, Account]) -> list[_Topic]:
+def _topics(results: BagReader, ledger: Mapping[str, Account]) -> list[_ResultTopic]:
     types = {topic.name: topic.msgtype for topic in results.topics}
     found = []
     for name in frame_topics(results):
         node = _node(name)
         if node in ledger:
-            found.append(_Topic(name, node, types[name] == _DEPTH_DEPENDENT))
+            found.append(_ResultTopic(name, node, types[name] == _DEPTH_DEPENDENT))
     return found
 
 
@@ -115,7 +115,7 @@ def _node(topic: str) -> str:
 def _walk(
     run: ReplayRun,
     bags: tuple[BagReader, BagReader],
-    topics: list[_Topic],
+    topics: list[_ResultTopic],
     ledger: Mapping[str, Account],
 ) -> None:
     source, results = bags

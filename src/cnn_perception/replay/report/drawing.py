@@ -25,7 +25,7 @@ from cnn_perception.replay.report.colours import LabelColours, named_answers
 from cnn_perception.replay.report.moments import ChosenFrame
 from cnn_perception.types import UInt8Array
 
-__all__ = ["KINDS", "CameraTopics", "MomentPictures", "draw_moments", "label_names"]
+__all__ = ["KINDS", "CameraNamespace", "MomentPictures", "draw_moments", "label_names"]
 
 KINDS = ("camera", "detections", "mask", "Grad-CAM")
 """The pictures of a frame, by title."""
@@ -36,8 +36,8 @@ _CALM = 0.45  # opacity of masks and heat
 
 
 @dataclass(frozen=True, slots=True)
-class CameraTopics:
-    """The topics of one camera. name: empty where there is only one."""
+class CameraNamespace:
+    """The names of one camera. name: empty where there is only one; color: topic of its images."""
 
     name: str
     color: str
@@ -77,7 +77,7 @@ def label_names(results: BagReader, topic: str) -> dict[int, str]:
 def draw_moments(
     source: BagReader,
     results: BagReader,
-    camera: CameraTopics,
+    camera: CameraNamespace,
     chosen: Sequence[ChosenFrame],
     colours: LabelColours,
 ) -> Iterator[MomentPictures]:

@@ -14,7 +14,7 @@ from cnn_perception.replay.moments import stamp_text
 from cnn_perception.replay.report.colours import LabelColours
 from cnn_perception.replay.report.drawing import (
     KINDS,
-    CameraTopics,
+    CameraNamespace,
     MomentPictures,
     draw_moments,
     label_names,
@@ -55,7 +55,7 @@ class Band:
 class CameraView:
     """What the page shows of one camera."""
 
-    camera: CameraTopics
+    camera: CameraNamespace
     span: TimeSpan
     frames: FrameTimeline
     choice: FrameChoice
@@ -220,9 +220,9 @@ def collect_views(run: ReplayRun, failed: Mapping[int, Sequence[str]]) -> list[C
     """
     span = TimeSpan.of(run.summary["bag"])
     cameras = [
-        CameraTopics(str(name), str(topics.get("color") or ""))
+        CameraNamespace(str(name), str(topics.get("color") or ""))
         for name, topics in run.summary["topics"].items()
-    ] or [CameraTopics("", "")]
+    ] or [CameraNamespace("", "")]
     count = max(_MOMENTS // len(cameras), _FEWEST)
     views = [
         CameraView(
@@ -301,7 +301,7 @@ def _note_drops(run: ReplayRun, views: Sequence[CameraView]) -> None:
                 moments[frame].words[title] = f"dropped: {text}"
 
 
-def _known_labels(results: BagReader, cameras: Sequence[CameraTopics]) -> list[str]:
+def _known_labels(results: BagReader, cameras: Sequence[CameraNamespace]) -> list[str]:
     """Return all class names of detectors, then those of segmenters, without the background."""
     labels = [
         name
