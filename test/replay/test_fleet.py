@@ -18,7 +18,7 @@ from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.expectations import terms
 from cnn_perception.replay.fleet.fleet import Fleet, replay_fleet
-from cnn_perception.replay.fleet.fleet_case import FleetCase, FleetRow
+from cnn_perception.replay.fleet.fleet_runner import FleetRow, FleetTest
 from cnn_perception.replay.fleet.ray_workers import RayWorkers
 from cnn_perception.replay.plan import ReplayPlan
 from cnn_perception.replay.run import ReplayRun
@@ -204,12 +204,12 @@ class Deadly(ReplayPlan):
 
 @pytest.mark.skipif(find_spec("ray") is None, reason=NO_RAY)
 def test_a_process_that_dies_is_told_and_stops_no_others(bags: list[Path], tmp_path: Path) -> None:
-    cases = [
-        FleetCase(bags[0], tmp_path / "deadly", Deadly(), terms.Expectations(), ""),
-        FleetCase(bags[1], tmp_path / "broken", ReplayPlan(), terms.Expectations(), ""),
+    tests = [
+        FleetTest(bags[0], tmp_path / "deadly", Deadly(), terms.Expectations(), ""),
+        FleetTest(bags[1], tmp_path / "broken", ReplayPlan(), terms.Expectations(), ""),
     ]
     with RayWorkers(2) as workers:
-        rows = {row.name: row for row in workers.run(cases)}
+        rows = {row.name: row for row in workers.run(tests)}
     assert "process died, twice" in rows["deadly"].error
     assert "2/broken" in rows["broken"].error
 
