@@ -169,6 +169,12 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prefix
 
 
+def test_no_two_test_files_have_one_name() -> None:
+    # With launch_testing installed pytest collects them by their base names.
+    names = [path.name for path in (REPOSITORY / "test").rglob("*.py") if path.stem != "conftest"]
+    assert not {name for name in names if names.count(name) > 1}
+
+
 def test_installed_scripts_lie_where_ros2_run_looks(prefix: Path) -> None:
     scripts = {path.name for path in (prefix / "lib" / "cnn_perception").iterdir()}
     assert scripts == NODES | {"cnn-perception"}
