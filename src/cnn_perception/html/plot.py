@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["NODE_COLOURS", "Plot", "PlotLine", "line_plot", "round_ceiling"]
+__all__ = ["NODE_COLORS", "Plot", "PlotLine", "line_plot", "round_ceiling"]
 
-NODE_COLOURS = ("var(--a)", "var(--b)", "var(--c)", "var(--d)")
-"""Colours of the style for few lines, in this order."""
+NODE_COLORS = ("var(--a)", "var(--b)", "var(--c)", "var(--d)")
+"""Colors of the style for few lines, in this order."""
 
 _WIDTH, _HEIGHT = 1000, 200
 _PERCENTILE = 0.99
@@ -19,10 +19,10 @@ _PERCENTILE = 0.99
 
 @dataclass(frozen=True, slots=True)
 class PlotLine:
-    """One line: its name, a CSS colour, its places as SVG writes them, a word for the legend."""
+    """One line: its name, a CSS color, its places as SVG writes them, a word for the legend."""
 
     name: str
-    colour: str
+    color: str
     points: str
     note: str = ""
 
@@ -39,7 +39,7 @@ class Plot:
 
 def line_plot(
     series: Mapping[str, Sequence[tuple[float, float]]],
-    colours: Mapping[str, str],
+    colors: Mapping[str, str],
     span: tuple[float, float],
     *,
     top: float,
@@ -55,7 +55,7 @@ def line_plot(
     lines = [
         PlotLine(
             name,
-            colours[name],
+            colors[name],
             " ".join(
                 f"{(x - first) / width * _WIDTH:.1f},{(1 - min(y / top, 1.0)) * _HEIGHT:.1f}"
                 for x, y in points

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from sensor_msgs.msg import Image
 
 from cnn_perception.config import SegmenterConfig, SessionConfig
-from cnn_perception.image.draw import blend_mask, colour_mask
+from cnn_perception.image.draw import blend_mask, color_mask
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.parameters import SEGMENTER, NodeParameters
 from cnn_perception.ros.encode import encode
@@ -53,7 +53,7 @@ class SegmenterNode(ModelNode):
         compute_s = time.monotonic() - start
         self._mask.publish(encode.image(message.header, mask))
         if self._color_mask.get_subscription_count():
-            colored = colour_mask(mask, self.core.palette)
+            colored = color_mask(mask, self.core.palette)
             self._color_mask.publish(encode.image(message.header, colored))
         if self._overlay.get_subscription_count():
             alpha = self.core.config.overlay_alpha

@@ -90,7 +90,7 @@ def inputs_of_outputs(outputs: Mapping[str, str], gates: Mapping[str, str]) -> d
     """Return the gated topic that each output answers.
 
     gates: message types by gated topic. An output without a topic answers the only gated one, else
-    the only colour image among them (one without "depth" in its name). Raises ConfigError where
+    the only color image among them (one without "depth" in its name). Raises ConfigError where
     that is none or several, and for a topic that is not gated.
     """
     found = {}

@@ -51,7 +51,7 @@ def write_report(
         passed=[check for check in checks if check.passed],
         comparison=None if previous is None else compare(previous, run),
         nodes=_nodes(run.summary),
-        accuracy=accuracy_page(measured, accuracy, views[0].colours) if measured else None,
+        accuracy=accuracy_page(measured, accuracy, views[0].colors) if measured else None,
         map=_map(run.summary),
         map_pictures=_map_pictures(run),
         configuration=_as_yaml(run.summary["configuration"]),

@@ -43,16 +43,16 @@ def test_a_gram_matrix_does_not_say_where() -> None:
     torch.testing.assert_close(gram_matrices([maps]), gram_matrices([maps.flip(2).roll(5, 3)]))
 
 
-def _colours(x: Tensor) -> Tensor:
+def _colors(x: Tensor) -> Tensor:
     """What the Gram matrix of the image itself tells: the means of squares and products."""
     return gram_matrices([x])[0]
 
 
-def test_a_texture_of_pixels_has_the_colours_of_the_image_elsewhere() -> None:
+def test_a_texture_of_pixels_has_the_colors_of_the_image_elsewhere() -> None:
     network = nn.Sequential(nn.Identity(), nn.Flatten())
     seen = image(size=8)
     found = synthesise_texture(network, ["0"], seen, ImageOptimisationConfig(steps=300, tv=0.0))
-    torch.testing.assert_close(_colours(found.image), _colours(seen), atol=1e-2, rtol=0)
+    torch.testing.assert_close(_colors(found.image), _colors(seen), atol=1e-2, rtol=0)
     assert float((found.image - seen).square().mean()) > 0.5
     assert list(found.losses) == ["style"]
 
