@@ -48,7 +48,7 @@ def summarise(
         "nodes": {
             node.name: {
                 "topic": ", ".join(node.main_topics),
-                **node.component.describe(),
+                **node.component.summarise(),
                 **results.frame_statistics(node.name),
             }
             for node in nodes
