@@ -42,6 +42,7 @@ check: setup .venv/.test  ## Lint, formatting and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	$(if $(shell command -v node),find src -name '*.js' -print0 | xargs -0 -n1 node --check)
 
 bench: setup  ## Measure this machine; results in out/bench
 	mkdir -p out/bench

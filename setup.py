@@ -65,7 +65,10 @@ setup(
     license="Apache-2.0",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={PACKAGE: ["py.typed", "benchmarks/*.cpp", "detection/*.onnx"]},
+    package_data={
+        "": ["*.css", "*.js", "*.html.jinja"],
+        PACKAGE: ["py.typed", "benchmarks/*.cpp", "detection/*.onnx"],
+    },
     data_files=data_files(),
     zip_safe=False,
     python_requires=">=3.10",

@@ -21,7 +21,7 @@ from cnn_perception.cli.explain_search import search
 from cnn_perception.cli.inputs import Source
 from cnn_perception.cli.invert_runs import Order, carry_out
 from cnn_perception.explain.methods.bundle import open_bundle
-from cnn_perception.explain.methods.image_optimisation import OptimisationConfig
+from cnn_perception.explain.methods.image_optimisation import ImageOptimisationConfig
 from cnn_perception.explain.methods.network import OpenNetwork
 from cnn_perception.image.codec import encode_jpeg, encode_png
 from cnn_perception.image.key import draw_key
@@ -68,7 +68,7 @@ def main() -> None:
         search([], out, opened, [Method.maximisation], [], CLASS, CLIMB, 0, print_json=False)
         save("explain_maximisation", read(out / "rooms_fcn.maximisation.png"))
         for style, name, smoothness in ((None, "invert", 1.0), (STYLE, "style", 0.1)):
-            config = OptimisationConfig(steps=STEPS, tv=smoothness)
+            config = ImageOptimisationConfig(steps=STEPS, tv=smoothness)
             order = Order(ROOM, style, STYLE_WEIGHT, False, [], [config])
             carry_out(order, opened, out, print_json=False)
             save(f"explain_{name}", scaled(read(out / f"room.{name}.table.png"), 0.6))

@@ -211,7 +211,7 @@ def finish(panel: UInt8Array, title: str) -> None:
 def legend(
     panel: UInt8Array, entries: list[tuple[str, tuple[int, int, int]]], note: str
 ) -> UInt8Array:
-    """Write what the colours mean below the cells."""
+    """Write what the colors mean below the cells."""
     x, y = MARGIN, ROWS * SCALE + MARGIN + 54
     for name, color in entries:
         cv2.rectangle(panel, (x, y - 12), (x + 13, y + 1), color, -1)

@@ -33,7 +33,7 @@ def random_leaves(seed: int, count: int, spread: int) -> Leaves:
 
 
 def random_colors(leaves: Leaves, seed: int) -> ColoredLeaves:
-    """A few colours, so that siblings often agree."""
+    """A few colors, so that siblings often agree."""
     table = np.array([[255, 255, 255], [0, 0, 0], [200, 30, 30]], np.uint8)
     return ColoredLeaves(leaves, table[np.random.default_rng(seed).integers(0, 3, len(leaves))])
 
@@ -59,7 +59,7 @@ def test_encode_then_decode_is_the_identity(leaves: Leaves) -> None:
 
 @given(leaves=LEAVES, seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=100, deadline=None)
-def test_encode_then_decode_keeps_colours(leaves: Leaves, seed: int) -> None:
+def test_encode_then_decode_keeps_colors(leaves: Leaves, seed: int) -> None:
     tree = random_colors(leaves, seed)
     decoded, resolution = color_codec.decode_color_file(color_codec.encode_color_file(tree, 0.05))
     expected = tree.pruned()
@@ -118,7 +118,7 @@ def test_damaged_files_are_refused_or_read_soundly(
 
 @given(leaves=LEAVES, seed=st.integers(0, 2**32 - 1), data=st.data())
 @settings(max_examples=200, deadline=None)
-def test_damaged_coloured_files_are_refused_or_read_soundly(
+def test_damaged_colored_files_are_refused_or_read_soundly(
     leaves: Leaves, seed: int, data: st.DataObject
 ) -> None:
     content = color_codec.encode_color_file(random_colors(leaves, seed), 0.05)

@@ -19,7 +19,7 @@ LAYERS = (
     ("errors",),
     ("config", "resources", "types"),
     ("image",),
-    ("messages", "pages", "runtime"),
+    ("html", "messages", "runtime"),
     ("detection", "mapping", "segmentation"),
     ("classification", "networks"),
     ("explain",),
@@ -142,6 +142,16 @@ def test_modules_can_be_loaded_in_some_order() -> None:
         for name, tree in TREES.items()
     }
     assert set(graphlib.TopologicalSorter(graph).static_order()) == set(MODULES)
+
+
+def test_a_public_name_is_of_one_class() -> None:
+    classes = [
+        node.name
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert not {name for name in classes if classes.count(name) > 1}
 
 
 def test_only_one_part_knows_ros() -> None:

@@ -19,8 +19,8 @@ from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.voxels.voxel_engine import VoxelEngine
 
 __all__ = [
-    "Contender",
     "Elapsed",
+    "MapContender",
     "OctomapCpp",
     "OctomapPython",
     "VoxelClouds",
@@ -39,7 +39,7 @@ class Elapsed:
     cpu: float
 
 
-class Contender(Protocol):
+class MapContender(Protocol):
     """One occupancy map, and the clock over its insertion."""
 
     name: str
@@ -86,23 +86,23 @@ class _Voxel:
         self._engine.warm_up()
 
     def leaves(self) -> Leaves:
-        """See Contender."""
+        """See MapContender."""
         return self._engine.leaves()
 
     def memory_bytes(self) -> int:
-        """See Contender."""
+        """See MapContender."""
         return self._engine.memory_bytes()
 
     def heap_bytes(self) -> int | None:
-        """See Contender: its arrays are all there is."""
+        """See MapContender: its arrays are all there is."""
         return self._engine.memory_bytes()
 
     def clear(self) -> None:
-        """See Contender."""
+        """See MapContender."""
         self._engine.clear()
 
     def close(self) -> None:
-        """See Contender."""
+        """See MapContender."""
 
 
 class VoxelDepth(_Voxel):
@@ -111,7 +111,7 @@ class VoxelDepth(_Voxel):
     name = "voxel"
 
     def insert(self, frame: BenchmarkFrame) -> Elapsed:
-        """See Contender. Projecting the pixels is part of the time."""
+        """See MapContender. Projecting the pixels is part of the time."""
         scan, config = frame.scan, self._config
         watch = _Stopwatch()
         self._engine.integrate_depth(
@@ -130,7 +130,7 @@ class VoxelClouds(_Voxel):
     name = "voxel, clouds"
 
     def insert(self, frame: BenchmarkFrame) -> Elapsed:
-        """See Contender."""
+        """See MapContender."""
         config = self._config
         watch = _Stopwatch()
         self._engine.integrate(frame.points, frame.origin, config.max_range, config.discretize)
@@ -147,7 +147,7 @@ class OctomapPython:
         self.clear()
 
     def insert(self, frame: BenchmarkFrame) -> Elapsed:
-        """See Contender."""
+        """See MapContender."""
         points, origin = frame.points.astype(np.float64), frame.origin.astype(np.float64)
         tree, config = self._tree, self._config
         watch = _Stopwatch()
@@ -157,19 +157,19 @@ class OctomapPython:
         return watch.stop()
 
     def leaves(self) -> Leaves:
-        """See Contender."""
+        """See MapContender."""
         return octomap_codec.decode_file(self._tree.write()).leaves
 
     def memory_bytes(self) -> int:
-        """See Contender."""
+        """See MapContender."""
         return int(self._tree.memoryUsage())
 
     def heap_bytes(self) -> int | None:
-        """See Contender: it shares the heap of this process."""
+        """See MapContender: it shares the heap of this process."""
         return None
 
     def clear(self) -> None:
-        """See Contender."""
+        """See MapContender."""
         import octomap
 
         tree, config = octomap.OcTree(self._config.resolution), self._config
@@ -180,7 +180,7 @@ class OctomapPython:
         self._tree: Any = tree
 
     def close(self) -> None:
-        """See Contender."""
+        """See MapContender."""
 
 
 class OctomapCpp:
@@ -205,7 +205,7 @@ class OctomapCpp:
         )
 
     def insert(self, frame: BenchmarkFrame) -> Elapsed:
-        """See Contender."""
+        """See MapContender."""
         origin = frame.origin.astype("<f4").tobytes()
         points = np.ascontiguousarray(frame.points, "<f4").tobytes()
         answer = self._ask(b"i" + struct.pack("<Q", len(frame.points)) + origin + points, 16)
@@ -213,24 +213,24 @@ class OctomapCpp:
         return Elapsed(wall * 1e-9, cpu * 1e-9)
 
     def leaves(self) -> Leaves:
-        """See Contender."""
+        """See MapContender."""
         (size,) = struct.unpack("<Q", self._ask(b"w", 8))
         return octomap_codec.decode_file(self._ask(b"", size)).leaves
 
     def memory_bytes(self) -> int:
-        """See Contender."""
+        """See MapContender."""
         return self._memory()[0]
 
     def heap_bytes(self) -> int | None:
-        """See Contender."""
+        """See MapContender."""
         return self._memory()[1]
 
     def clear(self) -> None:
-        """See Contender."""
+        """See MapContender."""
         self._ask(b"c", 0)
 
     def close(self) -> None:
-        """See Contender."""
+        """See MapContender."""
         self._process.communicate()
 
     def _memory(self) -> tuple[int, int]:

@@ -13,7 +13,11 @@ from cnn_perception.cli.annotate import Annotation, annotate, progress_bar, writ
 from cnn_perception.cli.explain import Method
 from cnn_perception.errors import ConfigError
 from cnn_perception.explain.methods.filters import draw_filters, first_filters
-from cnn_perception.explain.methods.image_optimisation import OptimisationConfig, Progress, noise
+from cnn_perception.explain.methods.image_optimisation import (
+    ImageOptimisationConfig,
+    Progress,
+    noise,
+)
 from cnn_perception.explain.methods.maximisation import (
     MAXIMISATION,
     activation,
@@ -87,7 +91,7 @@ def _filters(opened: OpenNetwork) -> Annotation:
 
 
 def _maximising(
-    opened: OpenNetwork, layer: str, target: str, config: OptimisationConfig
+    opened: OpenNetwork, layer: str, target: str, config: ImageOptimisationConfig
 ) -> Callable[[Tensor, Progress], Annotation]:
     """Return what seeks an image from another."""
     wanted = (int(target) if target.isdecimal() else None) if layer else opened.class_id(target)

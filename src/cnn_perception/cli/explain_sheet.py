@@ -59,7 +59,7 @@ def comparing(
 
 
 def _tile(title: str, note: str, shown: Shown) -> Tile:
-    """Return what is shown as a tile; gradients in their colours, as they are mostly printed."""
+    """Return what is shown as a tile; gradients in their colors, as they are mostly printed."""
     if "gradient" in shown.maps:
         return Tile(title, note, shown.maps["gradient"], GRADIENT)
     return Tile(title, note, shown.picture, shown.key)

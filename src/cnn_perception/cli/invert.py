@@ -71,14 +71,14 @@ def command(
 
     opened = opened_network(model, network, weights)
     from cnn_perception.cli.invert_runs import Order, carry_out
-    from cnn_perception.explain.methods.image_optimisation import OptimisationConfig
+    from cnn_perception.explain.methods.image_optimisation import ImageOptimisationConfig
 
     if size:
         opened = opened.of_size(size)
     varied = {key: dict.fromkeys(values) for key, values in (("tv", tv), ("rate", rate)) if values}
     fixed = {"steps": steps, "seed": seed, "snapshots": tuple(snapshot or ())}
     configs = [
-        OptimisationConfig.from_mapping({**fixed, **dict(zip(varied, values, strict=True))})
+        ImageOptimisationConfig.from_mapping({**fixed, **dict(zip(varied, values, strict=True))})
         for values in product(*varied.values())
     ]
     groups = [names.split(",") for names in dict.fromkeys(layer or ())]

@@ -17,7 +17,7 @@ def command(
     model: Model = "rooms_fcn",
     out: Out = Path("out/segment"),
     alpha: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Opacity of the classes' colours.")
+        float, typer.Option(min=0.0, max=1.0, help="Opacity of the classes' colors.")
     ] = 0.5,
     print_json: Json = False,
     provider: ProviderOption = Provider.auto,

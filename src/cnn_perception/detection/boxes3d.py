@@ -27,7 +27,7 @@ def boxes_from_depth(
 ) -> Boxes3D:
     """Fit a box to the depth pixels of each detection.
 
-    depth is float32 (H, W) metres registered to the colour image, NaN for no reading. The object's
+    depth is float32 (H, W) metres registered to the color image, NaN for no reading. The object's
     distance is the median depth of the middle half of its 2D box; pixels within half the object's
     own metric width of it (15 cm at least) belong to the object, which keeps out the wall behind it
     and what stands before it; the box spans their 2nd to 98th percentile.

@@ -21,15 +21,15 @@ from cnn_perception.runtime.inference import Inference, RawAnswer
 from cnn_perception.segmentation.segmenter import classify_pixels
 from cnn_perception.types import Detections, Float32Array, UInt8Array
 
-__all__ = ["Answer", "Subject", "subject_of"]
+__all__ = ["Explainable", "Subject", "subject_of"]
 
 _MOST_DETECTIONS = 1000
 """How many are looked at: the best of the target class may be far behind the best of all."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """One answer, and what its explain graph takes besides the network's tensors.
+class Explainable:
+    """One answer to explain, and what its explain graph takes besides the network's tensors.
 
     level: which graph; box: float32 (4,) corners in pixels of the picture, or None.
     """
@@ -47,7 +47,7 @@ class Subject(Protocol):
     def check(self, question: Question) -> None:
         """Raise ConfigError for a question that makes no sense for the task."""
 
-    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Answer]]:
+    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Explainable]]:
         """Return the network's answer, and what of it is asked for, at most `question.most`."""
 
 
@@ -80,7 +80,7 @@ class _Detections:
     def check(self, question: Question) -> None:
         pass
 
-    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Answer]]:
+    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Explainable]]:
         if question.threshold != self._detector.config.score_threshold:
             self._detector.config = _looking_from(question.threshold)
         raw = self._detector.infer(rgb)
@@ -92,7 +92,7 @@ class _Detections:
             self._answer(found, index) for index in np.flatnonzero(wanted)[: question.most].tolist()
         ]
 
-    def _answer(self, found: Detections, index: int) -> Answer:
+    def _answer(self, found: Detections, index: int) -> Explainable:
         assert found.anchors is not None
         anchor, class_id = int(found.anchors[index]), int(found.class_ids[index])
         graph = next((x for x in self._levels if anchor < x.first + x.count), None)
@@ -107,7 +107,9 @@ class _Detections:
             "anchor": np.array([anchor - graph.first], np.int64),
             "class_index": np.array([column], np.int64),
         }
-        return Answer(class_id, float(found.scores[index]), found.boxes[index], graph.level, asked)
+        return Explainable(
+            class_id, float(found.scores[index]), found.boxes[index], graph.level, asked
+        )
 
 
 class _Classes:
@@ -125,7 +127,7 @@ class _Classes:
                 "shows: give [-1.0]"
             )
 
-    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Answer]]:
+    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Explainable]]:
         raw = self._infer(rgb)
         scores = softmax(raw.tensors[self._logits][0])
         if question.class_id is None:
@@ -133,7 +135,7 @@ class _Classes:
         else:
             wanted = [question.class_id]
         return raw, [
-            Answer(
+            Explainable(
                 class_id,
                 float(scores[class_id]),
                 None,
@@ -161,7 +163,7 @@ class _Regions:
     def check(self, question: Question) -> None:
         pass
 
-    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Answer]]:
+    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Explainable]]:
         raw = self._infer(rgb)
         mask = self._mask(raw)
         rows, columns = _looked_at(mask.shape, raw.placement, question.region)
@@ -200,7 +202,7 @@ class _Regions:
         class_id: int,
         score: float,
         placement: Placement,
-    ) -> Answer:
+    ) -> Explainable:
         region = np.zeros(is_class.shape, np.float32)
         region[looked_at] = is_class[looked_at]
         across, down = (np.flatnonzero(region.any(axis)) for axis in (0, 1))
@@ -212,7 +214,7 @@ class _Regions:
             "region": np.asarray(weights, np.float32)[None],
         }
         box = placement.boxes_to_source(np.asarray(corners, np.float32))[0]
-        return Answer(class_id, score, box, 0, asked)
+        return Explainable(class_id, score, box, 0, asked)
 
 
 def _looking_from(threshold: float) -> DetectorConfig:

@@ -49,7 +49,7 @@ def summarise(
             node.name: {
                 "topic": ", ".join(node.main_topics),
                 **node.component.summarise(),
-                **results.account(node.name),
+                **results.frame_statistics(node.name),
             }
             for node in nodes
         },

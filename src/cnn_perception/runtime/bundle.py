@@ -251,13 +251,11 @@ def _palette(root: Section, count: int) -> UInt8Array | None:
         return None
     rows = root.number_lists("palette", 3)
     if len(rows) != count:
-        root.fail("palette", f"has {len(rows)} colours for {count} labels: give one for each label")
-    colours = np.array(rows)
-    if colours.min() < 0 or colours.max() > 255 or (colours % 1).any():
-        root.fail(
-            "palette", "has a colour outside 0 to 255: give red, green, blue as whole numbers"
-        )
-    return colours.astype(np.uint8)
+        root.fail("palette", f"has {len(rows)} colors for {count} labels: give one for each label")
+    colors = np.array(rows)
+    if colors.min() < 0 or colors.max() > 255 or (colors % 1).any():
+        root.fail("palette", "has a color outside 0 to 255: give red, green, blue as whole numbers")
+    return colors.astype(np.uint8)
 
 
 def _thresholds(root: Section, task: str, *, final: bool) -> Thresholds:

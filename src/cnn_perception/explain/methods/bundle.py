@@ -69,7 +69,7 @@ class _BundleNetwork(OnnxNetwork):
         return self._read(tensors, self._background)
 
     def _turned_to_rgb(self) -> bool:
-        """Turn around the weights that read a BGR image, so that they are seen in true colours.
+        """Turn around the weights that read a BGR image, so that they are seen in true colors.
 
         Returns whether that could be done.
         """

@@ -17,7 +17,7 @@ from cnn_perception.errors import ConfigError
 from cnn_perception.types import Float64Array
 
 __all__ = [
-    "OptimisationConfig",
+    "ImageOptimisationConfig",
     "OptimisedImage",
     "Progress",
     "noise",
@@ -35,7 +35,7 @@ Progress = Callable[[int, float], object]
 
 
 @dataclass(frozen=True, slots=True)
-class OptimisationConfig(Config):
+class ImageOptimisationConfig(Config):
     """How an image is sought. Lengths are pixels, values those of normalised images."""
 
     steps: int = setting(300, "Gradient steps", minimum=1, maximum=1_000_000)
@@ -79,7 +79,7 @@ class OptimisedImage:
 
 
 def noise(size: tuple[int, int], seed: int = 0, deviation: float = 0.1) -> Tensor:
-    """Return normal noise about the mean colour, a normalised image float32 (1, 3, *size)."""
+    """Return normal noise about the mean color, a normalised image float32 (1, 3, *size)."""
     generator = torch.Generator().manual_seed(seed)
     return deviation * torch.randn(1, 3, *size, generator=generator)
 
@@ -98,7 +98,7 @@ def total_variation(image: Tensor) -> Tensor:
 def optimise_image(
     terms: Terms,
     start: Tensor,
-    config: OptimisationConfig,
+    config: ImageOptimisationConfig,
     limits: tuple[Tensor, Tensor] | None = None,
     progress: Progress = lambda step, loss: None,
 ) -> OptimisedImage:
@@ -147,7 +147,7 @@ def optimise_image(
     return OptimisedImage(image, arrays, snapshots)
 
 
-def _regularisers(image: Tensor, config: OptimisationConfig) -> dict[str, Tensor]:
+def _regularisers(image: Tensor, config: ImageOptimisationConfig) -> dict[str, Tensor]:
     """Return the terms that do not depend on a network, those that have a weight."""
     terms = {}
     if config.tv:

@@ -32,7 +32,7 @@ def occlusion(
     D_p = mean over windows W with p in W of y(I) - y(I covered at W), positive where the image
     speaks for the target (Zeiler and Fergus 2014, section 4.2).
     images: one, normalised float32 (1, 3, H, W); window, stride: side and distance of the squares,
-    pixels; baseline: of the cover, after normalisation, so that 0 is the mean colour; batch: images
+    pixels; baseline: of the cover, after normalisation, so that 0 is the mean color; batch: images
     that the network is given at once. Raises ConfigError for sizes without sense.
     """
     height, width = images.shape[2:]

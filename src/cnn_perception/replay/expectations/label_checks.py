@@ -20,7 +20,6 @@ from cnn_perception.replay.answers import (
     names_of,
     read_class_names,
 )
-from cnn_perception.replay.expectations.account_checks import missing_node
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.failure_pictures import (
     Page,
@@ -28,6 +27,7 @@ from cnn_perception.replay.expectations.failure_pictures import (
     mask_page,
     write_picture,
 )
+from cnn_perception.replay.expectations.frame_checks import missing_node
 from cnn_perception.replay.expectations.terms import LabelTerm
 from cnn_perception.replay.moments import FrameTime, at, seconds
 from cnn_perception.replay.run import ReplayRun

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from cnn_perception.replay.moments import FrameTime
 from cnn_perception.replay.run import PROCESSED, ReplayRun
 
-__all__ = ["Account", "FirstDrop", "read_ledger"]
+__all__ = ["FirstDrop", "NodeStatistics", "ReplayStatistics", "read_frame_statistics"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class FirstDrop:
 
 
 @dataclass(slots=True)
-class Account:
+class NodeStatistics:
     """The messages of one node: topics, counts by topic and by reason, first drops by reason.
 
     Of the processed ones it keeps 24 bytes each: recorded_ns, stamps_ns and milliseconds, in the
@@ -67,25 +68,29 @@ class Account:
         return float(np.percentile(np.asarray(self.milliseconds), share))
 
 
-def read_ledger(run: ReplayRun) -> dict[str, Account]:
-    """Return the account of every node, in the order of the summary and then of frames.csv.
+ReplayStatistics = Mapping[str, NodeStatistics]
+"""By node."""
+
+
+def read_frame_statistics(run: ReplayRun) -> ReplayStatistics:
+    """Return the statistics of every node, in the order of the summary and then of frames.csv.
 
     Raises BagError for a frames.csv that cannot be read.
     """
-    accounts: dict[str, Account] = {}
+    statistics: dict[str, NodeStatistics] = {}
     for node, known in run.summary["nodes"].items():
-        accounts[node] = Account({known["topic"]} if known.get("topic") else set())
+        statistics[node] = NodeStatistics({known["topic"]} if known.get("topic") else set())
     for record in run.frames():
-        account = accounts.setdefault(record.node, Account())
-        account.topics.add(record.topic)
-        account.received[record.topic] += 1
+        frames = statistics.setdefault(record.node, NodeStatistics())
+        frames.topics.add(record.topic)
+        frames.received[record.topic] += 1
         if record.outcome == PROCESSED:
-            account.recorded_ns.append(record.recorded_ns)
-            account.stamps_ns.append(record.stamp_ns)
-            account.milliseconds.append(record.milliseconds)
+            frames.recorded_ns.append(record.recorded_ns)
+            frames.stamps_ns.append(record.stamp_ns)
+            frames.milliseconds.append(record.milliseconds)
         else:
-            account.dropped[record.outcome] += 1
+            frames.dropped[record.outcome] += 1
             time = FrameTime(record.recorded_ns, record.stamp_ns)
             drop = FirstDrop(time, record.outcome, record.detail)
-            account.first_drops.setdefault(record.outcome, drop)
-    return accounts
+            frames.first_drops.setdefault(record.outcome, drop)
+    return statistics

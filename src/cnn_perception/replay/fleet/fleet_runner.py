@@ -14,12 +14,12 @@ from typing import Any
 import cv2
 
 from cnn_perception.errors import BagError, PerceptionError
-from cnn_perception.replay.case import CaseResult, run_case
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.terms import Expectations
 from cnn_perception.replay.plan import ReplayPlan
+from cnn_perception.replay.runner import CheckedReplay, run_test
 
-__all__ = ["BROKEN", "FAILED", "PASSED", "FleetCase", "FleetRow", "run_fleet_case"]
+__all__ = ["BROKEN", "FAILED", "PASSED", "FleetRow", "FleetTest", "run_fleet_test"]
 
 PASSED, FAILED, BROKEN = "passed", "failed", "broken"
 """Verdicts: every expectation met, at least one not, and nothing to judge."""
@@ -95,7 +95,7 @@ class FleetRow:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetCase:
+class FleetTest:
     """A bag to replay into the folder `out`, and by what it is recognised later."""
 
     bag: Path
@@ -138,34 +138,34 @@ class FleetCase:
         return BagError(f"cannot write into {self.out} ({error}): choose another --out")
 
 
-def run_fleet_case(case: FleetCase) -> FleetRow:
+def run_fleet_test(test: FleetTest) -> FleetRow:
     """Replay and check one bag. Whatever goes wrong becomes the row's error, and ends no others."""
     cv2.setNumThreads(1)
     try:
-        case.forget()
-        result = run_case(case.bag, case.out, case.plan, case.expectations, update=case.update)
-        row = _row(case, result)
-        if not case.update:  # the fingerprint is that of the golden results before
-            case.keep(row)
+        test.forget()
+        result = run_test(test.bag, test.out, test.plan, test.expectations, update=test.update)
+        row = _row(test, result)
+        if not test.update:  # the fingerprint is that of the golden results before
+            test.keep(row)
     except PerceptionError as error:
-        return FleetRow(case.bag, case.out, error=" ".join(str(error).split()))
+        return FleetRow(test.bag, test.out, error=" ".join(str(error).split()))
     except Exception as error:  # a defect of ours: the other bags still deserve their answers
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = " ".join(f"{type(error).__name__}: {error}".split())
         place = f"{Path(where.filename).name}:{where.lineno}"
-        return FleetRow(case.bag, case.out, error=f"{text} (at {place}): please report this")
+        return FleetRow(test.bag, test.out, error=f"{text} (at {place}): please report this")
     return row
 
 
-def _row(case: FleetCase, result: CaseResult) -> FleetRow:
+def _row(test: FleetTest, result: CheckedReplay) -> FleetRow:
     summary = result.run.summary
     timing = summary["timing"]
     dropped: Counter[str] = Counter()
     for node in summary["nodes"].values():
         dropped.update(node["dropped"])
     return FleetRow(
-        case.bag,
-        case.out,
+        test.bag,
+        test.out,
         timing["frames"],
         timing["times_real_time"] * timing["seconds"],
         timing["seconds"],

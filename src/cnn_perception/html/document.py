@@ -5,27 +5,26 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from jinja2 import DictLoader, Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cnn_perception.image.codec import encode_jpeg, encode_png
-from cnn_perception.pages.plot import PLOT
-from cnn_perception.pages.style import STYLE
 from cnn_perception.types import UInt8Array
 
 __all__ = ["jpeg_uri", "png_uri", "render"]
 
 
-def render(template: str, **values: Any) -> str:
-    """Return a jinja2 template as HTML; values are escaped, and missing ones are an error.
+_ENVIRONMENT = Environment(
+    autoescape=True, undefined=StrictUndefined, loader=PackageLoader("cnn_perception", "")
+)
 
-    It may include ``style.css`` and import ``plot.html`` (see `plot.PLOT`).
+
+def render(template: str, **values: Any) -> str:
+    """Return a template as HTML; values are escaped, and missing ones are an error.
+
+    template: a jinja2 file by its path below ``cnn_perception``, ``demo/page.html.jinja`` say. It
+    takes in styles, scripts and macros by such paths too.
     """
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        loader=DictLoader({"style.css": STYLE, "plot.html": PLOT}),
-    )
-    return environment.from_string(template).render(**values)
+    return _ENVIRONMENT.get_template(template).render(**values)
 
 
 def jpeg_uri(picture: UInt8Array, quality: int = 85) -> str:

@@ -1,4 +1,4 @@
-"""A whole test case: replay a bag, measure it, hold it to its expectations, write the report."""
+"""The test runner: replay a bag, measure it, hold it to its expectations, write the report."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from cnn_perception.replay.replayer import Progress, check_folder, replay
 from cnn_perception.replay.report.report import write_report
 from cnn_perception.replay.run import ReplayRun
 
-__all__ = ["CaseResult", "run_case"]
+__all__ = ["CheckedReplay", "run_test"]
 
 _ASIDE = ".before"
 
 
 @dataclass(frozen=True, slots=True)
-class CaseResult:
+class CheckedReplay:
     """A replay and what was checked."""
 
     run: ReplayRun
@@ -43,7 +43,7 @@ class CaseResult:
         return tuple(each for each in self.checks if not each.passed)
 
 
-def run_case(
+def run_test(
     bag: Path,
     out: Path,
     plan: ReplayPlan | None = None,
@@ -52,7 +52,7 @@ def run_case(
     update: bool = False,
     previous: ReplayRun | None = None,
     progress: Progress = lambda done, total: None,
-) -> CaseResult:
+) -> CheckedReplay:
     """Replay a bag into the folder `out` and check it.
 
     update: record the golden of the expectations anew before checking. previous: the replay with
@@ -75,7 +75,7 @@ def _judged(
     previous: ReplayRun | None,
     *,
     update: bool,
-) -> CaseResult:
+) -> CheckedReplay:
     """Measure a replay, hold it to its expectations, write its report."""
     accuracy = None if plan.truth is None else measure(run, plan.truth)
     if accuracy is not None:
@@ -85,7 +85,7 @@ def _judged(
         record_golden(run, expectations.golden, expectations.tolerance)
     checks: Sequence[Check] = check(run, expectations)
     write_report(run, checks, previous, accuracy)
-    return CaseResult(run, tuple(checks))
+    return CheckedReplay(run, tuple(checks))
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def test_without_depth_there_is_no_map(tmp_path: Path, bundles: Bundles) -> None
     assert [robot.found(m) for m in robot.results(run, "/detector/detections")] == [["red"]] * 3
 
 
-def test_without_colour_there_is_only_a_map(tmp_path: Path, bundles: Bundles) -> None:
+def test_without_color_there_is_only_a_map(tmp_path: Path, bundles: Bundles) -> None:
     bag = robot.write(tmp_path / "bag", robot.without(drive(3), COLOR))
     run = robot.replayed(bag, robot.plan_for(bundles, *ALL), tmp_path)
     assert set(run.summary["nodes"]) == {"mapper"}
@@ -87,10 +87,10 @@ def test_a_node_that_the_plan_names_needs_its_input(
 
 def test_a_topic_that_the_plan_names_is_missing(tmp_path: Path, bundles: Bundles) -> None:
     bag = robot.write(tmp_path / "bag", drive(2))
-    plan = robot.plan_for(bundles, *ALL, cameras={"": CameraTopics(color="/camera/colour")})
+    plan = robot.plan_for(bundles, *ALL, cameras={"": CameraTopics(color="/camera/colr")})
     with pytest.raises(BagError) as error:
         replay(bag, plan, tmp_path / "out")
-    one_line(error, "no topic '/camera/colour'", "did you mean /camera/color?")
+    one_line(error, "no topic '/camera/colr'", "did you mean /camera/color?")
 
 
 @pytest.mark.parametrize(

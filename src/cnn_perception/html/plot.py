@@ -1,52 +1,28 @@
-"""Line plots for pages: as wide as the page, with labels that keep their size."""
+"""Line plots for pages: as wide as the page, with labels that keep their size.
+
+``plot.html.jinja`` has the macros that draw them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["NODE_COLOURS", "PLOT", "Plot", "PlotLine", "line_plot", "round_ceiling"]
+__all__ = ["NODE_COLORS", "Plot", "PlotLine", "line_plot", "round_ceiling"]
 
-NODE_COLOURS = ("var(--a)", "var(--b)", "var(--c)", "var(--d)")
-"""Colours of the style for few lines, in this order."""
+NODE_COLORS = ("var(--a)", "var(--b)", "var(--c)", "var(--d)")
+"""Colors of the style for few lines, in this order."""
 
 _WIDTH, _HEIGHT = 1000, 200
 _PERCENTILE = 0.99
 
-PLOT = """
-{% macro draw(plot, label) %}
-<div class="plot">
-<svg viewBox="0 0 {{ plot.size[0] }} {{ plot.size[1] }}" preserveAspectRatio="none" role="img"
- aria-label="{{ label }}">
-{% for share, _ in plot.ticks %}
-<line x1="0" x2="{{ plot.size[0] }}" y1="{{ (1 - share) * plot.size[1] }}"
- y2="{{ (1 - share) * plot.size[1] }}"/>
-{% endfor %}
-{% for line in plot.lines %}
-<polyline style="stroke: {{ line.colour }}" points="{{ line.points }}"/>
-{% endfor %}
-</svg>
-{% for share, text in plot.ticks %}
-<span class="tick" style="top: {{ (1 - share) * 100 }}%">{{ text }}</span>
-{% endfor %}
-</div>
-<div class="axis">{% for text in plot.below %}<span>{{ text }}</span>{% endfor %}</div>
-{% endmacro %}
-{% macro legend(plot) %}
-<div class="legend">{% for line in plot.lines %}<span><i style="background: {{ line.colour }}"></i>
-{{- line.name }}{% if line.note %}, {{ line.note }}{% endif %}</span>
-{% endfor %}</div>
-{% endmacro %}
-"""
-"""Macros for jinja2: ``draw(plot, label)`` and ``legend(plot)``."""
-
 
 @dataclass(frozen=True, slots=True)
 class PlotLine:
-    """One line: its name, a CSS colour, its places as SVG writes them, a word for the legend."""
+    """One line: its name, a CSS color, its places as SVG writes them, a word for the legend."""
 
     name: str
-    colour: str
+    color: str
     points: str
     note: str = ""
 
@@ -63,7 +39,7 @@ class Plot:
 
 def line_plot(
     series: Mapping[str, Sequence[tuple[float, float]]],
-    colours: Mapping[str, str],
+    colors: Mapping[str, str],
     span: tuple[float, float],
     *,
     top: float,
@@ -79,7 +55,7 @@ def line_plot(
     lines = [
         PlotLine(
             name,
-            colours[name],
+            colors[name],
             " ".join(
                 f"{(x - first) / width * _WIDTH:.1f},{(1 - min(y / top, 1.0)) * _HEIGHT:.1f}"
                 for x, y in points

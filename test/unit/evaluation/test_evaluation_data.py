@@ -10,14 +10,14 @@ from cnn_perception.runtime.bundle import ModelBundle
 from listed_images import Listed, labelled, painted
 
 
-def test_objects_have_the_classes_of_the_bundle(colours: ModelBundle, objects: Dataset) -> None:
-    data = match_data(colours, objects, "two")
+def test_objects_have_the_classes_of_the_bundle(colors: ModelBundle, objects: Dataset) -> None:
+    data = match_data(colors, objects, "two")
     assert data.match.only_data == ("yellow",) and data.match.only_model == ("blue",)
     assert data.known(3).tolist() == [True, True, False]
     first, second = data
     assert first.classes.tolist() == [0] and second.classes.tolist() == [0, 0]
     assert data.count == 2
-    few = match_data(colours, objects, "two", most=1)
+    few = match_data(colors, objects, "two", most=1)
     assert few.count == 1 and [image.name for image in few] == ["good"]
 
 
@@ -38,9 +38,9 @@ def test_pixels_of_unknown_classes_do_not_count(areas: ModelBundle) -> None:
 
 
 def test_data_without_a_common_class_are_refused(
-    areas: ModelBundle, colours: ModelBundle, objects: Dataset
+    areas: ModelBundle, colors: ModelBundle, objects: Dataset
 ) -> None:
-    with pytest.raises(ModelError, match="colours and here have no class in common: the data know"):
-        match_data(colours, Listed([], ("yellow",)), "here")
+    with pytest.raises(ModelError, match="colors and here have no class in common: the data know"):
+        match_data(colors, Listed([], ("yellow",)), "here")
     with pytest.raises(ModelError, match="no class in common: the data know background, sky"):
         match_data(areas, Listed([], ("sky",), ("background", "sky")), "here")

@@ -1,10 +1,3 @@
-"""The report's JavaScript: the scrubber, and the values under the pointer."""
-
-from __future__ import annotations
-
-__all__ = ["SCRIPT"]
-
-SCRIPT = """
 "use strict";
 (() => {
 const views = JSON.parse(document.getElementById("data").textContent);
@@ -33,10 +26,10 @@ const nearest = (items, t, time) => {
   return best;
 };
 
-function chip(label, colour, text) {
+function chip(label, color, text) {
   const made = element("span", undefined, "chip");
   const dot = element("i");
-  dot.style.background = colour;
+  dot.style.background = color;
   made.append(dot, text === undefined ? label : label + " " + text);
   return made;
 }
@@ -160,14 +153,14 @@ panels.forEach((panel, k) => {
       const [, ms, found] = node.points[near];
       const text = ms.toFixed(1) + " ms, found " + found.toLocaleString("en");
       const line = element("div");
-      line.append(chip(node.name, node.colour), element("span", text));
+      line.append(chip(node.name, node.color), element("span", text));
       tip.append(line);
     }
     for (const lane of shown.lanes) {
       const near = nearest(lane.points, t, (point) => point[0] + shown.width / 2);
       if (near < 0 || Math.abs(lane.points[near][0] + shown.width / 2 - t) > shown.width) continue;
       const line = element("div");
-      line.append(chip(lane.label, lane.colour), element("span", String(lane.points[near][1])));
+      line.append(chip(lane.label, lane.color), element("span", String(lane.points[near][1])));
       tip.append(line);
     }
     for (const [when, node, reason, count] of shown.drops) {
@@ -197,4 +190,3 @@ panels.forEach((panel, k) => {
 
 if (views.length) choose(0, Number(player ? player.dataset.start : 0));
 })();
-"""

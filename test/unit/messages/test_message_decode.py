@@ -122,7 +122,7 @@ def test_header(frame: str, expected: str) -> None:
     assert decode_header(_header(frame)) == Header(12_000_000_034, expected)
 
 
-def test_raw_and_compressed_colour_are_told_apart() -> None:
+def test_raw_and_compressed_color_are_told_apart() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
     np.testing.assert_array_equal(decode_color(_image(rgb, "rgb8")), rgb)
     np.testing.assert_array_equal(decode_color(_compressed(encode_png(rgb), "png")), rgb)

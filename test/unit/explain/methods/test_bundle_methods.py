@@ -55,8 +55,8 @@ def _is_of_the_cell(values: np.ndarray) -> bool:
 
 
 def test_a_detector_answers_with_logits(tmp_path: Path) -> None:
-    opened = open_bundle(load_bundle(write_detector_bundle(tmp_path / "colours")))
-    assert (opened.name, opened.labels) == ("colours", LABELS)
+    opened = open_bundle(load_bundle(write_detector_bundle(tmp_path / "colors")))
+    assert (opened.name, opened.labels) == ("colors", LABELS)
     images, _ = opened.prepare(RED)
     answer = opened.answer(images)
     assert isinstance(answer, SsdOutputs)
@@ -65,11 +65,11 @@ def test_a_detector_answers_with_logits(tmp_path: Path) -> None:
     assert _is_of_the_cell(saliency(opened.network, images, class_target(0)))
 
 
-@pytest.mark.parametrize(("colour", "level"), [("red", 0), ("blue", 1)])
-def test_the_level_of_the_best_box_is_explained(tmp_path: Path, colour: str, level: int) -> None:
-    opened = open_bundle(load_bundle(write_detector_bundle(tmp_path / "colours")))
-    images, _ = opened.prepare(paint({(1, 2): colour}, level=level))
-    target = class_target(LABELS.index(colour))
+@pytest.mark.parametrize(("color", "level"), [("red", 0), ("blue", 1)])
+def test_the_level_of_the_best_box_is_explained(tmp_path: Path, color: str, level: int) -> None:
+    opened = open_bundle(load_bundle(write_detector_bundle(tmp_path / "colors")))
+    images, _ = opened.prepare(paint({(1, 2): color}, level=level))
+    target = class_target(LABELS.index(color))
     layer = last_map_layer(opened.network, images, target)
     assert layer == f"feature_{level}"
     cam = grad_cam(opened.network, layer, images, target)
@@ -165,7 +165,7 @@ def test_what_says_nothing_before_suppression_is_refused(tmp_path: Path) -> None
 
 
 def test_probabilities_are_traced_to_logits(tmp_path: Path) -> None:
-    folder = write_detector_bundle(tmp_path / "colours", explain=False)
+    folder = write_detector_bundle(tmp_path / "colors", explain=False)
     model = onnx.load(folder / "model.onnx")
     model.graph.node.append(helper.make_node("Softmax", ["logits"], ["scores"], axis=2))
     count = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
