@@ -154,7 +154,7 @@ class DetectorComponent(ModelComponent):
                 raise MessageError("no_match", self._missing(frame, found is None))
             depth = found[1]
             check_frames(depth.header, decode_header(info[1].header), "camera_info")
-            check_frames(depth.header, frame.header, "colour image")
+            check_frames(depth.header, frame.header, "color image")
             pixels = depth.depth()
             boxes = boxes_from_depth(
                 pixels,

@@ -118,7 +118,7 @@ class MapTopics:
         return self._octomap(self._map.binary_payload(), binary=True)
 
     def full(self) -> Any:
-        """Return the map with its log-odds, and in colours if colored_map says so."""
+        """Return the map with its log-odds, and in colors if colored_map says so."""
         if self._mapper.classes is not None and self._mapper.config(MapColors).colored_map:
             return self._color_octomap()
         return self._octomap(self._map.full_payload(), binary=False)

@@ -253,7 +253,7 @@ class MapperComponent(Component):
     # --- settings and diagnostics
 
     def vet(self, values: Mapping[str, Any]) -> None:
-        """Refuse what one engine cannot do, and colours where there are none."""
+        """Refuse what one engine cannot do, and colors where there are none."""
         colored = values["colored_map"] and not self.config(MapColors).colored_map
         if colored and not values["semantics.enabled"]:
             raise ConfigError("colored_map needs semantics.enabled, which is read at configure")

@@ -59,7 +59,7 @@ def check_frames(image: Header, partner: Header, what: str) -> None:
         raise MessageError(
             "frame_mismatch",
             f"the depth image is of {image.frame_id}, its {what} of {partner.frame_id}: give each "
-            "camera topics of its own, and depth that is registered to the colour image",
+            "camera topics of its own, and depth that is registered to the color image",
         )
 
 

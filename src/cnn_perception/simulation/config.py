@@ -44,7 +44,7 @@ class SimulationConfig(Config):
         0.002, "Share of depth pixels without a reading", minimum=0.0, maximum=1.0
     )
     color_noise: float = setting(
-        2.0, "Standard deviation of colour, 0..255", minimum=0.0, maximum=50.0
+        2.0, "Standard deviation of color, 0..255", minimum=0.0, maximum=50.0
     )
     shadow_size: int = setting(
         1024, "Side of the shadow map, pixels; 0 renders no shadows", minimum=0, maximum=8192

@@ -31,7 +31,7 @@ class RecordingConfig(Config):
 
     seconds: float = setting(12.0, "Length of the drive, seconds", minimum=0.1, maximum=3600.0)
     rate: float = setting(10.0, "Images per second", minimum=0.1, maximum=120.0)
-    jpeg_quality: int = setting(90, "Quality of the colour images", minimum=1, maximum=100)
+    jpeg_quality: int = setting(90, "Quality of the color images", minimum=1, maximum=100)
     ground_truth: bool = setting(True, "Also record true masks and boxes")
 
 

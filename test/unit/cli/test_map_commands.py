@@ -129,7 +129,7 @@ def test_a_map_with_colors_has_them_counted(tmp_path: Path) -> None:
     assert facts["extent"] == [4.5, 0.5, 0.5]
     assert "colored        2 cells, in 2 colors" in run("map", "info", out)
     out.write_bytes(out.read_bytes()[:-1])
-    with pytest.raises(MapError, match=r"cannot read the map .*colors.ot: colour map data have"):
+    with pytest.raises(MapError, match=r"cannot read the map .*colors.ot: color map data have"):
         run("map", "info", out)
 
 

@@ -58,7 +58,7 @@ def test_without_color_there_is_only_a_map(tmp_path: Path, bundles: Bundles) -> 
     run = robot.replayed(bag, robot.plan_for(bundles, *ALL), tmp_path)
     assert set(run.summary["nodes"]) == {"mapper"}
     assert set(run.summary["bag"]["left_out"]) == set(NETWORKS)
-    assert "no colour images" in run.summary["bag"]["left_out"]["detector"]
+    assert "no color images" in run.summary["bag"]["left_out"]["detector"]
     assert robot.topics(run) == {"/octomap_binary", "/octomap_full", "/projected_map"}
     assert run.summary["map"]["occupied"] > 100
     (grid,) = robot.results(run, "/projected_map")
@@ -69,7 +69,7 @@ def test_without_color_there_is_only_a_map(tmp_path: Path, bundles: Bundles) -> 
     ("lost", "required", "parts"),
     [
         ((DEPTH, INFO), "mapper", ("mapper cannot be replayed", "no depth images")),
-        ((COLOR,), "segmenter", ("segmenter cannot be replayed", "no colour images")),
+        ((COLOR,), "segmenter", ("segmenter cannot be replayed", "no color images")),
         (("/tf", "/tf_static"), "mapper", ("neither /tf nor /tf_static", "record")),
         ((INFO,), "mapper", ("no camera_info for /camera/depth", "record")),
     ],

@@ -1,4 +1,4 @@
-"""A map in the colours of its classes."""
+"""A map in the colors of its classes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["class_colors", "color_leaves"]
 
 
 def class_colors(labels: Mapping[int, str], palette: UInt8Array | None = None) -> UInt8Array:
-    """Return the colour of each class id up to the highest with a label, uint8 (n, 3) RGB.
+    """Return the color of each class id up to the highest with a label, uint8 (n, 3) RGB.
 
     palette: uint8 (K, 3), where a model has one; ids beyond it begin anew. Without, they are the
-    colours that the segmenter gives to the classes of such a model.
+    colors that the segmenter gives to the classes of such a model.
     """
     count = max(labels, default=0) + 1
     if palette is None or len(palette) == 0:
@@ -29,7 +29,7 @@ def class_colors(labels: Mapping[int, str], palette: UInt8Array | None = None) -
 
 
 def color_leaves(leaves: Leaves, labelled: LabelledCells, colors: UInt8Array) -> ColoredLeaves:
-    """Give the cells of a map the colours of their classes; all others are white.
+    """Give the cells of a map the colors of their classes; all others are white.
 
     labelled: finest cells; colors: uint8 (n, 3) by class id. Cubes in which classes differ are
     split into smaller ones.

@@ -1,4 +1,4 @@
-"""The classes of a map, live and offline alike: masks in; labelled cells, a coloured map out."""
+"""The classes of a map, live and offline alike: masks in; labelled cells, a colored map out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ClassMap:
 
     @property
     def colors(self) -> UInt8Array:
-        """The colour of each class id, uint8 (n, 3) RGB; see `class_colors`."""
+        """The color of each class id, uint8 (n, 3) RGB; see `class_colors`."""
         return class_colors(self.layer.labels, self._palette)
 
     @property
@@ -99,7 +99,7 @@ class ClassMap:
     def color_payload(self, cells: LabelledCells) -> bytes:
         """Return the whole map as a ColorOcTree, as octomap_msgs/Octomap carries it (full).
 
-        cells: those of `labelled`, which get the colours of their classes.
+        cells: those of `labelled`, which get the colors of their classes.
         """
         return encode_color(color_leaves(self._mapper.leaves(), cells, self.colors))
 

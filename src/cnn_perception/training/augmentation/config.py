@@ -64,7 +64,7 @@ class AugmentationConfig(Config):
     )
     distort: float = setting(
         0.5,
-        "Chance of each of the changes of colour below",
+        "Chance of each of the changes of color below",
         minimum=0.0,
         maximum=1.0,
     )
@@ -76,7 +76,7 @@ class AugmentationConfig(Config):
     hue: float = setting(18.0, "Largest shift of hue, degrees", minimum=0.0, maximum=180.0)
     cast: float = setting(
         0.0,
-        "Largest change of one channel's gain: the colour of the light",
+        "Largest change of one channel's gain: the color of the light",
         minimum=0.0,
         maximum=0.9,
     )

@@ -186,7 +186,7 @@ def test_votes_for_what_is_not_in_the_map_do_not_pile_up() -> None:
 
 
 @pytest.mark.parametrize("palette", [None, np.uint8([[0, 0, 0], [9, 8, 7], [6, 5, 4]])])
-def test_the_whole_map_has_the_colours_of_its_classes(palette: np.ndarray | None) -> None:
+def test_the_whole_map_has_the_colors_of_its_classes(palette: np.ndarray | None) -> None:
     mapper = Mapper(MapperConfig(resolution=0.1))
     masks = class_map(mapper, palette=palette)
     for k, class_id in enumerate((1, 2)):

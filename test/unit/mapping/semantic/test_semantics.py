@@ -363,7 +363,7 @@ def test_memory_is_bounded_by_the_cells() -> None:
     assert semantics.memory_bytes() <= 2 * 100 * len(semantics)
 
 
-def test_colours_are_those_of_the_segmenter() -> None:
+def test_colors_are_those_of_the_segmenter() -> None:
     colors = class_colors(LABELS)
     assert colors.shape == (4, 3)
     assert colors[0].tolist() == [0, 0, 0]
@@ -373,7 +373,7 @@ def test_colours_are_those_of_the_segmenter() -> None:
     assert len(class_colors({})) == 1
 
 
-def test_a_coloured_tree_splits_cubes_where_classes_differ() -> None:
+def test_a_colored_tree_splits_cubes_where_classes_differ() -> None:
     cube = np.indices((8, 8, 8)).reshape(3, -1).T.astype(np.uint16) + 16
     free = Leaves(np.array([[64, 0, 0]], np.uint16), np.full(1, 14, np.uint8), np.float32([-2.0]))
     leaves = prune(occupied(cube))
@@ -403,7 +403,7 @@ def test_a_coloured_tree_splits_cubes_where_classes_differ() -> None:
     np.testing.assert_array_equal(decode_color(encode_color(tree)).colors, tree.colors)
 
 
-def test_cells_that_the_map_lacks_get_no_colour() -> None:
+def test_cells_that_the_map_lacks_get_no_color() -> None:
     cells = LabelledCells(
         np.array([[9, 9, 9]], np.uint16), np.full(1, 1, np.int32), np.ones(1, np.float32)
     )
