@@ -376,3 +376,13 @@ def test_the_order_of_recording_changes_no_answer(
     assert set(outcomes(run, "mapper")) == {(k / 10, DONE) for k in range(5)}
     assert run.map_file is not None
     assert run.map_file.read_bytes() == map_bytes
+
+
+def test_a_sensor_off_the_map_has_a_reason_of_its_own(tmp_path: Path, bundles: Bundles) -> None:
+    records = [*drive(1), *moment(1.0), *moment(2.0)]
+    far = next(each for each in records if each.topic == "/tf" and each.seconds == 1.0)
+    far.message.transforms[0].transform.translation.x = 1e5
+    bag = robot.write(tmp_path / "bag", records)
+    run = robot.replayed(bag, robot.plan_for(bundles, "mapper"), tmp_path)
+    assert outcomes(run, "mapper") == [(0.0, DONE), (1.0, "sensor_off_map"), (2.0, DONE)]
+    assert any("check the transform" in text for text in robot.details(run, "mapper"))
