@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 import painted_drive
 import recorded_robot as robot
 from cnn_perception.mapping.files.octomap_codec import encode_binary, encode_file
-from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, prune, sort_leaves
+from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH
+from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
 from cnn_perception.recording.bag import BagWriter
 from cnn_perception.recording.compose import encode
 from cnn_perception.replay.run import FRAME_COLUMNS, LATENCIES, PROCESSED, FrameRecord, ReplayRun

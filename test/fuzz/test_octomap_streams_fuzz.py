@@ -16,7 +16,8 @@ from cnn_perception.mapping.files import color_codec
 from cnn_perception.mapping.files import octomap_codec as codec
 from cnn_perception.mapping.files.color_codec import ColoredLeaves
 from cnn_perception.mapping.files.voxel_file import decode_voxel_file, encode_voxel_file
-from cnn_perception.mapping.leaves import Leaves, morton_codes, prune, sort_leaves
+from cnn_perception.mapping.keys import morton_codes
+from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
 
 
 def random_leaves(seed: int, count: int, spread: int) -> Leaves:

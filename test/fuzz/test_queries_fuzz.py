@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.files import octomap_codec
-from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves, prune, sort_leaves
+from cnn_perception.mapping.keys import KEY_ORIGIN
+from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
 from cnn_perception.mapping.planning.queries import MapQueries
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 

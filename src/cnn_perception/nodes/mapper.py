@@ -11,7 +11,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import ConfigError, PerceptionError
 from cnn_perception.mapping.jit import compiling_while, is_cached
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.messages.stamps import REWIND_SLACK_NS, stamp_to_ns
 from cnn_perception.parameters import (
     MAPPER,
@@ -63,7 +63,7 @@ class MapperNode(PerceptionNode):
         settings, config = self.config(MapperNodeConfig), self.config(MapperConfig)
         self._frame_id = settings.frame_id.lstrip("/")
         self._sensors = map_inputs(self)
-        self._mapper = Mapper.continued(settings.octomap_path, config)
+        self._mapper = OccupancyMap.continued(settings.octomap_path, config)
         if settings.octomap_path:
             resolution = self._mapper.config.resolution
             self.get_logger().info(

@@ -8,7 +8,7 @@ import time
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping.crop import CropConfig
 from cnn_perception.mapping.ground import GroundConfig
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.scan_filter import ScanFilter
 from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.messages.stamps import stamp_to_ns
@@ -24,7 +24,9 @@ __all__ = ["MapIntegrator"]
 class MapIntegrator:
     """Takes readings into a map, on the node's worker thread."""
 
-    def __init__(self, node: PerceptionNode, mapper: Mapper, transforms: TransformListener) -> None:
+    def __init__(
+        self, node: PerceptionNode, mapper: OccupancyMap, transforms: TransformListener
+    ) -> None:
         self._node = node
         self._mapper = mapper
         self._transforms = transforms

@@ -6,8 +6,8 @@ from typing import Any
 
 from cnn_perception.errors import PerceptionError
 from cnn_perception.mapping.map_view import MapView
-from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.published import OutputConfig
+from cnn_perception.mapping.occupancy_map import OccupancyMap
+from cnn_perception.mapping.output_filters import OutputConfig
 from cnn_perception.parameters import MapperNodeConfig
 from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.map_services import MapServices, save_path
@@ -25,7 +25,7 @@ class MapInterface:
     Everything that touches the map runs on the node's worker thread.
     """
 
-    def __init__(self, node: PerceptionNode, mapper: Mapper, frame_id: str) -> None:
+    def __init__(self, node: PerceptionNode, mapper: OccupancyMap, frame_id: str) -> None:
         settings = node.config(MapperNodeConfig)
         self._node = node
         self._mapper = mapper

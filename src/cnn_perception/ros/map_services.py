@@ -14,7 +14,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import Empty, Trigger
 
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.parameters import MapperNodeConfig
 from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.map_topics import MapTopics
@@ -43,7 +43,7 @@ class MapServices:
     so that the executor goes on meanwhile.
     """
 
-    def __init__(self, node: PerceptionNode, mapper: Mapper, topics: MapTopics) -> None:
+    def __init__(self, node: PerceptionNode, mapper: OccupancyMap, topics: MapTopics) -> None:
         self._node = node
         self._mapper = mapper
         self._topics = topics

@@ -15,7 +15,7 @@ from visualization_msgs.msg import MarkerArray
 
 from cnn_perception.errors import PerceptionError
 from cnn_perception.mapping.map_view import MapView
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.parameters import MapColors, MapperNodeConfig
 from cnn_perception.ros.base_node import PerceptionNode
 from cnn_perception.ros.encode import encode
@@ -35,7 +35,9 @@ class MapTopics:
     costs nothing.
     """
 
-    def __init__(self, node: PerceptionNode, mapper: Mapper, view: MapView, frame_id: str) -> None:
+    def __init__(
+        self, node: PerceptionNode, mapper: OccupancyMap, view: MapView, frame_id: str
+    ) -> None:
         self._node = node
         self._mapper = mapper
         self._view = view

@@ -17,7 +17,8 @@ from rclpy.serialization import deserialize_message
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves
+from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH
+from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.types import Float32Array, Float64Array, IntArray
 
 __all__ = ["CubeList", "cell_markers", "cube_lists", "marker_array", "serialised"]

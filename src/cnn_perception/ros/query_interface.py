@@ -12,7 +12,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import Header
 
 from cnn_perception.errors import MapError, PerceptionError
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.ros.base_node import PerceptionNode
@@ -34,7 +34,7 @@ _THREADS = 4  # so that one who asks in an unknown frame does not keep the other
 
 def serve_queries(
     node: PerceptionNode,
-    mapper: Mapper,
+    mapper: OccupancyMap,
     transforms: TransformBuffer,
     frame_id: str,
     timeout_s: Callable[[], float],
@@ -60,7 +60,7 @@ class QueryInterface:
     def __init__(
         self,
         node: PerceptionNode,
-        mapper: Mapper,
+        mapper: OccupancyMap,
         transforms: TransformBuffer,
         frame_id: str,
         timeout_s: Callable[[], float],

@@ -16,7 +16,7 @@ from visualization_msgs.msg import MarkerArray
 from cnn_perception.config import SemanticsConfig
 from cnn_perception.errors import ConfigError, MessageError
 from cnn_perception.mapping.files.color_codec import COLOR_TREE
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.mapping.semantic.class_map import ClassMap, MaskResult
 from cnn_perception.mapping.semantic.semantics import LabelledCells
@@ -44,7 +44,7 @@ class SemanticInterface:
     def __init__(
         self,
         node: PerceptionNode,
-        mapper: Mapper,
+        mapper: OccupancyMap,
         frame_id: str,
         rate: float,
         cameras: tuple[str, ...] = ("",),

@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.leaves import (
-    KEY_ORIGIN,
-    Leaves,
-    cell_keys,
-    fill_box,
-    morton_codes,
-    morton_keys,
-    prune,
-    sort_leaves,
-)
+from cnn_perception.mapping.keys import KEY_ORIGIN, cell_keys, morton_codes, morton_keys
+from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
 
 
 def block(corner: tuple[int, int, int], side: int, value: float) -> Leaves:
@@ -91,22 +83,6 @@ def test_pruning_and_splitting_keep_the_occupancy(seed: int) -> None:
     assert as_dictionary(pruned) == as_dictionary(leaves)
 
 
-def test_a_box_is_filled_inside_a_larger_cube() -> None:
-    cube = prune(block((32768, 32768, 32768), 4, 0.5))
-    low, high = np.array([32768, 32769, 32770]), np.array([32768, 32770, 40000])
-    before, after = as_dictionary(cube), as_dictionary(fill_box(cube, low, high, -2.0))
-    assert before.keys() == after.keys()
-    for key, value in after.items():
-        inside = all(low[i] <= key[i] <= high[i] for i in range(3))
-        assert value == (-2.0 if inside else 0.5)
-
-
-def test_a_box_off_the_map_changes_nothing() -> None:
-    cube = prune(block((32768, 32768, 32768), 4, 0.5))
-    filled = fill_box(cube, np.array([-1] * 3), np.array([32767] * 3), -2.0)
-    assert as_dictionary(filled) == as_dictionary(cube)
-
-
 def test_cells_are_cubes_in_metres() -> None:
     leaves = Leaves(
         np.array([[32768, 32768, 32768], [32764, 32768, 32772]], np.uint16),
@@ -121,3 +97,32 @@ def test_cells_are_cubes_in_metres() -> None:
 def test_arrays_that_disagree_are_refused() -> None:
     with pytest.raises(MapError, match=r"keys has shape \(2, 3\): expected \(1, 3\)"):
         Leaves(np.zeros((2, 3), np.uint16), np.zeros(1, np.uint8), np.zeros(1, np.float32))
+
+
+def test_heights_cut_whole_cells() -> None:
+    leaves = sort_leaves(
+        Leaves(
+            np.array([[0, 0, 32768 + z] for z in range(4)], np.uint16),
+            np.full(4, 16, np.uint8),
+            np.ones(4, np.float32),
+        )
+    )
+    assert leaves.between(0.5, 0.5, 1.5).keys[:, 2].tolist() == [32769, 32770]
+    assert leaves.between(0.5, 0.4, 1.6).keys[:, 2].tolist() == [32768, 32769, 32770, 32771]
+    assert leaves.between(0.5, -100.0, 100.0) is leaves
+
+
+@pytest.mark.parametrize("resolution", [0.05, 0.1, 0.07])
+def test_a_height_on_a_border_of_cells_cuts_there(resolution: float) -> None:
+    """The top of a cell is the bottom of the next, to the last digit, however large they are."""
+    keys = np.array([[0, 0, 32768 + z] for z in range(-400, 400, 2)], np.uint16)
+    coarse = Leaves(keys, np.full(len(keys), 15, np.uint8), np.ones(len(keys), np.float32))
+    fine = coarse.finest()
+    for z in range(-100, 100):
+        border = (32768 + 2 * z - float(KEY_ORIGIN)) * resolution
+        for leaves, span in ((coarse, 2), (fine, 1)):
+            above = leaves.between(resolution, border, np.inf).keys[:, 2].astype(int)
+            below = leaves.between(resolution, -np.inf, border).keys[:, 2].astype(int)
+            assert above.min() == 32768 + 2 * z
+            assert below.max() == 32768 + 2 * z - span
+            assert len(above) + len(below) == len(leaves)

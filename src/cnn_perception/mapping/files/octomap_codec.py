@@ -16,13 +16,8 @@ from numpy.typing import NDArray
 
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.files import octomap_kernels as kernels
-from cnn_perception.mapping.leaves import (
-    TREE_DEPTH,
-    Leaves,
-    morton_codes,
-    morton_keys,
-    prune,
-)
+from cnn_perception.mapping.keys import TREE_DEPTH, morton_codes, morton_keys
+from cnn_perception.mapping.leaves import Leaves, prune
 from cnn_perception.types import Float32Array, IntArray, UInt8Array
 
 __all__ = [

@@ -14,8 +14,8 @@ from cnn_perception.mapping.crop import CropConfig
 from cnn_perception.mapping.files.color_codec import COLOR_TREE
 from cnn_perception.mapping.ground import GroundConfig
 from cnn_perception.mapping.map_view import MapView
-from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.published import OutputConfig
+from cnn_perception.mapping.occupancy_map import OccupancyMap
+from cnn_perception.mapping.output_filters import OutputConfig
 from cnn_perception.mapping.scan_filter import ScanFilter
 from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.mapping.semantic.class_map import ClassMap
@@ -56,7 +56,9 @@ class MapperReplay(ReplayNode):
         self.main_topics = tuple(stream.topic for stream in scans)
         self._settings = read(values, MapperNodeConfig)
         self._frame_id = self._settings.frame_id.lstrip("/")
-        self.mapper = Mapper.continued(self._settings.octomap_path, read(values, MapperConfig))
+        self.mapper = OccupancyMap.continued(
+            self._settings.octomap_path, read(values, MapperConfig)
+        )
         self.mapper.warm_up()
         self._filter = ScanFilter(self.mapper, read(values, CropConfig), read(values, GroundConfig))
         base = self._settings.base_frame_id if self._filter.needs_base else None
@@ -178,7 +180,7 @@ class MapperReplay(ReplayNode):
             yield Output("/color_octomap", _OCTOMAP, tree, latched=True)
 
 
-def _class_map(settings: MaskConfig, mapper: Mapper, config: SemanticsConfig) -> ClassMap:
+def _class_map(settings: MaskConfig, mapper: OccupancyMap, config: SemanticsConfig) -> ClassMap:
     palette = load_bundle(settings.palette).palette if settings.palette else None
     classes = ClassMap(mapper, config, settings.slop, palette)
     classes.layer.labels = settings.names

@@ -23,19 +23,19 @@ from cnn_perception.mapping.files.voxel_file import (
     is_voxel_file,
 )
 from cnn_perception.mapping.leaves import Leaves
-from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.reference import ReferenceEngine
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.types import RigidTransform
+from plain_octomap import PlainTree
 
 CONFIG = MapperConfig(resolution=0.1)
 
 
-def mapper(engine: str = "voxel", config: MapperConfig = CONFIG) -> Mapper:
+def mapper(engine: str = "voxel", config: MapperConfig = CONFIG) -> OccupancyMap:
     config = replace(config, engine="voxel" if engine == "reference" else engine)
-    return Mapper(config, ReferenceEngine(config) if engine == "reference" else None)
+    return OccupancyMap(config, PlainTree(config.resolution) if engine == "reference" else None)
 
 
-def scan(made: Mapper, seed: int) -> None:
+def scan(made: OccupancyMap, seed: int) -> None:
     rng = np.random.default_rng(seed)
     points = rng.uniform(-2, 2, (200, 3)).astype(np.float32)
     made.integrate_cloud(points, RigidTransform(np.eye(3), rng.uniform(-0.2, 0.2, 3)))
