@@ -140,6 +140,15 @@ def test_modules_can_be_loaded_in_some_order() -> None:
     assert set(graphlib.TopologicalSorter(graph).static_order()) == set(MODULES)
 
 
+def test_the_map_has_no_circle_even_within_functions() -> None:
+    graph = {
+        name: {target for target in targets if part(target) == "mapping"}
+        for name, targets in IMPORTS.items()
+        if part(name) == "mapping"
+    }
+    assert set(graphlib.TopologicalSorter(graph).static_order()) == set(graph)
+
+
 def test_only_ros_and_nodes_know_ros() -> None:
     users = {
         part(module)
@@ -177,7 +186,7 @@ def loaded_by(modules: list[str]) -> set[str]:
     return {name.partition(".")[0] for name in done.stdout.split()}
 
 
-def test_the_core_loads_without_ros_and_torch() -> None:
+def test_the_core_loads_without_ros_torch_and_octomap() -> None:
     core = [
         module
         for module in MODULES
@@ -186,7 +195,7 @@ def test_the_core_loads_without_ros_and_torch() -> None:
         or part(module) in {"recording", "replay"}
         or module == f"{PACKAGE}.explain.explainer"
     ]
-    assert not loaded_by(core) & (ROS_PACKAGES | TORCH_PACKAGES)
+    assert not loaded_by(core) & (ROS_PACKAGES | TORCH_PACKAGES | {"octomap"})
 
 
 def test_benchmarks_of_what_runs_on_a_robot_load_no_torch() -> None:

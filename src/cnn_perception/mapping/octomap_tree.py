@@ -104,8 +104,8 @@ def new_tree(resolution: float) -> Any:
         import octomap
     except ImportError as error:
         raise MapError(
-            "the mapping engine 'octomap' needs octomap-python, which is not installed: "
-            "pip install octomap-python, or use the engine 'voxel'"
+            "octomap-python is not installed, which the mapping engine 'octomap' and benchmarks "
+            "against it need: pip install octomap-python, or use the engine 'voxel'"
         ) from error
     return octomap.OcTree(resolution)
 

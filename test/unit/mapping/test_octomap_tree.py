@@ -320,6 +320,6 @@ def test_without_octomap_python_the_error_names_the_remedy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == [
-        "the mapping engine 'octomap' needs octomap-python, which is not installed: "
-        "pip install octomap-python, or use the engine 'voxel'"
+        "octomap-python is not installed, which the mapping engine 'octomap' and benchmarks "
+        "against it need: pip install octomap-python, or use the engine 'voxel'"
     ]
