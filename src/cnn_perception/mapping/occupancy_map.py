@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,6 @@ from cnn_perception.mapping.sweep.depth_sweep import DepthSweep
 from cnn_perception.mapping.voxels.decay import Decay
 from cnn_perception.mapping.voxels.ray_caster import RayCaster
 from cnn_perception.mapping.voxels.store_codec import StoreCodec
-from cnn_perception.mapping.voxels.voxel_kernels import FREE_ROWS
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.types import (
     CameraIntrinsics,
@@ -303,9 +302,7 @@ class OccupancyMap:
         self._sweep.mark(store, depth, camera, here, -1.0)
         self._caster.mark_depth(store, depth, pixel_rays(camera, here), -1.0, True, 0.0)
         with self._lock:
-            arrays = self._store.arrays
-            arrays.marks.fill(0)
-            arrays.values[arrays.free_rows[: arrays.counts[FREE_ROWS]]] = np.nan
+            self._store.page_in()
 
     @contextmanager
     def _scan(
@@ -360,18 +357,16 @@ class OccupancyMap:
             store = self._present()
             self._behind = True  # until the tree has followed, it says what the map is
             yield store
-            self._follow(self._codec.leaves)
+            if self._tree is not None:
+                self._tree.restore(self._codec.leaves())
+            self._behind = False
 
     def _restore(self, leaves: Leaves) -> None:
         """Replace the map by these cells, or leave it as it is. Raises MapError."""
         self._store.restore(leaves)
         self._behind = True
-        self._follow(lambda: leaves)
-
-    def _follow(self, leaves: Callable[[], Leaves]) -> None:
-        """Let the tree have these cells, those of the blocks."""
         if self._tree is not None:
-            self._tree.restore(leaves())
+            self._tree.restore(leaves)
         self._behind = False
 
     def _decay_under(self, config: MapperConfig) -> Decay | None:

@@ -1,4 +1,4 @@
-"""Keys, codes, pruning and boxes of the array form of an octree."""
+"""Pruning, splitting and heights of the array form of an octree."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.keys import KEY_ORIGIN, cell_keys, morton_codes, morton_keys
-from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from cnn_perception.mapping.keys import KEY_ORIGIN, morton_codes
+from cnn_perception.mapping.leaves import Leaves, expand, joined, prune, sort_leaves
 
 
 def block(corner: tuple[int, int, int], side: int, value: float) -> Leaves:
@@ -27,33 +27,6 @@ def as_dictionary(leaves: Leaves) -> dict[tuple[int, ...], float]:
         tuple(int(k) for k in key): float(value)
         for key, value in zip(finest.keys, finest.log_odds, strict=True)
     }
-
-
-@pytest.mark.parametrize("resolution", [0.02, 0.05, 0.1, 0.3])
-def test_points_on_borders_are_in_the_cells_that_octomap_says(resolution: float) -> None:
-    octomap = pytest.importorskip("octomap", reason="octomap-python is not installed")
-    tree = octomap.OcTree(resolution)
-    points = np.array([[i * resolution, 0.01 * i, -resolution * i] for i in range(-300, 300)])
-    points = points.astype(np.float32)  # as OctoMap's point3d
-    keys = [tree.coordToKey(point) for point in points.astype(np.float64)]
-    wanted = [[key[axis] for axis in range(3)] for key in keys]
-    assert cell_keys(points, resolution).tolist() == wanted
-
-
-def test_points_off_the_map_are_one_cell_off_it() -> None:
-    points = np.array([[-1e300, -1e9, 0.0], [1e300, 1e9, np.nextafter(0.0, -1)]])
-    off = 2 * KEY_ORIGIN
-    assert cell_keys(points, 0.05).tolist() == [[-1, -1, 32768], [off, off, 32767]]
-
-
-def test_codes_interleave_bits_with_x_lowest() -> None:
-    keys = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [2, 0, 0], [65535] * 3], np.uint16)
-    assert morton_codes(keys).tolist() == [1, 2, 4, 8, 2**48 - 1]
-
-
-def test_codes_and_keys_are_inverse() -> None:
-    keys = np.random.default_rng(3).integers(0, 65536, (1000, 3)).astype(np.uint16)
-    np.testing.assert_array_equal(morton_keys(morton_codes(keys)), keys)
 
 
 def test_pruning_joins_equal_siblings_over_several_levels() -> None:
@@ -126,3 +99,23 @@ def test_a_height_on_a_border_of_cells_cuts_there(resolution: float) -> None:
             assert above.min() == 32768 + 2 * z
             assert below.max() == 32768 + 2 * z - span
             assert len(above) + len(below) == len(leaves)
+
+
+@pytest.mark.parametrize("depth", [14, 15, 16])
+def test_splitting_keeps_the_occupancy_and_leaves_nothing_larger(depth: int) -> None:
+    cubes = prune(block((32768, 32768, 32768), 8, 0.5))
+    mixed = joined([cubes, block((32760, 32768, 32768), 3, -1.0)])
+    split = mixed.split(depth)
+    assert split.depths.min() == depth
+    assert as_dictionary(split) == as_dictionary(mixed)
+    assert mixed.split(13).depths.tolist() == mixed.depths.tolist()
+
+
+def test_expanded_cubes_have_eight_children() -> None:
+    cubes = sort_leaves(
+        joined([prune(block((32768 + 8 * side, 32768, 32768), side, 0.1)) for side in (1, 2, 4)])
+    )
+    children = expand(cubes, cubes.depths < 16)
+    assert sorted(children.depths.tolist()) == [15] * 8 + [16] * 9
+    assert (np.diff(morton_codes(children.keys)) > 0).all()
+    assert as_dictionary(children) == as_dictionary(cubes)

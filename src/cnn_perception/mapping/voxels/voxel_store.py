@@ -159,6 +159,12 @@ class VoxelStore:
         store.mark_rows[store.marked[:marked]] = -1
         store.counts[MARKED] = 0
 
+    def page_in(self) -> None:
+        """Write to the memory that the next scan will fill: it is then in place."""
+        store = self.arrays
+        store.marks.fill(0)
+        store.values[store.free_rows[: store.counts[FREE_ROWS]]] = np.nan
+
     def memory_bytes(self) -> int:
         """Return the bytes that blocks and their hash table take."""
         store = self.arrays
