@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from cnn_perception.config import MapperConfig
+from cnn_perception.mapping.files.octomap_codec import decode_full
 from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH
 from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
 from cnn_perception.mapping.octomap_tree import usable_points
@@ -75,9 +76,9 @@ class PlainTree:
         depths = np.full(len(keys), TREE_DEPTH, np.uint8)
         return prune(sort_leaves(Leaves(keys, depths, values)))
 
-    def restore(self, leaves: Leaves) -> None:
+    def restore(self, payload: bytes) -> None:
         """See PointTree."""
-        finest = leaves.finest()
+        finest = decode_full(payload).finest()
         self._cells = {
             (int(x), int(y), int(z)): value
             for (x, y, z), value in zip(finest.keys, finest.log_odds, strict=True)

@@ -358,7 +358,7 @@ class OccupancyMap:
             self._behind = True  # until the tree has followed, it says what the map is
             yield store
             if self._tree is not None:
-                self._tree.restore(self._codec.leaves())
+                self._tree.restore(self._codec.full())
             self._behind = False
 
     def _restore(self, leaves: Leaves) -> None:
@@ -366,7 +366,7 @@ class OccupancyMap:
         self._store.restore(leaves)
         self._behind = True
         if self._tree is not None:
-            self._tree.restore(leaves)
+            self._tree.restore(self._codec.full())
         self._behind = False
 
     def _decay_under(self, config: MapperConfig) -> Decay | None:

@@ -37,8 +37,8 @@ class PointTree(Protocol):
         """Return all known cells, pruned."""
         ...
 
-    def restore(self, leaves: Leaves) -> None:
-        """Replace the map by these cells; where that fails, it stays as it was."""
+    def restore(self, payload: bytes) -> None:
+        """Replace the map by that of a .ot data section; where that fails, it stays as it was."""
         ...
 
     def memory_bytes(self) -> int:
@@ -85,12 +85,11 @@ class OctomapTree:
         # Not writeBinary, which turns the live tree into a maximum-likelihood one.
         return octomap_codec.decode_file(self._tree.write()).leaves
 
-    def restore(self, leaves: Leaves) -> None:
+    def restore(self, payload: bytes) -> None:
         """See PointTree."""
         tree = new_tree(self._resolution)
-        if len(leaves):
-            content = octomap_codec.encode_file(leaves, self._resolution, binary=False)
-            tree = type(tree).read(content)
+        if payload:
+            tree = type(tree).read(octomap_codec.wrap(payload, self._resolution, binary=False))
         self._tree = tree
 
     def memory_bytes(self) -> int:

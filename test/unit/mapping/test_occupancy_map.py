@@ -14,7 +14,6 @@ import pytest
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import ConfigError, MapError
 from cnn_perception.mapping.files import octomap_codec
-from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.sensor_model import log_odds
 from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform
@@ -235,7 +234,7 @@ def test_a_refused_load_leaves_the_map_as_it_was(
 
 def test_a_tree_that_fails_to_follow_says_what_the_map_is(tmp_path: Path) -> None:
     class Failing(PlainTree):
-        def restore(self, leaves: Leaves) -> None:
+        def restore(self, payload: bytes) -> None:
             raise MemoryError
 
     config = MapperConfig(resolution=0.1)

@@ -161,8 +161,8 @@ def test_a_map_made_with_other_limits_goes_on_as_octomap_does() -> None:
     made = OccupancyMap(config)
     with made.blocks() as store:
         store.restore(maker.leaves())
-    tree.restore(maker.leaves())
-    plain.restore(maker.leaves())
+    tree.restore(maker.full_payload())
+    plain.restore(maker.full_payload())
     for other, position in scans(14):
         made.insert_points(other, position)
         tree.insert(other, position, config)
@@ -259,7 +259,7 @@ def test_restoring_gives_the_same_map_and_goes_on_alike() -> None:
     for scan in (first, second):
         made.insert_points(*scan)
     for tree in trees:
-        tree.restore(made.leaves())
+        tree.restore(made.full_payload())
         assert_same(tree.leaves(), made.leaves())
     made.insert_points(*third)
     for tree in trees:

@@ -16,7 +16,6 @@ import pytest
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.files.octomap_codec import encode_full
 from cnn_perception.mapping.files.voxel_file import (
     decode_voxel_file,
     encode_voxel_file,
@@ -26,6 +25,7 @@ from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.types import RigidTransform
 from plain_octomap import PlainTree
+from plain_streams import encode_full
 
 CONFIG = MapperConfig(resolution=0.1)
 

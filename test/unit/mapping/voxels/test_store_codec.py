@@ -22,6 +22,7 @@ from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.recording.folder_scans import FolderScans
 from cnn_perception.recording.rgbd_folder import RgbdFolder
 from cnn_perception.types import Float32Array
+from plain_streams import encode_binary, encode_full
 
 octomap = pytest.importorskip("octomap", reason="octomap-python is not installed")
 
@@ -47,8 +48,8 @@ def assert_right(codec: StoreCodec, store: VoxelStore) -> None:
     """Each export equals what the plain encoders make of the store's cells."""
     cells = cells_of(store)
     assert_same(codec.leaves(), prune(cells))
-    assert codec.binary() == octomap_codec.encode_binary(cells)
-    assert codec.full() == octomap_codec.encode_full(cells)
+    assert codec.binary() == encode_binary(cells)
+    assert codec.full() == encode_full(cells)
 
 
 def cube(corner: tuple[int, int, int], side: int, value: float) -> Leaves:
