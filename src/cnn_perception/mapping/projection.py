@@ -30,6 +30,7 @@ __all__ = [
     "pixel_rays",
     "read_cells",
     "read_points",
+    "stretch",
     "strided",
 ]
 
@@ -76,6 +77,13 @@ def check_size(depth: Float32Array, intrinsics: CameraIntrinsics) -> None:
             f"the depth image is {'x'.join(str(n) for n in depth.shape[::-1])} but its camera_info "
             f"says {intrinsics.width}x{intrinsics.height}: give the camera_info of this image",
         )
+
+
+def stretch(intrinsics: CameraIntrinsics) -> float:
+    """Return an upper bound of range / depth over the image."""
+    x = max(abs(intrinsics.cx), abs(intrinsics.width - intrinsics.cx)) / intrinsics.fx
+    y = max(abs(intrinsics.cy), abs(intrinsics.height - intrinsics.cy)) / intrinsics.fy
+    return math.sqrt(1 + x * x + y * y)
 
 
 def strided(depth: Float32Array, stride: int) -> Float32Array:

@@ -7,7 +7,7 @@ import numpy as np
 from cnn_perception.mapping.crop import CropConfig, inside_crop
 from cnn_perception.mapping.ground import GroundConfig, find_ground
 from cnn_perception.mapping.occupancy_map import OccupancyMap
-from cnn_perception.mapping.projection import depth_to_points
+from cnn_perception.mapping.projection import depth_to_points, stretch
 from cnn_perception.mapping.scans import CloudScan, DepthScan, Scan
 from cnn_perception.messages.stamps import BACKWARD_JUMP_NS
 from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform
@@ -98,6 +98,4 @@ def _reach(depth: Float32Array, intrinsics: CameraIntrinsics) -> float:
     if not farthest < np.inf:
         usable = depth[(depth > 0) & (depth < np.inf)]
         farthest = float(usable.max()) if usable.size else 0.0
-    x = max(intrinsics.cx, intrinsics.width - intrinsics.cx) / intrinsics.fx
-    y = max(intrinsics.cy, intrinsics.height - intrinsics.cy) / intrinsics.fy
-    return max(farthest, 0.0) * (1.0 + x * x + y * y) ** 0.5
+    return max(farthest, 0.0) * stretch(intrinsics)

@@ -19,7 +19,7 @@ from cnn_perception.mapping.jit import inlined, kernel
 from cnn_perception.mapping.keys import KEY_ORIGIN, cell_of
 from cnn_perception.mapping.projection import PixelRays, coordinate
 from cnn_perception.mapping.sweep.depth_pyramid import Pyramid, View
-from cnn_perception.mapping.voxels.ray_walk import advance, norm, start_ray
+from cnn_perception.mapping.voxels.ray_walk import Point, advance, cut_ray, norm, start_ray
 from cnn_perception.types import Float32Array, Int64Array
 
 __all__ = ["Picture", "SearchSpace", "crossed", "make_search_space"]
@@ -50,8 +50,7 @@ def _passes(
     ez = coordinate(rays.columns[2, u], rays.rows[2, v], z, oz)
     dx, dy, dz = ex - ox, ey - oy, ez - oz
     if dx * dx + dy * dy + dz * dz > view.furthest:
-        length, reach = np.float32(norm(dx, dy, dz)), np.float32(view.max_range)
-        ex, ey, ez = ox + dx / length * reach, oy + dy / length * reach, oz + dz / length * reach
+        ex, ey, ez = cut_ray((ex, ey, ez), (ox, oy, oz), np.float32(view.max_range))
         dx, dy, dz = ex - ox, ey - oy, ez - oz
     cell = (key_x << 32) | (key_y << 16) | key_z
     last = cell_of(ex, ey, ez, view.per_metre)
@@ -100,13 +99,7 @@ def _clip(
 
 
 @inlined
-def _visits(
-    origin: tuple[np.float32, np.float32, np.float32],
-    ray: tuple[np.float32, np.float32, np.float32],
-    last: int,
-    target: int,
-    resolution: float,
-) -> bool:
+def _visits(origin: Point, ray: Point, last: int, target: int, resolution: float) -> bool:
     """Walk one ray as OctoMap does; return whether it visits a cell before its last."""
     cell = cell_of(origin[0], origin[1], origin[2], 1.0 / resolution)
     if cell == last:

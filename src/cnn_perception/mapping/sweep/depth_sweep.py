@@ -13,7 +13,7 @@ import numpy as np
 
 from cnn_perception.mapping.jit import inlined, kernel
 from cnn_perception.mapping.keys import CELLS, KEY_ORIGIN, LAST_KEY, block_corner
-from cnn_perception.mapping.projection import PixelRays, check_size, pixel_rays, strided
+from cnn_perception.mapping.projection import PixelRays, check_size, pixel_rays, stretch, strided
 from cnn_perception.mapping.scans import ScanReport
 from cnn_perception.mapping.sweep.depth_blocks import (
     Judgement,
@@ -140,7 +140,7 @@ class DepthSweep:
         project = pinhole @ np.linalg.inv(map_from_camera.rotation)
         eye = map_from_camera.translation.astype(np.float32).astype(np.float64)
         max_range = math.inf if max_range < 0 else max_range
-        reach = min(depth * _stretch(intrinsics), max_range)
+        reach = min(depth * stretch(intrinsics), max_range)
         # Directions are right to 3e-7, tests along them to 1e-6 of the depth, and points are
         # rounded to float32.
         margin = 2e-6 * reach + 4e-7 * (float(np.abs(eye).max()) + reach) + 1e-6 * self._resolution
@@ -171,7 +171,7 @@ class DepthSweep:
         view: View,
     ) -> tuple[Int64Array, Int64Array] | None:
         """Return the first and last keys of blocks that the rays may pass, if sure to be exact."""
-        if not view.margin < self._resolution / 16 or depth * _stretch(intrinsics) > _TOO_FAR:
+        if not view.margin < self._resolution / 16 or depth * stretch(intrinsics) > _TOO_FAR:
             return None
         columns = (np.array([-1, -1, intrinsics.width, intrinsics.width]) - intrinsics.cx) * (
             1 / intrinsics.fx
@@ -245,13 +245,6 @@ def _largest_square(max_range: float) -> np.float32:
     while math.sqrt(float(up := np.nextafter(square, np.float32(np.inf)))) <= max_range:
         square = up
     return square
-
-
-def _stretch(intrinsics: CameraIntrinsics) -> float:
-    """Return an upper bound of range / depth."""
-    x = max(abs(intrinsics.cx), abs(intrinsics.width - intrinsics.cx)) / intrinsics.fx
-    y = max(abs(intrinsics.cy), abs(intrinsics.height - intrinsics.cy)) / intrinsics.fy
-    return math.sqrt(1 + x * x + y * y)
 
 
 @kernel

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_perception.mapping.jit import inlined, kernel
+from cnn_perception.mapping.jit import kernel
 from cnn_perception.mapping.keys import (
     INSIDE_BLOCK,
     NOT_A_POINT,
@@ -21,7 +21,7 @@ from cnn_perception.mapping.keys import (
 )
 from cnn_perception.mapping.projection import PixelRays, read_cells, read_points
 from cnn_perception.mapping.scans import ScanReport
-from cnn_perception.mapping.voxels.ray_walk import advance, norm, start_ray
+from cnn_perception.mapping.voxels.ray_walk import advance, cut_ray, norm, start_ray
 from cnn_perception.mapping.voxels.voxel_kernels import (
     FREE,
     Store,
@@ -152,18 +152,6 @@ class RayCaster:
             store.grow()
 
 
-@inlined
-def _cut(
-    x: np.float32, y: np.float32, z: np.float32, origin: Float32Array, reach: np.float32
-) -> tuple[np.float32, np.float32, np.float32]:
-    """Return the end of a ray cut to a length, computed as OctoMap does."""
-    dx, dy, dz = x - origin[0], y - origin[1], z - origin[2]
-    length = np.float32(norm(dx, dy, dz))
-    if length > 0:
-        dx, dy, dz = dx / length, dy / length, dz / length
-    return origin[0] + dx * reach, origin[1] + dy * reach, origin[2] + dz * reach
-
-
 @kernel
 def _cut_rays(
     points: Float32Array,
@@ -190,7 +178,7 @@ def _cut_rays(
             distance = norm(x - origin[0], y - origin[1], z - origin[2])
             if not distance <= max_range:
                 hit = False
-                x, y, z = _cut(x, y, z, origin, reach)
+                x, y, z = cut_ray((x, y, z), (origin[0], origin[1], origin[2]), reach)
         cell = cell_of(x, y, z, per_metre)
         if cell < 0:
             outcome[1] += 1
@@ -306,7 +294,7 @@ def _rays_to_centers(
             distance = norm(x - origin[0], y - origin[1], z - origin[2])
             if not distance <= max_range:
                 hit = False
-                x, y, z = _cut(x, y, z, origin, reach)
+                x, y, z = cut_ray((x, y, z), (origin[0], origin[1], origin[2]), reach)
         cell = cell_of(x, y, z, per_metre)
         ends.points[i, 0], ends.points[i, 1], ends.points[i, 2] = x, y, z
         ends.cells[i] = cell

@@ -13,8 +13,9 @@ import numpy as np
 from cnn_perception.mapping.jit import inlined
 from cnn_perception.mapping.keys import center_of
 
-__all__ = ["Triple", "advance", "norm", "start_ray"]
+__all__ = ["Point", "advance", "cut_ray", "norm", "start_ray"]
 
+Point = tuple[np.float32, np.float32, np.float32]
 Triple = tuple[float, float, float]
 
 _FAR = 1.7976931348623157e308
@@ -24,6 +25,16 @@ _FAR = 1.7976931348623157e308
 def norm(x: np.float32, y: np.float32, z: np.float32) -> float:
     """Return the length of a vector: squares summed in float32, the root in double."""
     return math.sqrt(np.float64(x * x + y * y + z * z))
+
+
+@inlined
+def cut_ray(end: Point, origin: Point, reach: np.float32) -> Point:
+    """Return the end of a ray cut to a length, computed as OctoMap does."""
+    dx, dy, dz = end[0] - origin[0], end[1] - origin[1], end[2] - origin[2]
+    length = np.float32(norm(dx, dy, dz))
+    if length > 0:
+        dx, dy, dz = dx / length, dy / length, dz / length
+    return origin[0] + dx * reach, origin[1] + dy * reach, origin[2] + dz * reach
 
 
 @inlined
@@ -41,8 +52,8 @@ def _start_axis(
 @inlined
 def start_ray(
     cell: int,
-    origin: tuple[np.float32, np.float32, np.float32],
-    direction: tuple[np.float32, np.float32, np.float32],
+    origin: Point,
+    direction: Point,
     resolution: float,
     half: float,
 ) -> tuple[tuple[int, int, int], Triple, Triple]:
