@@ -27,7 +27,7 @@ from cnn_perception.config import (
 from cnn_perception.errors import ConfigError
 from cnn_perception.mapping.crop import CropConfig
 from cnn_perception.mapping.ground import GroundConfig
-from cnn_perception.mapping.published import OutputConfig
+from cnn_perception.mapping.output_filters import OutputConfig
 
 __all__ = [
     "DETECTOR",

@@ -154,6 +154,15 @@ def test_a_public_name_is_of_one_class() -> None:
     assert not {name for name in classes if classes.count(name) > 1}
 
 
+def test_the_map_has_no_circle_even_within_functions() -> None:
+    graph = {
+        name: {target for target in targets if part(target) == "mapping"}
+        for name, targets in IMPORTS.items()
+        if part(name) == "mapping"
+    }
+    assert set(graphlib.TopologicalSorter(graph).static_order()) == set(graph)
+
+
 def test_only_one_part_knows_ros() -> None:
     users = {
         part(module)
@@ -191,7 +200,7 @@ def loaded_by(modules: list[str]) -> set[str]:
     return {name.partition(".")[0] for name in done.stdout.split()}
 
 
-def test_the_core_loads_without_ros_and_torch() -> None:
+def test_the_core_loads_without_ros_torch_and_octomap() -> None:
     core = [
         module
         for module in MODULES
@@ -200,7 +209,7 @@ def test_the_core_loads_without_ros_and_torch() -> None:
         or part(module) in {"components", "recording", "replay"}
         or module == f"{PACKAGE}.explain.explainer"
     ]
-    assert not loaded_by(core) & (ROS_PACKAGES | TORCH_PACKAGES)
+    assert not loaded_by(core) & (ROS_PACKAGES | TORCH_PACKAGES | {"octomap"})
 
 
 def test_benchmarks_of_what_runs_on_a_robot_load_no_torch() -> None:

@@ -16,7 +16,8 @@ from cnn_perception.config import MapperConfig
 from cnn_perception.errors import PerceptionError
 from cnn_perception.mapping.files import octomap_codec
 from cnn_perception.mapping.leaves import Leaves
-from cnn_perception.mapping.voxels.voxel_engine import VoxelEngine
+from cnn_perception.mapping.occupancy_map import OccupancyMap
+from cnn_perception.mapping.octomap_tree import new_tree, set_sensor_model
 
 __all__ = [
     "Elapsed",
@@ -81,25 +82,25 @@ class _Voxel:
     """The engine `voxel`, however it is fed."""
 
     def __init__(self, config: MapperConfig) -> None:
-        self._config = config
-        self._engine = VoxelEngine(config)
-        self._engine.warm_up()
+        self._map = OccupancyMap(config)
+        self._map.warm_up()
 
     def leaves(self) -> Leaves:
         """See MapContender."""
-        return self._engine.leaves()
+        return self._map.leaves()
 
     def memory_bytes(self) -> int:
         """See MapContender."""
-        return self._engine.memory_bytes()
+        with self._map.blocks() as store:
+            return store.memory_bytes()
 
     def heap_bytes(self) -> int | None:
         """See MapContender: its arrays are all there is."""
-        return self._engine.memory_bytes()
+        return self.memory_bytes()
 
     def clear(self) -> None:
         """See MapContender."""
-        self._engine.clear()
+        self._map.reset()
 
     def close(self) -> None:
         """See MapContender."""
@@ -112,15 +113,8 @@ class VoxelDepth(_Voxel):
 
     def insert(self, frame: BenchmarkFrame) -> Elapsed:
         """See MapContender. Projecting the pixels is part of the time."""
-        scan, config = frame.scan, self._config
         watch = _Stopwatch()
-        self._engine.integrate_depth(
-            scan.depth,
-            scan.intrinsics,
-            scan.map_from_sensor,
-            max_range=config.max_range,
-            discretize=config.discretize,
-        )
+        self._map.integrate(frame.scan)
         return watch.stop()
 
 
@@ -131,9 +125,8 @@ class VoxelClouds(_Voxel):
 
     def insert(self, frame: BenchmarkFrame) -> Elapsed:
         """See MapContender."""
-        config = self._config
         watch = _Stopwatch()
-        self._engine.integrate(frame.points, frame.origin, config.max_range, config.discretize)
+        self._map.insert_points(frame.points, frame.origin)
         return watch.stop()
 
 
@@ -170,14 +163,8 @@ class OctomapPython:
 
     def clear(self) -> None:
         """See MapContender."""
-        import octomap
-
-        tree, config = octomap.OcTree(self._config.resolution), self._config
-        tree.setProbHit(config.probability_hit)
-        tree.setProbMiss(config.probability_miss)
-        tree.setClampingThresMin(config.clamp_min)
-        tree.setClampingThresMax(config.clamp_max)
-        self._tree: Any = tree
+        self._tree: Any = new_tree(self._config.resolution)
+        set_sensor_model(self._tree, self._config)
 
     def close(self) -> None:
         """See MapContender."""

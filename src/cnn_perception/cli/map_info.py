@@ -75,7 +75,7 @@ def _measures(leaves: Leaves, edge: float) -> dict[str, Any]:
     """Count cells of the finest size, and measure the box around all that is known."""
     import numpy as np
 
-    from cnn_perception.mapping.leaves import KEY_ORIGIN
+    from cnn_perception.mapping.keys import KEY_ORIGIN
 
     volumes = leaves.spans**3
     occupied = int(volumes[leaves.occupied].sum())

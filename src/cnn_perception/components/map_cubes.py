@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves
+from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH
+from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.semantic.semantics import LabelledCells
 from cnn_perception.messages.encode import CubeList
 from cnn_perception.types import Float32Array, Float64Array, IntArray, UInt8Array

@@ -18,7 +18,7 @@ from cnn_perception.components.map_cubes import (
 from cnn_perception.errors import PerceptionError
 from cnn_perception.mapping.files.color_codec import COLOR_TREE
 from cnn_perception.mapping.map_view import MapView
-from cnn_perception.mapping.published import OutputConfig
+from cnn_perception.mapping.output_filters import OutputConfig
 from cnn_perception.mapping.semantic.semantics import LabelledCells
 from cnn_perception.parameters import MapColors, MapperNodeConfig
 from cnn_perception.types import Header, MapStatistics

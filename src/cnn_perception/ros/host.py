@@ -90,9 +90,9 @@ class ComponentNode(ClockedNode):
         self._jumps = JumpDetector()
         self._waiting = False
         self._log = NodeLog(self)
+        self._diagnostics = Diagnostics(self)
         params.declare(self, self._settings)
         self._values = {name: self.get_parameter(name).value for name in self._settings}
-        self._diagnostics = Diagnostics(self)
         self._listener.add_tick(self._diagnostics.tick)
         self.add_on_set_parameters_callback(self._set_parameters)
         self._jump_handle = self.get_clock().create_jump_callback(

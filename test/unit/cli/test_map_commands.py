@@ -14,8 +14,9 @@ from cnn_perception.cli.main import app
 from cnn_perception.config import MapperConfig, settings
 from cnn_perception.errors import BagError, MapError
 from cnn_perception.mapping.files.color_codec import NO_COLOR, ColoredLeaves, encode_color_file
-from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, sort_leaves
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH
+from cnn_perception.mapping.leaves import Leaves, sort_leaves
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.projection import depth_to_points
 from cnn_perception.recording.bag import BagWriter
 from cnn_perception.recording.compose import encode
@@ -107,7 +108,7 @@ def test_info_reads_as_a_table(folder: Path, tmp_path: Path) -> None:
 
 def test_an_empty_map_has_facts_too(tmp_path: Path) -> None:
     out = tmp_path / "nothing.ot"
-    Mapper(MapperConfig(resolution=0.2)).save(out)
+    OccupancyMap(MapperConfig(resolution=0.2)).save(out)
     facts = json.loads(run("map", "info", out, "--json"))
     assert (facts["leaves"], facts["occupied_cells"], facts["free_cells"]) == (0, 0, 0)
     assert facts["extent"] == [0.0, 0.0, 0.0]

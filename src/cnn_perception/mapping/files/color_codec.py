@@ -19,13 +19,8 @@ from numpy.typing import NDArray
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.files import octomap_codec as codec
 from cnn_perception.mapping.files import octomap_kernels as kernels
-from cnn_perception.mapping.leaves import (
-    TREE_DEPTH,
-    Leaves,
-    join_siblings,
-    morton_codes,
-    morton_keys,
-)
+from cnn_perception.mapping.keys import TREE_DEPTH, morton_codes, morton_keys
+from cnn_perception.mapping.leaves import Leaves, join_siblings
 from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = [

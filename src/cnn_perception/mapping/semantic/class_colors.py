@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from cnn_perception.image.draw import palette as distinct_colors
 from cnn_perception.mapping.files.color_codec import NO_COLOR, ColoredLeaves
-from cnn_perception.mapping.leaves import TREE_DEPTH, Leaves, find_leaves, sort_leaves, split
+from cnn_perception.mapping.keys import TREE_DEPTH
+from cnn_perception.mapping.leaves import Leaves, expand, find_leaves, joined, sort_leaves
 from cnn_perception.mapping.semantic.semantics import LabelledCells
 from cnn_perception.types import BoolArray, UInt8Array
 
@@ -38,14 +39,8 @@ def color_leaves(leaves: Leaves, labelled: LabelledCells, colors: UInt8Array) ->
     if mixed.any():
         whole, parts = leaves.select(~mixed), leaves.select(mixed)
         while (cut := _coarse(parts, labelled.keys)).any():
-            parts = split(parts, cut)
-        leaves = sort_leaves(
-            Leaves(
-                np.concatenate([whole.keys, parts.keys]),
-                np.concatenate([whole.depths, parts.depths]),
-                np.concatenate([whole.log_odds, parts.log_odds]),
-            )
-        )
+            parts = expand(parts, cut)
+        leaves = sort_leaves(joined([whole, parts]))
     shades = np.full((len(leaves), 3), NO_COLOR, np.uint8)
     found = find_leaves(leaves, labelled.keys)
     known = found >= 0

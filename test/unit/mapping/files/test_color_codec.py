@@ -12,7 +12,8 @@ import pytest
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.files import color_codec as codec
 from cnn_perception.mapping.files.color_codec import ColoredLeaves
-from cnn_perception.mapping.leaves import Leaves, morton_codes, prune
+from cnn_perception.mapping.keys import morton_codes
+from cnn_perception.mapping.leaves import Leaves, prune
 
 HIT, MISS = np.float32(np.log(0.7 / 0.3)), np.float32(np.log(0.4 / 0.6))
 

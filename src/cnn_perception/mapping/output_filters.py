@@ -1,18 +1,17 @@
-"""What of a map is published: how coarse, between which heights, with or without lone cells."""
+"""What of a map is published: how coarse, in which sizes, with or without lone cells."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cnn_perception.config import Config, setting
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, morton_codes, morton_keys
-from cnn_perception.types import BoolArray
+from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH, morton_codes, morton_keys
+from cnn_perception.mapping.leaves import Leaves
 
-__all__ = ["OutputConfig", "between", "coarsen", "split", "without_speckles"]
+__all__ = ["OutputConfig", "coarsen", "split", "without_speckles"]
 
 _MOST_CELLS = 1 << 24
 _NEIGHBOURS = sorted(
@@ -109,41 +108,17 @@ def without_speckles(leaves: Leaves, depth: int = TREE_DEPTH) -> Leaves:
     return leaves if kept.all() else leaves.select(kept)
 
 
-def between(leaves: Leaves, resolution: float, lowest: float, highest: float) -> Leaves:
-    """Return the cells that reach above the lowest z and below the highest, metres."""
-    bottom = (leaves.keys[:, 2] - float(KEY_ORIGIN)) * resolution
-    # Not bottom + span: the top of a cell must be the bottom of the next to the last digit.
-    top = (leaves.keys[:, 2] + leaves.spans - float(KEY_ORIGIN)) * resolution
-    seen: BoolArray = (top > lowest) & (bottom < highest)
-    return leaves if seen.all() else leaves.select(seen)
-
-
 def split(leaves: Leaves, depth: int = TREE_DEPTH) -> Leaves:
     """Return the same cells in the size of `depth`, where they are larger.
 
     Raises MapError where that gives more than 2^24 cells.
     """
-    small = leaves.depths >= depth
-    if small.all():
-        return leaves
-    span = 1 << (TREE_DEPTH - depth)
-    sides: NDArray[np.int64] = np.maximum(leaves.spans // span, 1)
-    count = float((sides.astype(np.float64) ** 3).sum())
+    count = float(
+        (np.maximum(leaves.spans >> (TREE_DEPTH - depth), 1).astype(np.float64) ** 3).sum()
+    )
     if count > _MOST_CELLS:
         raise MapError(
             f"the map has {count:.3g} cells of the finest size: set compress_map, or lower "
             "max_depth"
         )
-    parts = [leaves.select(np.asarray(small, np.bool_))]
-    for side in np.unique(sides[~small]).tolist():
-        large = leaves.select(np.asarray(~small & (sides == side), np.bool_))
-        offsets = span * np.indices((side,) * 3).reshape(3, -1).T
-        keys = large.keys[:, None, :].astype(np.int64) + offsets
-        repeated = np.repeat(large.log_odds, side**3)
-        depths = np.full(len(repeated), depth, np.uint8)
-        parts.append(Leaves(keys.reshape(-1, 3).astype(np.uint16), depths, repeated))
-    return Leaves(
-        np.concatenate([part.keys for part in parts]),
-        np.concatenate([part.depths for part in parts]),
-        np.concatenate([part.log_odds for part in parts]),
-    )
+    return leaves.split(depth)

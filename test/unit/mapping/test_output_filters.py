@@ -9,7 +9,7 @@ import pytest
 
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
-from cnn_perception.mapping.published import between, coarsen, split, without_speckles
+from cnn_perception.mapping.output_filters import coarsen, split, without_speckles
 
 Cell = tuple[int, int, int]
 
@@ -95,19 +95,6 @@ def test_a_larger_neighbour_and_the_border_of_the_map_count_as_they_are() -> Non
     assert len(without_speckles(beside)) == 2
     assert len(without_speckles(single((8, 8, 8), 14))) == 1
     assert len(without_speckles(single((8, 8, 8), 14), 14)) == 0
-
-
-def test_heights_cut_whole_cells() -> None:
-    leaves = sort_leaves(
-        Leaves(
-            np.array([[0, 0, 32768 + z] for z in range(4)], np.uint16),
-            np.full(4, 16, np.uint8),
-            np.ones(4, np.float32),
-        )
-    )
-    assert between(leaves, 0.5, 0.5, 1.5).keys[:, 2].tolist() == [32769, 32770]
-    assert between(leaves, 0.5, 0.4, 1.6).keys[:, 2].tolist() == [32768, 32769, 32770, 32771]
-    assert between(leaves, 0.5, -100.0, 100.0) is leaves
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -1,7 +1,8 @@
-"""The voxel engine on whatever clouds there may be: every cell and every bit as the reference."""
+"""The map on whatever clouds there may be: every cell and every bit as the plain rules say."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_perception.config import MapperConfig
-from cnn_perception.mapping.reference import ReferenceEngine
-from cnn_perception.mapping.voxels.voxel_engine import VoxelEngine
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.types import Float32Array
+from plain_octomap import PlainTree
 
 # Whole multiples of the resolution lie on the borders of cells; some numbers are no coordinates.
 ODD = st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-30, 3e38, -4e3])
@@ -35,25 +36,23 @@ def clouds(draw: Any, resolution: float) -> tuple[Float32Array, Float32Array]:
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_equals_the_reference(data: Any) -> None:
+def test_equals_the_plain_rules(data: Any) -> None:
     resolution = data.draw(st.sampled_from([0.02, 0.05, 0.1, 0.25, 1 / 3]))
     config = MapperConfig(resolution=resolution)
-    engine, reference = VoxelEngine(config), ReferenceEngine(config)
+    made, plain = OccupancyMap(config), PlainTree(resolution)
     for _ in range(data.draw(st.integers(1, 3))):
         points, origin = data.draw(clouds(resolution))
         max_range = data.draw(st.sampled_from([-1.0, 0.0, 7 * resolution, 20 * resolution]))
         discretize = data.draw(st.booleans())
         clearing = data.draw(clouds(resolution))[0] if data.draw(st.booleans()) else None
-        # A far point without a limit would keep the reference busy for minutes.
+        # A far point without a limit would keep the plain rules busy for minutes.
         if max_range < 0:
             points = points[~(np.abs(points) > 100 + abs(float(origin[0])) * 2).any(axis=1)]
             clearing = None
-        reports = [
-            each.integrate(points, origin, max_range, discretize, clearing)
-            for each in (engine, reference)
-        ]
-        assert reports[0] == reports[1]
-    left, right = engine.leaves(), reference.leaves()
+        made.config = replace(config, max_range=max_range, discretize=discretize)
+        report = made.insert_points(points, origin, clearing)
+        assert report == plain.insert(points, origin, made.config, clearing)
+    left, right = made.leaves(), plain.leaves()
     np.testing.assert_array_equal(left.keys, right.keys)
     np.testing.assert_array_equal(left.depths, right.depths)
     np.testing.assert_array_equal(left.log_odds.view(np.uint32), right.log_odds.view(np.uint32))

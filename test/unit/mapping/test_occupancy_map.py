@@ -1,8 +1,10 @@
-"""Mapper: what goes in, what comes out, what may change while it lives."""
+"""OccupancyMap: what goes in, what comes out, what may change while it lives."""
 
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -11,11 +13,11 @@ import pytest
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import ConfigError, MapError
-from cnn_perception.mapping.engine import log_odds
 from cnn_perception.mapping.files import octomap_codec
-from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.reference import ReferenceEngine
+from cnn_perception.mapping.occupancy_map import OccupancyMap
+from cnn_perception.mapping.sensor_model import log_odds
 from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform
+from plain_octomap import PlainTree
 
 CAMERA = CameraIntrinsics(16, 12, fx=12.0, fy=12.0, cx=7.5, cy=5.5)
 # The optical frame (z forward) in a map whose x is forward and z up (REP-103).
@@ -28,10 +30,8 @@ def wall(distance: float = 2.0) -> Float32Array:
     return np.full((12, 16), distance, np.float32)
 
 
-def mapper(**values: float | bool | str) -> Mapper:
-    """A mapper on the reference engine, so that these tests need no OctoMap."""
-    config = MapperConfig.from_mapping({"resolution": 0.1} | values)
-    return Mapper(config, ReferenceEngine(config))
+def mapper(**values: float | bool | str) -> OccupancyMap:
+    return OccupancyMap(MapperConfig.from_mapping({"resolution": 0.1} | values))
 
 
 def test_a_wall_in_front_of_the_camera_is_mapped() -> None:
@@ -155,13 +155,13 @@ def test_a_map_is_continued_in_its_own_resolution(
     made.integrate_depth(wall(), CAMERA, MAP_FROM_OPTICAL)
     made.save(tmp_path / "map.ot")
     config = MapperConfig(resolution=0.1, max_range=3.0)
-    continued = Mapper.continued("~/map.ot", config)
+    continued = OccupancyMap.continued("~/map.ot", config)
     assert continued.config == dataclasses.replace(config, resolution=0.2)
     assert continued.full_payload() == made.full_payload()
-    empty = Mapper.continued("", config)
+    empty = OccupancyMap.continued("", config)
     assert (empty.config, len(empty.leaves())) == (config, 0)
     with pytest.raises(MapError, match=r"none\.bt"):
-        Mapper.continued(str(tmp_path / "none.bt"), config)
+        OccupancyMap.continued(str(tmp_path / "none.bt"), config)
 
 
 def test_a_loaded_binary_map_is_certain(tmp_path: Path) -> None:
@@ -174,10 +174,83 @@ def test_a_loaded_binary_map_is_certain(tmp_path: Path) -> None:
     assert loaded.binary_payload() == made.binary_payload()
 
 
-def test_a_map_of_another_resolution_is_refused(tmp_path: Path) -> None:
-    mapper(resolution=0.2).save(tmp_path / "map.bt")
-    with pytest.raises(MapError, match=r"has resolution 0\.2 m, the mapper 0\.1 m"):
-        mapper().load(tmp_path / "map.bt")
+def spoiled(kind: str, path: Path) -> Path:
+    """Write a map file that cannot be loaded by a map with cells of 0.1 m."""
+    other = mapper(resolution=0.2 if kind == "resolution" else 0.1)
+    other.integrate_depth(wall(1.2), CAMERA, MAP_FROM_OPTICAL)
+    path = path / ("bad.vox" if kind == "bit" else "bad.ot")
+    other.save(path)
+    content = bytearray(path.read_bytes())
+    if kind == "bit":
+        content[-1] ^= 1
+    elif kind == "cut":
+        del content[-7:]
+    elif kind == "cube":  # a root that is one leaf: all that a map can hold
+        root = np.array([(0.5, 0)], octomap_codec.NODE).tobytes()
+        content = bytearray(octomap_codec.wrap(root, 0.1, binary=False))
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("engine", ["voxel", "octomap", "plain"])
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("missing", "No such file"),
+        ("resolution", r"has resolution 0\.2 m, the mapper 0\.1 m"),
+        ("bit", "checksum"),
+        ("cut", "cut off|five for each node"),
+        ("cube", "blocks of 8 x 8 x 8 cells"),
+        ("blocks", "blocks of 8 x 8 x 8 cells"),
+    ],
+)
+def test_a_refused_load_leaves_the_map_as_it_was(
+    engine: str, kind: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine == "octomap":
+        pytest.importorskip("octomap", reason="octomap-python is not installed")
+    config = MapperConfig(resolution=0.1, engine="voxel" if engine == "plain" else engine)
+    made, untouched = (
+        OccupancyMap(config, PlainTree(0.1) if engine == "plain" else None) for _ in range(2)
+    )
+    for each in (made, untouched):
+        each.integrate_depth(wall(), CAMERA, MAP_FROM_OPTICAL)
+    path = spoiled(kind, tmp_path)
+    if kind == "missing":
+        path.unlink()
+    if kind == "blocks":
+        module = "cnn_perception.mapping.voxels.voxel_store"
+        monkeypatch.setattr(f"{module}._FIRST_BLOCKS", 1)
+        monkeypatch.setattr(f"{module}._MOST_BLOCKS", 2)
+    with pytest.raises(MapError, match=reason):
+        made.load(path)
+    monkeypatch.undo()
+    assert made.full_payload() == untouched.full_payload()
+    for each in (made, untouched):
+        each.integrate_depth(wall(2.4), CAMERA, MAP_FROM_OPTICAL)
+    assert made.full_payload() == untouched.full_payload()
+    assert made.statistics() == untouched.statistics()
+
+
+def test_a_tree_that_fails_to_follow_says_what_the_map_is(tmp_path: Path) -> None:
+    class Failing(PlainTree):
+        def restore(self, payload: bytes) -> None:
+            raise MemoryError
+
+    config = MapperConfig(resolution=0.1)
+    made = OccupancyMap(config, Failing(0.1))
+    made.integrate_depth(wall(), CAMERA, MAP_FROM_OPTICAL)
+    before = made.full_payload()
+    mapper().save(tmp_path / "map.ot")
+    box = np.float32([-5, -5, -5]), np.float32([5, 5, 5])
+    for change in (
+        lambda: made.load(tmp_path / "map.ot"),
+        made.reset,
+        lambda: made.clear_box(*box, forget=True),
+    ):
+        with pytest.raises(MemoryError):
+            change()
+        assert made.full_payload() == before
 
 
 def test_live_settings_change_and_others_do_not() -> None:
@@ -199,13 +272,12 @@ def test_payloads_are_the_data_sections_of_the_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decoded.log_odds, made.leaves().log_odds)
 
 
-def test_real_frames_equal_octomap(shared_data: Path) -> None:
-    """Two real depth images, through the default engine and through the reference."""
-    pytest.importorskip("octomap", reason="octomap-python is not installed")
+def test_real_frames_equal_the_plain_rules(shared_data: Path) -> None:
+    """Two real depth images, through the map and through the plain rules."""
     folder = shared_data / "data" / "kitchen_rgbd"
     camera = CameraIntrinsics(80, 60, fx=73.125, fy=73.125, cx=39.5625, cy=29.5625)
     config = MapperConfig(resolution=0.1, max_range=3.0)
-    engines = [Mapper(config), Mapper(config, ReferenceEngine(config))]
+    engines = [OccupancyMap(config), OccupancyMap(config, PlainTree(0.1))]
     for number in (0, 100):
         stem = str(folder / f"frame-{number:06d}")
         raw = cv2.imread(f"{stem}.depth.png", cv2.IMREAD_UNCHANGED)
@@ -217,3 +289,47 @@ def test_real_frames_equal_octomap(shared_data: Path) -> None:
     assert engines[0].statistics().occupied > 300
     assert engines[0].full_payload() == engines[1].full_payload()
     assert engines[0].binary_payload() == engines[1].binary_payload()
+
+
+WARM = """
+import sys
+import numpy as np
+from numba.core.registry import CPUDispatcher
+from cnn_perception.config import MapperConfig
+from cnn_perception.mapping.occupancy_map import OccupancyMap
+from cnn_perception.types import CameraIntrinsics, RigidTransform
+
+def compiled():
+    return {
+        f"{module}.{name}": len(kernel.signatures)
+        for module, content in list(sys.modules.items())
+        if module.startswith("cnn_perception.mapping")
+        for name, kernel in vars(content).items()
+        if isinstance(kernel, CPUDispatcher)
+    }
+
+config = MapperConfig(resolution=0.1, local_window=6.0, decay_after=1.0)
+made = OccupancyMap(config)
+made.warm_up()
+before = compiled()
+camera, rng = CameraIntrinsics(40, 30, 40.0, 40.0, 20.0, 15.0), np.random.default_rng(0)
+far = RigidTransform(np.eye(3), np.array([0.0, 0.0, 3276.0]))  # a sweep cannot be exact there
+for step in range(6):
+    made.config = MapperConfig(
+        resolution=0.1, local_window=6.0, decay_after=1.0, discretize=step % 2 > 0
+    )
+    depth = rng.uniform(0.5, 4.0, (30, 40)).astype(np.float32)
+    place = far if step == 4 else RigidTransform.identity()
+    made.integrate_depth(depth, camera, place, stamp_ns=step * 10**9)
+    points = rng.normal(0, 2, (90, 3)).astype(np.float32)
+    made.integrate_cloud(points[:60], RigidTransform.identity(), points[60:], step * 10**9)
+    made.clear_box(np.zeros(3), np.ones(3), forget=step > 2)
+    made.binary_payload(), made.full_payload(), made.leaves(), made.statistics()
+made.reset()
+print(sorted(name for name, count in compiled().items() if count > before[name]))
+"""
+
+
+def test_after_warming_up_no_scan_waits_for_a_compiler() -> None:
+    done = subprocess.run([sys.executable, "-c", WARM], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

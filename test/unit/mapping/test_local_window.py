@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnn_perception.config import MapperConfig
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.types import RigidTransform
 
 BLOCK = 0.8  # metres, at a resolution of 0.1
@@ -24,13 +24,13 @@ def surroundings(reach: float, seed: int = 0) -> np.ndarray:
 def test_only_the_window_is_kept_to_within_a_block(engine: str) -> None:
     if engine == "octomap":
         pytest.importorskip("octomap", reason="no octomap-python: pip install octomap-python")
-    mapper = Mapper(MapperConfig(engine=engine, resolution=0.1, local_window=4.0))
-    whole = Mapper(MapperConfig(engine=engine, resolution=0.1))
+    mapper = OccupancyMap(MapperConfig(engine=engine, resolution=0.1, local_window=4.0))
+    whole = OccupancyMap(MapperConfig(engine=engine, resolution=0.1))
     for made in (mapper, whole):
         made.integrate_cloud(surroundings(5.0), at(0.3, -0.2, 0.1))
     position = np.array([0.3, -0.2, 0.1])
 
-    def known(made: Mapper) -> dict[tuple[int, ...], float]:
+    def known(made: OccupancyMap) -> dict[tuple[int, ...], float]:
         finest = made.leaves().finest()
         keys = (tuple(key) for key in finest.keys.tolist())
         return dict(zip(keys, finest.log_odds.tolist(), strict=True))
@@ -47,7 +47,7 @@ def test_only_the_window_is_kept_to_within_a_block(engine: str) -> None:
 
 
 def test_memory_is_bounded_over_100_metres() -> None:
-    mapper = Mapper(MapperConfig(resolution=0.1, local_window=6.0, decay_after=1.0))
+    mapper = OccupancyMap(MapperConfig(resolution=0.1, local_window=6.0, decay_after=1.0))
     sizes, cells = [], []
     for step in range(200):
         mapper.integrate_cloud(surroundings(4.0, step), at(0.5 * step), stamp_ns=step * 10**8)
@@ -60,7 +60,7 @@ def test_memory_is_bounded_over_100_metres() -> None:
 
 
 def test_what_comes_back_into_the_window_is_unknown() -> None:
-    mapper = Mapper(MapperConfig(resolution=0.1, local_window=4.0))
+    mapper = OccupancyMap(MapperConfig(resolution=0.1, local_window=4.0))
     point = np.float32([[1.05, 0.05, 0.05]])
     mapper.integrate_cloud(point, at(0.0))
     mapper.integrate_cloud(point, at(20.0))
@@ -70,7 +70,7 @@ def test_what_comes_back_into_the_window_is_unknown() -> None:
 
 def test_the_window_can_change_while_it_runs() -> None:
     config = {"resolution": 0.1}
-    mapper = Mapper(MapperConfig(**config))
+    mapper = OccupancyMap(MapperConfig(**config))
     mapper.integrate_cloud(surroundings(8.0), at(0.0))
     before = len(mapper.leaves().finest())
     mapper.config = MapperConfig(**config, local_window=3.0)

@@ -1,4 +1,4 @@
-"""OctoMap's update rules written out plainly: slow, the oracle of every faster engine.
+"""OctoMap's update rules written out plainly: slow, the oracle of the map.
 
 One voxel, one ray and one number at a time, in the floating-point types that OctoMap 1.10 uses
 (OccupancyOcTreeBase.hxx, OcTreeBaseImpl.hxx): coordinates and directions are float32, positions
@@ -12,55 +12,50 @@ import math
 import numpy as np
 
 from cnn_perception.config import MapperConfig
-from cnn_perception.mapping.engine import ScanReport, SensorModel, usable_points
-from cnn_perception.mapping.leaves import (
-    KEY_ORIGIN,
-    TREE_DEPTH,
-    Leaves,
-    prune,
-    sort_leaves,
-)
-from cnn_perception.mapping.plain_engine import PlainEngine
+from cnn_perception.mapping.files.octomap_codec import decode_full
+from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH
+from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from cnn_perception.mapping.octomap_tree import usable_points
+from cnn_perception.mapping.scans import ScanReport
+from cnn_perception.mapping.sensor_model import SensorModel
 from cnn_perception.types import Float32Array
-
-__all__ = ["Key", "ReferenceEngine"]
 
 Key = tuple[int, int, int]
 
 
-class ReferenceEngine(PlainEngine):
-    """A dictionary from keys to log-odds behind the MapEngine protocol."""
+class PlainTree:
+    """A dictionary from keys to log-odds behind the PointTree protocol."""
 
-    def __init__(self, config: MapperConfig) -> None:
-        self._resolution = config.resolution
-        self._model = SensorModel.from_config(config)
+    def __init__(self, resolution: float) -> None:
+        self._resolution = resolution
         self._cells: dict[Key, np.float32] = {}
 
-    def integrate(
+    def insert(
         self,
         points: Float32Array,
         origin: Float32Array,
-        max_range: float,
-        discretize: bool,
+        config: MapperConfig,
         clearing: Float32Array | None = None,
     ) -> ScanReport:
-        """See MapEngine."""
-        free, occupied, report = self._cast(points, origin, max_range, discretize)
+        """See PointTree."""
+        free, occupied, report = self._cast(points, origin, config)
         if clearing is not None:
-            more_free, _, cleared = self._cast(clearing, origin, max_range, discretize)
+            more_free, _, cleared = self._cast(clearing, origin, config)
             free, report = free | more_free, report + cleared
+        model = SensorModel.from_config(config)
         for key in free - occupied:
-            self._update(key, self._model.miss)
+            self._update(key, model.miss, model)
         for key in occupied:
-            self._update(key, self._model.hit)
+            self._update(key, model.hit, model)
         return report
 
     def _cast(
-        self, points: Float32Array, origin: Float32Array, max_range: float, discretize: bool
+        self, points: Float32Array, origin: Float32Array, config: MapperConfig
     ) -> tuple[set[Key], set[Key], ScanReport]:
-        usable, report = usable_points(points, origin, self._resolution, max_range, discretize)
+        usable, report = usable_points(points, origin, config)
+        max_range = config.max_range
         ends = [np.asarray(point, np.float32) for point in usable]
-        if discretize:
+        if config.discretize:
             ends = [self._center(key) for key in dict.fromkeys(self._key(end) for end in ends)]
         free: set[Key] = set()
         occupied: set[Key] = set()
@@ -75,34 +70,23 @@ class ReferenceEngine(PlainEngine):
         return free, occupied, report
 
     def leaves(self) -> Leaves:
-        """See MapEngine."""
+        """See PointTree."""
         keys = np.array(list(self._cells), np.uint16).reshape(-1, 3)
         values = np.array(list(self._cells.values()), np.float32)
         depths = np.full(len(keys), TREE_DEPTH, np.uint8)
         return prune(sort_leaves(Leaves(keys, depths, values)))
 
-    def restore(self, leaves: Leaves) -> None:
-        """See MapEngine."""
-        finest = leaves.finest()
+    def restore(self, payload: bytes) -> None:
+        """See PointTree."""
+        finest = decode_full(payload).finest()
         self._cells = {
             (int(x), int(y), int(z)): value
             for (x, y, z), value in zip(finest.keys, finest.log_odds, strict=True)
         }
 
-    def clear(self) -> None:
-        """See MapEngine."""
-        self._cells = {}
-
-    def retune(self, config: MapperConfig) -> None:
-        """See MapEngine."""
-        self._model = SensorModel.from_config(config)
-
     def memory_bytes(self) -> int:
-        """See MapEngine."""
+        """See PointTree."""
         return 16 * len(self._cells)
-
-    def warm_up(self) -> None:
-        """See MapEngine."""
 
     def _key(self, point: Float32Array) -> Key:
         x, y, z = (math.floor((1.0 / self._resolution) * float(c)) + KEY_ORIGIN for c in point)
@@ -111,12 +95,12 @@ class ReferenceEngine(PlainEngine):
     def _center(self, key: Key) -> Float32Array:
         return np.array([(k - KEY_ORIGIN + 0.5) * self._resolution for k in key], np.float32)
 
-    def _update(self, key: Key, change: np.float32) -> None:
+    def _update(self, key: Key, change: np.float32, model: SensorModel) -> None:
         value = self._cells.get(key, np.float32(0))
         # A map made with other limits: what is beyond these is left alone.
-        beyond = value >= self._model.highest if change >= 0 else value <= self._model.lowest
+        beyond = value >= model.highest if change >= 0 else value <= model.lowest
         if not beyond:
-            value = min(max(value + change, self._model.lowest), self._model.highest)
+            value = min(max(value + change, model.lowest), model.highest)
         self._cells[key] = np.float32(value)
 
     def _ray(self, origin: Float32Array, end: Float32Array) -> list[Key]:
