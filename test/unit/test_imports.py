@@ -19,6 +19,7 @@ LAYERS = (
     ("errors",),
     ("config", "resources", "types"),
     ("image",),
+    ("formats",),
     ("messages", "pages", "runtime"),
     ("detection", "mapping", "segmentation"),
     ("classification", "networks"),
@@ -181,7 +182,7 @@ def test_the_core_loads_without_ros_and_torch() -> None:
     core = [
         module
         for module in MODULES
-        if part(module) in {"", "types", "config", "image", "runtime", "messages"}
+        if part(module) in {"", "types", "config", "image", "formats", "runtime", "messages"}
         or part(module) in {"classification", "detection", "segmentation", "mapping"}
         or part(module) in {"recording", "replay"}
         or module == f"{PACKAGE}.explain.explainer"

@@ -26,7 +26,7 @@ from cnn_perception.export.bundle import About
 from cnn_perception.export.classifier import export_classifier
 from cnn_perception.networks.onnx_network import OnnxNetwork
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Session
 from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = ["GradCamTwin", "classifier_jobs", "overlays"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cnn_perception.config import SessionConfig
-from cnn_perception.detection.candidates import softmax
 from cnn_perception.errors import ModelError
+from cnn_perception.formats.format import ClassificationFormat
 from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.runtime.inference import Inference
 from cnn_perception.types import Float32Array, UInt8Array
@@ -20,12 +20,13 @@ class Classifier:
     """
 
     def __init__(self, bundle: ModelBundle, session: SessionConfig | None = None) -> None:
-        if bundle.task != "classification":
+        if not isinstance(bundle.output, ClassificationFormat):
             raise ModelError(
                 f"{bundle.file}: a bundle for {bundle.task} cannot classify: give one for "
                 "classification"
             )
         self.bundle = bundle
+        self._format = bundle.output
         self._infer = Inference(bundle, session).join()
 
     @property
@@ -40,5 +41,8 @@ class Classifier:
 
     def classify(self, rgb: UInt8Array) -> Float32Array:
         """Return the probability of each class, float32 (C,), for RGB uint8 (H, W, 3)."""
-        name = self.bundle.output.tensors["class_logits"]
-        return softmax(self._infer(rgb).tensors[name][0])
+        return self._format.scores(self._format.by_role(self._infer(rgb).tensors))
+
+    def close(self) -> None:
+        """Let go of the network."""
+        self._infer.close()

@@ -9,16 +9,14 @@ import numpy as np
 
 from cnn_perception.config import ExplainerConfig, SessionConfig
 from cnn_perception.errors import ConfigError, ModelError
-from cnn_perception.explain.evidence import evidence_box
 from cnn_perception.explain.graphs import LoadedGraph, check_method
-from cnn_perception.explain.question import Question, read_region
-from cnn_perception.explain.subjects import subject_of
+from cnn_perception.explain.subjects import Question, read_region, subject_of
 from cnn_perception.image.preprocess import Placement
 from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.runtime.inference import Inference
 from cnn_perception.types import ExplainedAnswer, Explanation, Float32Array, UInt8Array
 
-__all__ = ["Explainer"]
+__all__ = ["Explainer", "evidence_box"]
 
 _NAMED = 3
 """Answers that a caption names; more are counted."""
@@ -54,15 +52,15 @@ class Explainer:
         }
         some_graph = next(iter(self._graphs.values()))
         self._subject = subject_of(bundle, inference, some_graph.region_size)
-        boxes = bundle.output.default_boxes
-        highest = max(self._graphs) if boxes is None else len(boxes.feature_maps) - 1
+        boxes = bundle.output.boxes_per_level
+        highest = max(self._graphs) if boxes is None else len(boxes) - 1
         missing = [str(level) for level in range(highest + 1) if level not in self._graphs]
         if missing:
             raise ModelError(
                 f"{bundle.file}: no explain graph for level {', '.join(missing)}: add what is "
                 f"missing of levels 0 to {highest}"
             )
-        inference.want(name for graph in self._graphs.values() for name in graph.tensors)
+        self._subject.reader.want(name for graph in self._graphs.values() for name in graph.tensors)
         self.config = config or ExplainerConfig()
 
     @property
@@ -139,6 +137,10 @@ class Explainer:
             explained.append(ExplainedAnswer(answer.class_id, answer.score, answer.box, evidence))
         return Explanation(heatmap, tuple(explained), len(answers) - len(explained))
 
+    def close(self) -> None:
+        """Let go of the network, which others may go on sharing."""
+        self._subject.reader.close()
+
 
 def _heatmap(cam: Float32Array, placement: Placement) -> Float32Array:
     """Return a class activation map in [0, 1] over the picture; what speaks against is 0."""
@@ -164,3 +166,18 @@ def _evidence(cam: Float32Array, placement: Placement, share: float) -> Float32A
     scale = np.array(placement.input * 2, np.float32) / (width, height, width, height)
     corners: Float32Array = placement.boxes_to_source(np.asarray(box * scale, np.float32))[0]
     return corners
+
+
+def evidence_box(heat: Float32Array, share: float = 0.2) -> Float32Array | None:
+    """Return the box around the largest patch of heat, float32 (4,) corners in the map's pixels.
+
+    The patch is the largest connected one of what is above a share of the largest value, of 20 % in
+    Zhou et al. 2016, section 3.2. heat: float32 (h, w), not negative; one of zeros has none.
+    """
+    top = float(heat.max(initial=0.0))
+    if top <= 0:
+        return None
+    hot = (heat > np.float32(share * top)).view(np.uint8)
+    _, _, patches, _ = cv2.connectedComponentsWithStats(hot, connectivity=8)
+    x, y, width, height = patches[1 + int(patches[1:, cv2.CC_STAT_AREA].argmax()), :4].tolist()
+    return np.array([x, y, x + width, y + height], np.float32)

@@ -12,8 +12,7 @@ from cnn_perception.config import SessionConfig
 from cnn_perception.errors import ConfigError, ModelError
 from cnn_perception.runtime.bundle import ExplainGraph, ModelBundle
 from cnn_perception.runtime.conformance import check_explain_graph
-from cnn_perception.runtime.graph import Graph
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Graph, Session
 from cnn_perception.types import Float32Array
 
 __all__ = ["LoadedGraph", "check_method"]

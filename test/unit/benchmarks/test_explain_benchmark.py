@@ -14,7 +14,7 @@ from cnn_perception.explain.explainer import Explainer
 from cnn_perception.explain.graphs import LoadedGraph
 from cnn_perception.image.draw import blend_heatmap
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Session
 from models import GRIDS, LABELS, anchor_of, paint, write_classifier_bundle, write_detector_bundle
 
 PICTURE = paint({(2, 3): "red", (5, 6): "green", (1, 1): (220, 0, 0)})

@@ -5,20 +5,20 @@ from pathlib import Path
 import numpy as np
 
 from cnn_perception.config import DetectorConfig
-from cnn_perception.detection.candidates import Candidates
-from cnn_perception.detection.default_boxes import default_boxes
-from cnn_perception.detection.detector import Detector
-from cnn_perception.detection.selection import SsdSelection, select
+from cnn_perception.detection.detector import Detector, select
+from cnn_perception.detection.selection import SsdSelection
+from cnn_perception.formats.format import Candidates
+from cnn_perception.formats.ssd_raw import SsdRawFormat
 from cnn_perception.runtime.bundle import load_bundle
 
 
 def test_raw_answers_are_read_as_the_bundle_reads_them(repository: Path) -> None:
     bundle = load_bundle(repository / "models" / "rooms_ssdlite")
-    assert bundle.output.default_boxes is not None
+    assert isinstance(bundle.output, SsdRawFormat)
     config = DetectorConfig(score_threshold=0.02, iou_threshold=0.4, max_detections=30)
     detector = Detector(bundle, config)
     selection = SsdSelection(
-        default_boxes(bundle.output.default_boxes),
+        bundle.output.default_boxes,
         score_threshold=0.02,
         iou_threshold=0.4,
         max_detections=30,

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from cnn_perception.config import Config, setting
 from cnn_perception.datasets.labelled import LabelledImage
-from cnn_perception.detection.default_boxes import default_boxes
 from cnn_perception.detection.selection import SsdSelection
 from cnn_perception.errors import ConfigError
 from cnn_perception.export.detector import export_detector
 from cnn_perception.export.onnx_file import OnnxOptions
+from cnn_perception.formats.default_boxes import default_boxes
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.metrics.detection import DetectionMetric
 from cnn_perception.networks.detectors import DetectorOptions, design_detector
@@ -113,7 +113,7 @@ class DetectionTask:
     def measure(self, network: nn.Module, images: Iterable[LabelledImage]) -> dict[str, float]:
         """Return VOC's and COCO's average precision and recall; see `DetectionMetric.figures`."""
         metric = DetectionMetric(len(self.labels))
-        select = SsdSelection(self.priors)
+        select = SsdSelection(self.design.default_boxes)
         device = next(network.parameters()).device
         for group, placements, inputs in input_batches(images, self.input, device):
             outputs = network(inputs)
