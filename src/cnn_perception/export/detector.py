@@ -42,14 +42,14 @@ def export_detector(
     """
     detector = folded(network)
     inputs = prepared(spec, pictures)
-    output = SsdRawFormat({role: role for role in SsdRawFormat.roles}, boxes)
+    output = SsdRawFormat({role: role for role in SsdRawFormat.shapes}, boxes)
     features = [f"feature_{level}" for level in range(len(boxes.feature_maps))]
     return write_bundle(
         folder,
         detector,
         describe(about, "detection", spec, output.tree(), labels, SSD_THRESHOLDS),
         inputs,
-        [*output.roles, *features],
+        [*output.shapes, *features],
         plan=about.plan,
         explain=features if explain else None,
         options=options,

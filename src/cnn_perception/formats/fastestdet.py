@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from cnn_perception.formats.format import (
+    Bundle,
     Candidates,
     ClassAxes,
+    ClassScores,
     DetectionFormat,
-    Expected,
     Tensors,
+    TorchTensors,
     best_above,
     to_corners,
 )
 from cnn_perception.types import Float32Array
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cnn_perception.runtime.bundle import ModelBundle
-
 __all__ = ["FastestDetFormat"]
 
 
-@dataclass(frozen=True, eq=False)
 class FastestDetFormat(DetectionFormat):
     """Objectness, box and class probabilities of each cell (dog-qiuqiu/FastestDet).
 
@@ -35,15 +29,11 @@ class FastestDetFormat(DetectionFormat):
     cell's corner, in cells; width and height are sigmoids, as fractions of the input.
     """
 
-    name: ClassVar[str] = "fastestdet"
-    roles: ClassVar[tuple[str, ...]] = ("cells",)
-    class_axes: ClassVar[ClassAxes | None] = ClassAxes("cells", (2, 3), 1, 5)
+    name = "fastestdet"
+    shapes: ClassVar = {"cells": (1, "C+5", "h", "w")}
+    class_axes = ClassAxes("cells", (2, 3), 1, 5)
 
-    def expected(self, labels: int) -> Mapping[str, Expected]:
-        """Return (1, 5 + C, h, w) cells."""
-        return {"cells": Expected((1, labels + 5, "h", "w"))}
-
-    def decode(self, tensors: Tensors, threshold: float, bundle: ModelBundle) -> Candidates:
+    def decode(self, tensors: Tensors, threshold: float, bundle: Bundle) -> Candidates:
         """Return the best class of each cell."""
         cells = tensors["cells"]
         _, rows, columns = cells.shape
@@ -65,7 +55,7 @@ class FastestDetFormat(DetectionFormat):
             keep.astype(np.int32),
         )
 
-    def class_scores(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def class_scores(self, tensors: TorchTensors) -> ClassScores:
         """Return the scores, twice."""
         # At 0 a power has no finite derivative, and 0 times infinity would spoil every gradient.
         strengths = tensors["cells"].flatten(2).transpose(1, 2).clamp(1e-6, 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackgroundFormat",
+    "Bundle",
     "Candidates",
     "ClassAxes",
+    "ClassScores",
     "ClassificationFormat",
     "DetectionFormat",
-    "Expected",
     "Mask",
     "OutputFormat",
     "SegmentationFormat",
+    "Shape",
     "Tensors",
+    "TorchTensors",
     "best_above",
     "best_class_of_each",
     "every_above",
@@ -45,15 +48,16 @@ _LARGEST_BACKGROUND = 1 << 16
 
 Mask = NDArray[np.uint8] | NDArray[np.uint16]
 
+Shape = tuple[int | str, ...]
+"""Sizes, of which a letter is any, the same wherever it stands."""
 Tensors = Mapping[str, NDArray[Any]]
 """Output tensors without their batch axis, by role."""
-
-
-class Expected(NamedTuple):
-    """Shape and element types of a tensor; a letter is any size, the same wherever it stands."""
-
-    shape: tuple[int | str, ...]
-    dtypes: tuple[str, ...] = ("float32",)
+TorchTensors: TypeAlias = "Mapping[str, Tensor]"
+"""PyTorch's, with their batch axis, by role."""
+ClassScores: TypeAlias = "tuple[Tensor, Tensor]"
+"""What is explained of every box's classes, and their probabilities: (B, A, C)."""
+Bundle: TypeAlias = "ModelBundle"
+"""The bundle whose output it is; formats lie below bundles, which are made with them."""
 
 
 class ClassAxes(NamedTuple):
@@ -74,14 +78,16 @@ class OutputFormat(ABC):
     """One way in which networks encode their answers, with the names that one network uses.
 
     tensors: the network's tensor for each role. Of the class: name and task as in model.yaml;
-    roles; keys, what model.yaml may say besides; batched, whether tensors have a batch axis of 1;
-    is_explained, whether explain graphs can be made for it; asked, what these take besides a
-    feature map and a class.
+    shapes, by role, where C is the number of labels; dtypes, by role, if not float32; keys, what
+    model.yaml may say besides; batched, whether tensors have a batch axis of 1; is_explained,
+    whether explain graphs can be made for it; asked, what these take besides a feature map and a
+    class.
     """
 
     name: ClassVar[str]
     task: ClassVar[str]
-    roles: ClassVar[tuple[str, ...]]
+    shapes: ClassVar[Mapping[str, Shape]]
+    dtypes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     keys: ClassVar[tuple[str, ...]] = ()
     batched: ClassVar[bool] = True
     is_explained: ClassVar[bool] = True
@@ -92,8 +98,8 @@ class OutputFormat(ABC):
     @classmethod
     def read(cls, output: Section) -> OutputFormat:
         """Return the format as model.yaml's output describes it; raises ModelError."""
-        tensors = output.section("tensors", cls.roles)
-        return cls({role: tensors.text(role) for role in cls.roles}, **cls.options(output))
+        tensors = output.section("tensors", list(cls.shapes))
+        return cls({role: tensors.text(role) for role in cls.shapes}, **cls.options(output))
 
     @classmethod
     def options(cls, output: Section) -> dict[str, Any]:
@@ -104,11 +110,11 @@ class OutputFormat(ABC):
         """Return what `read` reads, for a model.yaml that is written."""
         return {"format": self.name, "tensors": dict(self.tensors)}
 
-    @abstractmethod
-    def expected(self, labels: int) -> Mapping[str, Expected]:
-        """Return what the tensor of each role must be for so many labels."""
+    def sizes(self, labels: int) -> dict[str, int]:
+        """Return the sizes that are known for so many labels, by the letters of `shapes`."""
+        return {"C": labels, **{f"C+{k}": labels + k for k in (1, 4, 5)}}
 
-    def check(self, bundle: ModelBundle) -> None:  # noqa: B027 - most have nothing to check
+    def check(self, bundle: Bundle) -> None:  # noqa: B027 - most have nothing to check
         """Raise ModelError for values that contradict the rest of a bundle."""
 
     def by_role(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -150,17 +156,16 @@ class DetectionFormat(OutputFormat):
     class_axes: ClassVar[ClassAxes | None] = None
 
     @abstractmethod
-    def decode(self, tensors: Tensors, threshold: float, bundle: ModelBundle) -> Candidates:
+    def decode(self, tensors: Tensors, threshold: float, bundle: Bundle) -> Candidates:
         """Return the candidates whose score is at least a threshold.
 
         bundle: whose labels and input they are of. Raises ModelError for classes without a label.
         """
 
-    def class_scores(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return what is explained of every box's classes, and their probabilities.
+    def class_scores(self, tensors: TorchTensors) -> ClassScores:
+        """Return what is explained of every box, without the background.
 
-        Both are PyTorch's (B, A, C), without the background. tensors: by role, with batch axis; of
-        ``logits`` too, where the network makes its scores of them by one sigmoid or softmax.
+        tensors: ``logits`` too, where the network makes its scores of them by sigmoid or softmax.
         """
         raise NotImplementedError(f"{self.name} tells no scores of all classes")
 
@@ -189,7 +194,7 @@ class BackgroundFormat(DetectionFormat):
         known = {} if self.background is None else {"background": self.background}
         return {**super().tree(), **known}
 
-    def check(self, bundle: ModelBundle) -> None:
+    def check(self, bundle: Bundle) -> None:
         """Raise ModelError for a background beyond the classes: it would be no class at all."""
         count = len(bundle.labels)
         if self.background is not None and self.background > count:
@@ -210,7 +215,7 @@ class SegmentationFormat(OutputFormat):
     asked: ClassVar[tuple[str, ...]] = ("region",)
 
     @abstractmethod
-    def mask(self, tensors: Tensors, bundle: ModelBundle) -> Mask:
+    def mask(self, tensors: Tensors, bundle: Bundle) -> Mask:
         """Return the class of each pixel of the network's input, integers at any resolution.
 
         Raises ModelError for a class without a label.

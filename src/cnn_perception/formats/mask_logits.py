@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
-from cnn_perception.formats.format import Expected, Mask, SegmentationFormat, Tensors
+from cnn_perception.formats.format import Bundle, Mask, SegmentationFormat, Tensors
 from cnn_perception.types import Float32Array
-
-if TYPE_CHECKING:
-    from cnn_perception.runtime.bundle import ModelBundle
 
 __all__ = ["MaskLogitsFormat", "classify_pixels"]
 
 
-@dataclass(frozen=True, eq=False)
 class MaskLogitsFormat(SegmentationFormat):
     """Logits of any resolution.
 
@@ -26,14 +20,10 @@ class MaskLogitsFormat(SegmentationFormat):
     objects instead of stairs.
     """
 
-    name: ClassVar[str] = "mask_logits"
-    roles: ClassVar[tuple[str, ...]] = ("mask_logits",)
+    name = "mask_logits"
+    shapes: ClassVar = {"mask_logits": (1, "C", "h", "w")}
 
-    def expected(self, labels: int) -> Mapping[str, Expected]:
-        """Return (1, C, h, w) logits."""
-        return {"mask_logits": Expected((1, labels, "h", "w"))}
-
-    def mask(self, tensors: Tensors, bundle: ModelBundle) -> Mask:
+    def mask(self, tensors: Tensors, bundle: Bundle) -> Mask:
         """Return the best classes over the network's input."""
         return classify_pixels(tensors["mask_logits"], (bundle.input.width, bundle.input.height))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,11 +12,13 @@ import numpy as np
 
 from cnn_perception.formats.default_boxes import DEFAULT_BOX_KEYS, DefaultBoxSpec, default_boxes
 from cnn_perception.formats.format import (
+    Bundle,
     Candidates,
     ClassAxes,
+    ClassScores,
     DetectionFormat,
-    Expected,
     Tensors,
+    TorchTensors,
     every_above,
     softmax,
     to_centers,
@@ -26,9 +27,6 @@ from cnn_perception.formats.format import (
 from cnn_perception.types import Float32Array
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cnn_perception.runtime.bundle import ModelBundle
     from cnn_perception.runtime.section import Section
 
 __all__ = ["SSD_VARIANCES", "SsdRawFormat", "Variances", "decode_boxes", "encode_boxes"]
@@ -46,10 +44,10 @@ _LARGEST_LOG_SIZE = math.log(1000.0 / 16.0)
 class SsdRawFormat(DetectionFormat):
     """Class logits with the background first, and offsets from default boxes (Liu et al. 2016)."""
 
-    name: ClassVar[str] = "ssd_raw"
-    roles: ClassVar[tuple[str, ...]] = ("class_logits", "box_deltas")
-    keys: ClassVar[tuple[str, ...]] = ("default_boxes", "variances")
-    class_axes: ClassVar[ClassAxes | None] = ClassAxes("class_logits", (1,), 2)
+    name = "ssd_raw"
+    shapes: ClassVar = {"class_logits": (1, "A", "C+1"), "box_deltas": (1, "A", 4)}
+    keys = ("default_boxes", "variances")
+    class_axes = ClassAxes("class_logits", (1,), 2)
 
     default_boxes: DefaultBoxSpec
     variances: Variances = SSD_VARIANCES
@@ -67,13 +65,9 @@ class SsdRawFormat(DetectionFormat):
         own = {"default_boxes": self.default_boxes.tree(), "variances": list(self.variances)}
         return {**super().tree(), **own}
 
-    def expected(self, labels: int) -> Mapping[str, Expected]:
-        """Return (1, A, C + 1) logits and (1, A, 4) offsets."""
-        count = self.default_boxes.count
-        return {
-            "class_logits": Expected((1, count, labels + 1)),
-            "box_deltas": Expected((1, count, 4)),
-        }
+    def sizes(self, labels: int) -> dict[str, int]:
+        """Know the default boxes, too."""
+        return {**super().sizes(labels), "A": self.default_boxes.count}
 
     @property
     def boxes_per_level(self) -> tuple[int, ...] | None:
@@ -84,7 +78,7 @@ class SsdRawFormat(DetectionFormat):
     def _priors(self) -> Float32Array:
         return default_boxes(self.default_boxes)
 
-    def decode(self, tensors: Tensors, threshold: float, bundle: ModelBundle) -> Candidates:
+    def decode(self, tensors: Tensors, threshold: float, bundle: Bundle) -> Candidates:
         """Return every class of every default box."""
         return self.candidates(tensors["class_logits"], tensors["box_deltas"], threshold)
 
@@ -108,7 +102,7 @@ class SsdRawFormat(DetectionFormat):
         boxes = decode_boxes(deltas[anchors], self._priors[anchors], self.variances)
         return Candidates(boxes, chosen, class_ids, anchors.astype(np.int32))
 
-    def class_scores(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def class_scores(self, tensors: TorchTensors) -> ClassScores:
         """Return logits and probabilities without those of the background."""
         logits = tensors["class_logits"]
         return logits[:, :, 1:], logits.softmax(2)[:, :, 1:]

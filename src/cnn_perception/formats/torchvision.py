@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from cnn_perception.errors import ModelError
-from cnn_perception.formats.format import (
-    BackgroundFormat,
-    Candidates,
-    Expected,
-    Tensors,
-    best_above,
-)
-
-if TYPE_CHECKING:
-    from cnn_perception.runtime.bundle import ModelBundle
+from cnn_perception.formats.format import BackgroundFormat, Bundle, Candidates, Tensors, best_above
 
 __all__ = ["TorchvisionFormat"]
 
 
-@dataclass(frozen=True, eq=False)
 class TorchvisionFormat(BackgroundFormat):
     """Corners in pixels of the input, labels and scores; each object once, without a batch axis.
 
@@ -31,21 +19,14 @@ class TorchvisionFormat(BackgroundFormat):
     and the labels above it move down to their class ids.
     """
 
-    name: ClassVar[str] = "torchvision"
-    roles: ClassVar[tuple[str, ...]] = ("boxes", "labels", "scores")
-    batched: ClassVar[bool] = False
-    final: ClassVar[bool] = True
-    is_explained: ClassVar[bool] = False
+    name = "torchvision"
+    shapes: ClassVar = {"boxes": ("N", 4), "labels": ("N",), "scores": ("N",)}
+    dtypes: ClassVar = {"labels": ("int64",)}
+    batched = False
+    final = True
+    is_explained = False
 
-    def expected(self, labels: int) -> Mapping[str, Expected]:
-        """Return (N, 4) boxes, (N,) int64 labels and (N,) scores."""
-        return {
-            "boxes": Expected(("N", 4)),
-            "labels": Expected(("N",), ("int64",)),
-            "scores": Expected(("N",)),
-        }
-
-    def decode(self, tensors: Tensors, threshold: float, bundle: ModelBundle) -> Candidates:
+    def decode(self, tensors: Tensors, threshold: float, bundle: Bundle) -> Candidates:
         """Return the objects as they are."""
         count = len(bundle.labels)
         ids = np.arange(count, dtype=np.int32)

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
 from cnn_perception.formats.format import (
+    Bundle,
     Candidates,
     ClassAxes,
+    ClassScores,
     DetectionFormat,
-    Expected,
     Tensors,
+    TorchTensors,
     best_class_of_each,
 )
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cnn_perception.runtime.bundle import ModelBundle
 
 __all__ = ["YoloV5Format"]
 
 
-@dataclass(frozen=True, eq=False)
 class YoloV5Format(DetectionFormat):
     """Rows of cx, cy, w, h in pixels of the input, objectness, classes.
 
     The score is objectness times the probability of the best class.
     """
 
-    name: ClassVar[str] = "yolo_v5"
-    roles: ClassVar[tuple[str, ...]] = ("predictions",)
-    class_axes: ClassVar[ClassAxes | None] = ClassAxes("predictions", (1,), 2, 5)
+    name = "yolo_v5"
+    shapes: ClassVar = {"predictions": (1, "N", "C+5")}
+    class_axes = ClassAxes("predictions", (1,), 2, 5)
 
-    def expected(self, labels: int) -> Mapping[str, Expected]:
-        """Return (1, N, 5 + C) predictions."""
-        return {"predictions": Expected((1, "N", labels + 5))}
-
-    def decode(self, tensors: Tensors, threshold: float, bundle: ModelBundle) -> Candidates:
+    def decode(self, tensors: Tensors, threshold: float, bundle: Bundle) -> Candidates:
         """Return the best class of each box."""
         rows = tensors["predictions"]
         # Probabilities are at most 1: the product cannot reach what objectness does not. That
@@ -51,7 +42,7 @@ class YoloV5Format(DetectionFormat):
         found = best_class_of_each(columns[:4], columns[5:] * columns[4], threshold, size)
         return replace(found, anchors=hopeful[found.anchors].astype(np.int32))
 
-    def class_scores(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def class_scores(self, tensors: TorchTensors) -> ClassScores:
         """Return the scores, twice."""
         rows = tensors["predictions"]
         scores = rows[:, :, 5:] * rows[:, :, 4:5]

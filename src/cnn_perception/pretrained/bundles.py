@@ -211,13 +211,13 @@ def _write_detector(
     form = RetinaNetDetector if isinstance(network, RetinaNet) else TwoStageDetector
     detector = form(network, height, width).eval()
     _check_detector(detector, network, inputs)
-    output = TorchvisionFormat({role: role for role in TorchvisionFormat.roles}, background=0)
+    output = TorchvisionFormat({role: role for role in TorchvisionFormat.shapes}, background=0)
     return write_bundle(
         folder,
         folded(detector),
         describe(about, "detection", spec, output.tree(), labels, {"score": _SCORE}),
         inputs,
-        output.roles,
+        list(output.shapes),
         tolerance=_TOLERANCE,
         compare=detections_apart,
     )

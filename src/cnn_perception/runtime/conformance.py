@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cnn_perception.errors import ModelError
-from cnn_perception.formats.format import Expected
+from cnn_perception.formats.format import Shape
 from cnn_perception.runtime.bundle import ExplainGraph, ModelBundle
 
 __all__ = ["TensorInfo", "check_explain_graph", "check_inputs", "check_outputs"]
 
-_INDEX = Expected((1,), ("int64",))
+_FLOATS = ("float32",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ def check_inputs(bundle: ModelBundle, inputs: Sequence[TensorInfo]) -> None:
             f"{bundle.file}: input.name = {spec.name!r} but {bundle.model.name} has the inputs "
             f"{', '.join(names) or 'none'}: name its only input"
         )
-    expected = Expected((1, 3, spec.height, spec.width))
-    _compare(bundle, inputs[0], expected, "input.width and input.height", {})
+    expected = (1, 3, spec.height, spec.width)
+    _compare(bundle, inputs[0], expected, _FLOATS, "input.width and input.height", {})
 
 
 def check_outputs(bundle: ModelBundle, outputs: Sequence[TensorInfo]) -> None:
@@ -47,11 +47,12 @@ def check_outputs(bundle: ModelBundle, outputs: Sequence[TensorInfo]) -> None:
     """
     output = bundle.output
     output.check(bundle)
-    sizes: dict[str, int] = {}
-    for role, expected in output.expected(len(bundle.labels)).items():
+    known, sizes = output.sizes(len(bundle.labels)), dict[str, int]()
+    for role, letters in output.shapes.items():
         tensor = _find(bundle, outputs, f"output.tensors.{role}", output.tensors[role])
         about = f"output.{output.name} with {len(bundle.labels)} labels"
-        _compare(bundle, tensor, expected, about, sizes)
+        shape = tuple(known.get(side, side) if isinstance(side, str) else side for side in letters)
+        _compare(bundle, tensor, shape, output.dtypes.get(role, _FLOATS), about, sizes)
     for graph in bundle.explain:
         _find(bundle, outputs, "explain.feature_map", graph.feature_map)
 
@@ -82,12 +83,12 @@ def check_explain_graph(
     for name, tensor in expected.items():
         about = f"tensor {tensor.name!r} of the network"
         shape = tuple(side or f"d{axis}" for axis, side in enumerate(tensor.shape))
-        _compare(bundle, by_name[name], Expected(shape), about, {}, file)
+        _compare(bundle, by_name[name], shape, _FLOATS, about, {}, file)
     for name in ("class_index", "anchor"):
         if name in by_name:
-            _compare(bundle, by_name[name], _INDEX, "one index", {}, file)
+            _compare(bundle, by_name[name], (1,), ("int64",), "one index", {}, file)
     if "region" in by_name:
-        _compare(bundle, by_name["region"], Expected((1, "h", "w")), "a region", {}, file)
+        _compare(bundle, by_name["region"], (1, "h", "w"), _FLOATS, "a region", {}, file)
 
 
 def _find(bundle: ModelBundle, tensors: Sequence[TensorInfo], key: str, name: str) -> TensorInfo:
@@ -104,24 +105,24 @@ def _find(bundle: ModelBundle, tensors: Sequence[TensorInfo], key: str, name: st
 def _compare(
     bundle: ModelBundle,
     tensor: TensorInfo,
-    expected: Expected,
+    expected: Shape,
+    dtypes: tuple[str, ...],
     about: str,
     sizes: dict[str, int],
     owner: str | None = None,
 ) -> None:
     """Raise ModelError unless a tensor has the expected type and sizes; letters are remembered."""
     before = dict(sizes)
-    shape, dtypes = expected
-    fits = len(tensor.shape) == len(shape) and all(
+    fits = len(tensor.shape) == len(expected) and all(
         actual is None
         or actual == (sizes.setdefault(want, actual) if isinstance(want, str) else want)
-        for actual, want in zip(tensor.shape, shape, strict=True)
+        for actual, want in zip(tensor.shape, expected, strict=True)
     )
     if fits and tensor.dtype in dtypes:
         return
     shown = ", ".join("?" if side is None else str(side) for side in tensor.shape)
     wanted = ", ".join(
-        str(before.get(side, side)) if isinstance(side, str) else str(side) for side in shape
+        str(before.get(side, side)) if isinstance(side, str) else str(side) for side in expected
     )
     raise ModelError(
         f"{bundle.file}: tensor {tensor.name!r} of {owner or bundle.model.name} is "

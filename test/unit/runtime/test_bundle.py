@@ -126,7 +126,7 @@ def test_every_format_is_documented(repository: Path) -> None:
     for name, form in OUTPUT_FORMATS.items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
         assert form.task in row
-        for word in (*form.roles, *form.keys):
+        for word in (*form.shapes, *form.keys):
             assert f"`{word}`" in row
 
 

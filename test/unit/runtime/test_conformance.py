@@ -93,7 +93,7 @@ def _check(bundle: ModelBundle, form: str, tensors: Tensors, background: int | N
 @pytest.mark.parametrize("form", GOOD)
 def test_what_each_format_promises(bundle: ModelBundle, form: str) -> None:
     for tensors in GOOD[form]:
-        assert set(tensors) == set(OUTPUT_FORMATS[form].roles)
+        assert set(tensors) == set(OUTPUT_FORMATS[form].shapes)
         _check(bundle, form, tensors)
 
 
