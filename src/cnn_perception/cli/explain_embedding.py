@@ -10,15 +10,14 @@ import numpy as np
 from rich.console import Console
 
 from cnn_perception.cli.annotate import each_source, write_answers
-from cnn_perception.cli.explain import Method
-from cnn_perception.cli.explain_methods import EMBEDDINGS
 from cnn_perception.cli.inputs import Source
 from cnn_perception.errors import ConfigError
-from cnn_perception.explain.methods.embedding import layer_features, pca, t_sne
+from cnn_perception.explain.methods.embedding import layer_features
 from cnn_perception.explain.methods.layers import last_map_layer
 from cnn_perception.explain.methods.network import OpenNetwork
 from cnn_perception.explain.methods.scatter import draw_scatter, thumbnail
 from cnn_perception.explain.methods.targets import best_class, class_target
+from cnn_perception.explain.registry import Method, Shows
 from cnn_perception.image.codec import encode_png
 from cnn_perception.types import Float32Array, UInt8Array
 
@@ -40,7 +39,7 @@ def embed(
     the last feature maps. The class of a picture is its folder's name, where there are several.
     Raises ConfigError for other methods beside pca and tsne, and for too few pictures.
     """
-    others = [method.value for method in methods if method not in EMBEDDINGS]
+    others = [method.value for method in methods if method.shows is not Shows.POINTS]
     if others or len(layers) > 1:
         what = f"method = {others[0]}" if others else f"layer = {layers[1]}"
         raise ConfigError(f"{what}: pca and tsne are of one layer and go with no other method")
@@ -74,7 +73,7 @@ def embed(
     answers["features"] = len(features[0])
     out.mkdir(parents=True, exist_ok=True)
     for method in methods:
-        points, answers[method.value], axes = _points(method, np.stack(features))
+        points, answers[method.value], axes = method.run(features=np.stack(features))
         for record, place in zip(read, points.tolist(), strict=True):
             record[method.value] = place
         title = f"{len(points)} pictures by {method.value}, {opened.name} {used[0]}"
@@ -84,17 +83,3 @@ def embed(
     summary = f"{len(read)} of {len(records)} pictures placed, results in {out}"
     console.print(summary, markup=False, highlight=False, soft_wrap=True)
     return failed == 0
-
-
-def _points(
-    method: Method, features: Float32Array
-) -> tuple[Float32Array, dict[str, Any], tuple[str, str]]:
-    """Return places, what to note about them, and what the axes are."""
-    if method is Method.pca:
-        points, shares = pca(features)
-        first, second = (f"{share:.1%} of the variance" for share in shares)
-        axes = f"first principal component, {first}", f"second, {second}"
-        return points, {"explained_variance": [round(float(share), 6) for share in shares]}, axes
-    points, perplexity = t_sne(features)
-    words = f"perplexity {perplexity:.3g}; near is alike, large distances mean little"
-    return points, {"perplexity": round(perplexity, 6)}, (words, "")

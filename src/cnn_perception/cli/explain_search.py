@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from cnn_perception.cli.annotate import Annotation, annotate, progress_bar, write_answers
-from cnn_perception.cli.explain import Method
 from cnn_perception.errors import ConfigError
-from cnn_perception.explain.methods.filters import draw_filters, first_filters
 from cnn_perception.explain.methods.image_optimisation import OptimisationConfig, Progress, noise
+from cnn_perception.explain.methods.layers import find_layers
 from cnn_perception.explain.methods.maximisation import (
     MAXIMISATION,
     activation,
@@ -22,8 +21,9 @@ from cnn_perception.explain.methods.maximisation import (
 )
 from cnn_perception.explain.methods.network import OpenNetwork
 from cnn_perception.explain.methods.targets import class_target
+from cnn_perception.explain.registry import Method
 from cnn_perception.image.codec import encode_jpeg, encode_png
-from cnn_perception.image.key import draw_key, grey_key
+from cnn_perception.image.key import draw_key
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +48,7 @@ def search(
     layers: one, whose channel has the number `target`, or none, for a class. Returns whether all
     pictures could be read. Raises ConfigError for what does not go together.
     """
+    layers = find_layers(opened.network, layers)
     if len(methods) > 1 or len(layers) > 1:
         what = f"method = {methods[1].value}" if len(methods) > 1 else f"layer = {layers[1]}"
         raise ConfigError(f"{what}: {methods[0].value} goes with no other here: leave it out")
@@ -79,11 +80,10 @@ def search(
 
 
 def _filters(opened: OpenNetwork) -> Annotation:
-    sheet = draw_filters(first_filters(opened.network))
+    sheet, key = Method.filters.run(network=opened.network)
     caption = f"{opened.name}, filters"
-    overlay = draw_key(sheet, caption, grey_key("1 of its largest weight"))
     record = {"explanation": {"method": Method.filters.value, "layer": None}}
-    return Annotation(overlay, record, caption, {Method.filters.value: sheet})
+    return Annotation(draw_key(sheet, caption, key), record, caption, {"filters": sheet})
 
 
 def _maximising(
@@ -115,9 +115,7 @@ def _maximising(
             "before": float(f"{before:.6g}"),
             "after": float(f"{after:.6g}"),
         }
-        overlay = draw_key(picture, caption)
-        return Annotation(
-            overlay, {"explanation": record}, caption, {Method.maximisation.value: picture}
-        )
+        maps = {"maximisation": picture}
+        return Annotation(draw_key(picture, caption), {"explanation": record}, caption, maps)
 
     return make

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from cnn_perception.explain.methods.hooks import examined, recorded
 from cnn_perception.explain.methods.layers import check_layer
 from cnn_perception.explain.methods.tiles import tiled
+from cnn_perception.image.key import Key, viridis_key
 from cnn_perception.types import Float32Array, UInt8Array
 
-__all__ = ["draw_activations", "layer_activations"]
+__all__ = ["activation_sheet", "draw_activations", "layer_activations"]
 
 _SIDE = 48
 _MOST = 256
@@ -28,6 +29,14 @@ def layer_activations(network: nn.Module, layer: str, images: Tensor) -> Float32
     with examined(network), torch.no_grad(), recorded(network, layer) as recording:
         network(images.clone())
         return np.array(recording.maps[0].detach().cpu().numpy(), np.float32)
+
+
+def activation_sheet(
+    network: nn.Module, layer: str, images: Tensor, most: int = _MOST
+) -> tuple[UInt8Array, Key]:
+    """Return the first `most` maps as `draw_activations` draws them, and their key."""
+    maps = layer_activations(network, layer, images)
+    return draw_activations(maps, most), viridis_key("least", "largest of each map")
 
 
 def draw_activations(maps: Float32Array, most: int = _MOST) -> UInt8Array:

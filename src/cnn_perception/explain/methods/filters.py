@@ -7,11 +7,17 @@ from torch import nn
 
 from cnn_perception.errors import ConfigError
 from cnn_perception.explain.methods.tiles import tiled
+from cnn_perception.image.key import Key, grey_key
 from cnn_perception.types import Float32Array, UInt8Array
 
-__all__ = ["draw_filters", "first_filters"]
+__all__ = ["draw_filters", "filter_sheet", "first_filters"]
 
 _SIDE = 44
+
+
+def filter_sheet(network: nn.Module) -> tuple[UInt8Array, Key]:
+    """Return the first filters as `draw_filters` draws them, and their key."""
+    return draw_filters(first_filters(network)), grey_key("1 of its largest weight")
 
 
 def first_filters(network: nn.Module) -> Float32Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from cnn_perception.explain.methods.hooks import examined
 from cnn_perception.explain.methods.published_names import published_names
 from cnn_perception.explain.methods.targets import Target
 
-__all__ = ["check_layer", "convolutions", "find_layer", "last_map_layer"]
+__all__ = ["check_layer", "convolutions", "find_layer", "find_layers", "last_map_layer"]
 
 _LISTED = 12
 
@@ -50,6 +51,11 @@ def find_layer(network: nn.Module, name: str) -> str:
     dotted = published_names(network).get(name, name)
     check_layer(network, dotted)
     return dotted
+
+
+def find_layers(network: nn.Module, names: Sequence[str]) -> list[str]:
+    """Return the dotted names of layers, each once; raises ConfigError as `find_layer` does."""
+    return list(dict.fromkeys(find_layer(network, name) for name in names))
 
 
 def last_map_layer(network: nn.Module, images: Tensor, target: Target) -> str:
