@@ -191,7 +191,7 @@ def test_one_network_for_two_nodes(stage, model) -> None:
         lambda *a, **k: ExplainerNode(*a, networks=networks, **k), "explainer", model=model
     )
     assert detector.start() and explainer.start()
-    assert detector.core.infer.session is explainer.core._network
+    assert detector.core.infer.session is explainer.core.infer.session
     found = stage.hear(Detection2DArray, "detector/detections")
     explained = stage.hear(Detection2DArray, "explainer/explained")
     stage.linked(detector, "~/detections")

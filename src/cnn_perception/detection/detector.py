@@ -11,24 +11,30 @@ from numpy.typing import NDArray
 from cnn_perception.config import DetectorConfig, SessionConfig
 from cnn_perception.errors import ModelError
 from cnn_perception.formats.format import Candidates, DetectionFormat, rank
+from cnn_perception.formats.ssd_raw import SsdRawFormat
+from cnn_perception.image.preprocess import Placement
 from cnn_perception.runtime.bundle import ModelBundle
-from cnn_perception.runtime.inference import Graph, Inference, RawAnswer
+from cnn_perception.runtime.inference import Graph, Inference, Predictor, RawAnswer
 from cnn_perception.types import Detections, Float32Array, UInt8Array
 
-__all__ = ["NMS_FILE", "Detector", "batched_nms", "select"]
+__all__ = ["MEASURING_SCORE", "NMS_FILE", "Detector", "batched_nms", "detections_of_ssd", "select"]
 
 NMS_FILE = Path(__file__).with_name("nms.onnx")
 """One operator, NonMaxSuppression: the network's runtime is here anyway, and its kernel needs a
 tenth of the time that numpy does."""
 
+MEASURING_SCORE = 0.01
+"""Score from which detections are measured: average precision looks at the weak ones too, and a
+higher threshold would cut its curve short."""
+
 _ANY_SCORE = float(np.finfo(np.float32).min)
 
 
-class Detector:
+class Detector(Predictor):
     """Finds objects. The answer depends on the picture alone; equal scores keep a fixed order.
 
     inference: the bundle's network, where it is shared. Raises ModelError when the bundle is not
-    for detection, or its network does not fit it. One thread at a time.
+    for detection, or its network does not fit it.
     """
 
     def __init__(
@@ -42,22 +48,11 @@ class Detector:
             raise ModelError(
                 f"{bundle.file}: a bundle for {bundle.task} cannot detect: give one for detection"
             )
-        self.bundle = bundle
+        super().__init__(bundle, (inference or Inference(bundle, session)).join())
         self.config = config or DetectorConfig()
         self._format = bundle.output
-        self.infer = (inference or Inference(bundle, session)).join()
         _suppression()
         self._size = np.array((bundle.input.width, bundle.input.height) * 2, np.float32)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Name of each class id."""
-        return self.bundle.labels
-
-    @property
-    def provider(self) -> str:
-        """The execution provider that really runs the network, by ONNX Runtime's name."""
-        return self.infer.session.provider
 
     @property
     def score_threshold(self) -> float:
@@ -93,10 +88,6 @@ class Detector:
         boxes = raw.placement.boxes_to_source(found.boxes * self._size)
         return select(found, boxes, iou_threshold, most)
 
-    def close(self) -> None:
-        """Let go of the network, which others may go on sharing."""
-        self.infer.close()
-
 
 def select(
     found: Candidates, boxes: Float32Array, iou_threshold: float, max_detections: int
@@ -115,6 +106,23 @@ def select(
         kept = rank(scores, max_detections)
     anchors = None if found.anchors is None else found.anchors[inside][kept]
     return Detections(boxes[kept], scores[kept], class_ids[kept], anchors)
+
+
+def detections_of_ssd(
+    output: SsdRawFormat,
+    logits: Float32Array,
+    deltas: Float32Array,
+    placement: Placement,
+    config: DetectorConfig = DetectorConfig(MEASURING_SCORE, 0.45, 100),  # noqa: B008 - frozen
+) -> Detections:
+    """Return what a detector would find by the answer of an SSD network that is no bundle yet.
+
+    logits: float32 (A, C + 1), background first; deltas: float32 (A, 4); placement: where the image
+    lies in the network's input.
+    """
+    found = output.candidates(logits, deltas, config.score_threshold)
+    boxes = placement.boxes_to_source(found.boxes * np.array(placement.input * 2, np.float32))
+    return select(found, boxes, config.iou_threshold, config.max_detections)
 
 
 def batched_nms(

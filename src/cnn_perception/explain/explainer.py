@@ -13,7 +13,7 @@ from cnn_perception.explain.graphs import LoadedGraph, check_method
 from cnn_perception.explain.subjects import Question, read_region, subject_of
 from cnn_perception.image.preprocess import Placement
 from cnn_perception.runtime.bundle import ModelBundle
-from cnn_perception.runtime.inference import Inference
+from cnn_perception.runtime.inference import Inference, Predictor
 from cnn_perception.types import ExplainedAnswer, Explanation, Float32Array, UInt8Array
 
 __all__ = ["Explainer", "evidence_box"]
@@ -22,7 +22,7 @@ _NAMED = 3
 """Answers that a caption names; more are counted."""
 
 
-class Explainer:
+class Explainer(Predictor):
     """Shows where a picture speaks for what the network found in it (Selvaraju et al. 2017).
 
     For a detector that is a detection's class logit at its own default box; for a classifier a
@@ -43,15 +43,14 @@ class Explainer:
                 f"{bundle.file}: the bundle has no explain graphs: make them with "
                 f"'cnn-perception models explain {bundle.name}'"
             )
-        self.bundle = bundle
         inference = inference or Inference(bundle, session)
-        self._network = inference.session
         self._graphs = {
-            graph.level: LoadedGraph(bundle, graph, self._network, session)
+            graph.level: LoadedGraph(bundle, graph, inference.session, session)
             for graph in bundle.explain
         }
         some_graph = next(iter(self._graphs.values()))
         self._subject = subject_of(bundle, inference, some_graph.region_size)
+        super().__init__(bundle, self._subject.reader)
         boxes = bundle.output.boxes_per_level
         highest = max(self._graphs) if boxes is None else len(boxes) - 1
         missing = [str(level) for level in range(highest + 1) if level not in self._graphs]
@@ -60,18 +59,8 @@ class Explainer:
                 f"{bundle.file}: no explain graph for level {', '.join(missing)}: add what is "
                 f"missing of levels 0 to {highest}"
             )
-        self._subject.reader.want(name for graph in self._graphs.values() for name in graph.tensors)
+        self.infer.want(name for graph in self._graphs.values() for name in graph.tensors)
         self.config = config or ExplainerConfig()
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Name of each class id."""
-        return self.bundle.labels
-
-    @property
-    def provider(self) -> str:
-        """The execution provider that really runs the network, by ONNX Runtime's name."""
-        return self._network.provider
 
     @property
     def config(self) -> ExplainerConfig:
@@ -136,10 +125,6 @@ class Explainer:
             evidence = _evidence(cam, raw.placement, question.evidence_share)
             explained.append(ExplainedAnswer(answer.class_id, answer.score, answer.box, evidence))
         return Explanation(heatmap, tuple(explained), len(answers) - len(explained))
-
-    def close(self) -> None:
-        """Let go of the network, which others may go on sharing."""
-        self._subject.reader.close()
 
 
 def _heatmap(cam: Float32Array, placement: Placement) -> Float32Array:

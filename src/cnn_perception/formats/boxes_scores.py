@@ -31,16 +31,13 @@ class BoxesScoresFormat(BackgroundFormat):
     class_axes = ClassAxes("scores", (1,), 2)
 
     def sizes(self, labels: int) -> dict[str, int]:
-        """Count the background among the scores."""
         return {"C": labels if self.background is None else labels + 1}
 
     def decode(self, tensors: Tensors, threshold: float, bundle: Bundle) -> Candidates:
-        """Return every class of every box."""
         rows, class_ids, chosen = every_above(tensors["scores"], threshold, self.background)
         return Candidates(tensors["boxes"][rows], chosen, class_ids, rows.astype(np.int32))
 
     def class_scores(self, tensors: TorchTensors) -> ClassScores:
-        """Return the logits, where the scores are made of them, and the scores."""
         scores = tensors["scores"]
         classes = [k for k in range(scores.shape[2]) if k != self.background]
         return tensors.get("logits", scores)[:, :, classes], scores[:, :, classes]

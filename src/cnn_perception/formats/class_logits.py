@@ -17,5 +17,4 @@ class ClassLogitsFormat(ClassificationFormat):
     shapes: ClassVar = {"class_logits": (1, "C")}
 
     def scores(self, tensors: Tensors) -> Float32Array:
-        """Return the softmax of the logits."""
         return softmax(tensors["class_logits"])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,35 +48,28 @@ class DefaultBoxSpec:
     clip: bool = True
 
     def __post_init__(self) -> None:
-        levels = len(self.feature_maps)
-        lengths = {
-            "scales": (len(self.scales), levels + 1),
-            "aspect_ratios": (len(self.aspect_ratios), levels),
-        }
-        if self.steps is not None:
-            lengths["steps"] = (len(self.steps), levels)
-        for name, (actual, expected) in lengths.items():
-            if actual != expected:
+        levels, steps = len(self.feature_maps), self.steps
+        expected = {"scales": levels + 1, "aspect_ratios": levels}
+        expected |= {} if steps is None else {"steps": levels}
+        for name, count in expected.items():
+            if (actual := len(getattr(self, name))) != count:
                 raise ConfigError(
-                    f"default boxes have {actual} {name}: {levels} feature maps need {expected}"
+                    f"default boxes have {actual} {name}: {levels} feature maps need {count}"
                 )
         if levels == 0:
             raise ConfigError("default boxes have no feature maps: give (rows, columns)")
-        self._check_values()
-
-    def _check_values(self) -> None:
-        numbers: dict[str, list[float]] = {
-            "feature_maps": [float(n) for size in self.feature_maps for n in size],
-            "scales": list(self.scales),
-            "aspect_ratios": [ratio for ratios in self.aspect_ratios for ratio in ratios],
-            "steps": list(self.steps or ()),
-            "image_size": [float(n) for n in self.image_size or ()],
+        numbers: dict[str, Iterable[float]] = {
+            "feature_maps": chain.from_iterable(self.feature_maps),
+            "scales": self.scales,
+            "aspect_ratios": chain.from_iterable(self.aspect_ratios),
+            "steps": steps or (),
+            "image_size": self.image_size or (),
         }
         for name, values in numbers.items():
             for value in values:
                 if not (math.isfinite(value) and value > 0):
                     raise ConfigError(f"default boxes have {name} with {value:g}: must be positive")
-        if self.steps is not None and self.image_size is None:
+        if steps is not None and self.image_size is None:
             raise ConfigError("default boxes have steps but no image_size: give (height, width)")
 
     @classmethod
@@ -102,18 +96,6 @@ class DefaultBoxSpec:
             )
         except ConfigError as error:
             raise ModelError(f"{section.file}: {section.path}: {error}") from error
-
-    def tree(self) -> dict[str, Any]:
-        """Return what `read` reads, for a model.yaml that is written."""
-        tree: dict[str, Any] = {
-            "feature_maps": [list(size) for size in self.feature_maps],
-            "scales": list(self.scales),
-            "aspect_ratios": [list(ratios) for ratios in self.aspect_ratios],
-        }
-        if self.steps is not None and self.image_size is not None:
-            tree["steps"] = list(self.steps)
-            tree["image_size"] = list(self.image_size)
-        return {**tree, "clip": self.clip}
 
     @property
     def boxes_per_cell(self) -> tuple[int, ...]:

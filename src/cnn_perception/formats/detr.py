@@ -32,11 +32,9 @@ class DetrFormat(DetectionFormat):
     class_axes = ClassAxes("logits", (1,), 2)
 
     def decode(self, tensors: Tensors, threshold: float, bundle: Bundle) -> Candidates:
-        """Return the best class of each query."""
         probabilities = softmax(tensors["logits"])[:, :-1]
         return best_class_of_each(tensors["boxes"].T, probabilities.T, threshold)
 
     def class_scores(self, tensors: TorchTensors) -> ClassScores:
-        """Return logits and probabilities without those of no object."""
         logits = tensors["logits"]
         return logits[:, :, :-1], logits.softmax(2)[:, :, :-1]

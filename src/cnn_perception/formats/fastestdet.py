@@ -34,7 +34,6 @@ class FastestDetFormat(DetectionFormat):
     class_axes = ClassAxes("cells", (2, 3), 1, 5)
 
     def decode(self, tensors: Tensors, threshold: float, bundle: Bundle) -> Candidates:
-        """Return the best class of each cell."""
         cells = tensors["cells"]
         _, rows, columns = cells.shape
         class_scores = cells[5:].reshape(cells.shape[0] - 5, -1)
@@ -56,7 +55,6 @@ class FastestDetFormat(DetectionFormat):
         )
 
     def class_scores(self, tensors: TorchTensors) -> ClassScores:
-        """Return the scores, twice."""
         # At 0 a power has no finite derivative, and 0 times infinity would spoil every gradient.
         strengths = tensors["cells"].flatten(2).transpose(1, 2).clamp(1e-6, 1.0)
         scores = strengths[:, :, :1] ** 0.6 * strengths[:, :, 5:] ** 0.4

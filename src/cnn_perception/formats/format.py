@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -108,7 +108,7 @@ class OutputFormat(ABC):
 
     def tree(self) -> dict[str, Any]:
         """Return what `read` reads, for a model.yaml that is written."""
-        return {"format": self.name, "tensors": dict(self.tensors)}
+        return {"format": self.name, **_plain(asdict(self))}
 
     def sizes(self, labels: int) -> dict[str, int]:
         """Return the sizes that are known for so many labels, by the letters of `shapes`."""
@@ -189,11 +189,6 @@ class BackgroundFormat(DetectionFormat):
             return {}
         return {"background": output.whole("background", 0, _LARGEST_BACKGROUND)}
 
-    def tree(self) -> dict[str, Any]:
-        """Return what `read` reads."""
-        known = {} if self.background is None else {"background": self.background}
-        return {**super().tree(), **known}
-
     def check(self, bundle: Bundle) -> None:
         """Raise ModelError for a background beyond the classes: it would be no class at all."""
         count = len(bundle.labels)
@@ -230,6 +225,13 @@ class ClassificationFormat(OutputFormat):
     @abstractmethod
     def scores(self, tensors: Tensors) -> Float32Array:
         """Return the probability of each class, float32 (C,)."""
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as YAML writes it: lists for tuples, without what is not given."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def softmax(logits: Float32Array) -> Float32Array:

@@ -18,7 +18,6 @@ class MaskIndexFormat(SegmentationFormat):
     dtypes: ClassVar = {"mask_index": ("uint8", "uint16", "int32", "int64")}
 
     def mask(self, tensors: Tensors, bundle: Bundle) -> Mask:
-        """Return the class ids as they are."""
         mask: Mask = tensors["mask_index"]
         for extreme in (int(mask.min()), int(mask.max())):
             if not 0 <= extreme < len(bundle.labels):

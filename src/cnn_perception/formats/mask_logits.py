@@ -24,7 +24,6 @@ class MaskLogitsFormat(SegmentationFormat):
     shapes: ClassVar = {"mask_logits": (1, "C", "h", "w")}
 
     def mask(self, tensors: Tensors, bundle: Bundle) -> Mask:
-        """Return the best classes over the network's input."""
         return classify_pixels(tensors["mask_logits"], (bundle.input.width, bundle.input.height))
 
 

@@ -54,24 +54,16 @@ class SsdRawFormat(DetectionFormat):
 
     @classmethod
     def options(cls, output: Section) -> dict[str, Any]:
-        """Return default boxes, and variances if they are given."""
         boxes = DefaultBoxSpec.read(output.section("default_boxes", DEFAULT_BOX_KEYS))
         if "variances" not in output:
             return {"default_boxes": boxes}
         return {"default_boxes": boxes, "variances": output.numbers("variances", 4, 1e-6)}
 
-    def tree(self) -> dict[str, Any]:
-        """Return what `read` reads."""
-        own = {"default_boxes": self.default_boxes.tree(), "variances": list(self.variances)}
-        return {**super().tree(), **own}
-
     def sizes(self, labels: int) -> dict[str, int]:
-        """Know the default boxes, too."""
         return {**super().sizes(labels), "A": self.default_boxes.count}
 
     @property
     def boxes_per_level(self) -> tuple[int, ...] | None:
-        """Those of the default boxes."""
         return self.default_boxes.boxes_per_level
 
     @cached_property
@@ -79,7 +71,6 @@ class SsdRawFormat(DetectionFormat):
         return default_boxes(self.default_boxes)
 
     def decode(self, tensors: Tensors, threshold: float, bundle: Bundle) -> Candidates:
-        """Return every class of every default box."""
         return self.candidates(tensors["class_logits"], tensors["box_deltas"], threshold)
 
     def candidates(
@@ -103,12 +94,10 @@ class SsdRawFormat(DetectionFormat):
         return Candidates(boxes, chosen, class_ids, anchors.astype(np.int32))
 
     def class_scores(self, tensors: TorchTensors) -> ClassScores:
-        """Return logits and probabilities without those of the background."""
         logits = tensors["class_logits"]
         return logits[:, :, 1:], logits.softmax(2)[:, :, 1:]
 
     def class_index(self, class_id: int) -> int:
-        """Return where a class stands: after the background."""
         return class_id + 1
 
 

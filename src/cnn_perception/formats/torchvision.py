@@ -27,7 +27,6 @@ class TorchvisionFormat(BackgroundFormat):
     is_explained = False
 
     def decode(self, tensors: Tensors, threshold: float, bundle: Bundle) -> Candidates:
-        """Return the objects as they are."""
         count = len(bundle.labels)
         ids = np.arange(count, dtype=np.int32)
         if self.background is not None:

@@ -32,7 +32,6 @@ class YoloV5Format(DetectionFormat):
     class_axes = ClassAxes("predictions", (1,), 2, 5)
 
     def decode(self, tensors: Tensors, threshold: float, bundle: Bundle) -> Candidates:
-        """Return the best class of each box."""
         rows = tensors["predictions"]
         # Probabilities are at most 1: the product cannot reach what objectness does not. That
         # rules out nearly all rows before their classes are touched.
@@ -43,7 +42,6 @@ class YoloV5Format(DetectionFormat):
         return replace(found, anchors=hopeful[found.anchors].astype(np.int32))
 
     def class_scores(self, tensors: TorchTensors) -> ClassScores:
-        """Return the scores, twice."""
         rows = tensors["predictions"]
         scores = rows[:, :, 5:] * rows[:, :, 4:5]
         return scores, scores

@@ -26,11 +26,9 @@ class YoloV8Format(DetectionFormat):
     class_axes = ClassAxes("predictions", (2,), 1, 4)
 
     def decode(self, tensors: Tensors, threshold: float, bundle: Bundle) -> Candidates:
-        """Return the best class of each box."""
         columns, size = tensors["predictions"], (bundle.input.width, bundle.input.height)
         return best_class_of_each(columns[:4], columns[4:], threshold, size)
 
     def class_scores(self, tensors: TorchTensors) -> ClassScores:
-        """Return the scores, twice."""
         scores = tensors["predictions"][:, 4:].transpose(1, 2)
         return scores, scores

@@ -30,22 +30,8 @@ __all__ = [
 ]
 
 _KEYS = (
-    "name",
-    "version",
-    "task",
-    "description",
-    "licence",
-    "source",
-    "model",
-    "input",
-    "output",
-    "labels",
-    "palette",
-    "thresholds",
-    "limits",
-    "history",
-    "quality",
-    "explain",
+    *("name", "version", "task", "description", "licence", "source", "model", "input", "output"),
+    *("labels", "palette", "thresholds", "limits", "history", "quality", "explain"),
 )
 _INPUT_KEYS = ("name", "width", "height", "channels", "resize", "shorter_side", "mean", "std")
 _EXPLAIN_KEYS = ("level", "graph", "sha256", "feature_map", "anchors")

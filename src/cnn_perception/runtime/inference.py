@@ -24,7 +24,17 @@ from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.runtime.conformance import TensorInfo, check_inputs, check_outputs
 from cnn_perception.types import UInt8Array
 
-__all__ = ["CPU", "CUDA", "Graph", "Inference", "InferencePool", "RawAnswer", "Reader", "Session"]
+__all__ = [
+    "CPU",
+    "CUDA",
+    "Graph",
+    "Inference",
+    "InferencePool",
+    "Predictor",
+    "RawAnswer",
+    "Reader",
+    "Session",
+]
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -209,6 +219,28 @@ class Reader:
     def close(self) -> None:
         """Leave: what only this reader needed is neither computed nor kept any more."""
         self._inference._leave(self)
+
+
+class Predictor:
+    """What works with a bundle's network, alone or beside others; one thread at a time."""
+
+    def __init__(self, bundle: ModelBundle, reader: Reader) -> None:
+        self.bundle = bundle
+        self.infer = reader
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name of each class id."""
+        return self.bundle.labels
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that really runs the network, by ONNX Runtime's name."""
+        return self.infer.session.provider
+
+    def close(self) -> None:
+        """Let go of the network, which others may go on sharing."""
+        self.infer.close()
 
 
 class InferencePool:

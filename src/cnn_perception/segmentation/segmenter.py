@@ -9,13 +9,13 @@ from cnn_perception.errors import ModelError
 from cnn_perception.formats.format import Mask, SegmentationFormat
 from cnn_perception.image.draw import palette
 from cnn_perception.runtime.bundle import ModelBundle
-from cnn_perception.runtime.inference import Inference
+from cnn_perception.runtime.inference import Inference, Predictor
 from cnn_perception.types import UInt8Array
 
 __all__ = ["Segmenter"]
 
 
-class Segmenter:
+class Segmenter(Predictor):
     """Labels pixels. The answer depends on the picture alone.
 
     From the network's input to the picture's size the nearest label is taken.
@@ -36,7 +36,7 @@ class Segmenter:
                 f"{bundle.file}: a bundle for {bundle.task} cannot segment: give one for "
                 "segmentation"
             )
-        self.bundle = bundle
+        super().__init__(bundle, (inference or Inference(bundle, session)).join())
         self._format = bundle.output
         self.config = config or SegmenterConfig()
         self.palette: UInt8Array = (
@@ -45,17 +45,6 @@ class Segmenter:
             else palette(len(bundle.labels), background=True)
         )
         self._dtype = np.uint8 if len(bundle.labels) <= 256 else np.uint16
-        self._infer = (inference or Inference(bundle, session)).join()
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Name of each class id."""
-        return self.bundle.labels
-
-    @property
-    def provider(self) -> str:
-        """The execution provider that really runs the network, by ONNX Runtime's name."""
-        return self._infer.session.provider
 
     def segment(self, rgb: UInt8Array) -> Mask:
         """Return the class id of every pixel of an RGB uint8 (H, W, 3) picture.
@@ -63,11 +52,7 @@ class Segmenter:
         uint8 (H, W), uint16 for more than 256 labels. Raises ModelError when the network answers
         with a class id that has no label.
         """
-        raw = self._infer(rgb)
+        raw = self.infer(rgb)
         mask = self._format.mask(self._format.by_role(raw.tensors), self.bundle)
         moved: Mask = raw.placement.map_to_source(mask.astype(self._dtype, copy=False), "nearest")
         return moved
-
-    def close(self) -> None:
-        """Let go of the network, which others may go on sharing."""
-        self._infer.close()

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from cnn_perception.config import DetectorConfig
-from cnn_perception.detection.detector import Detector, select
-from cnn_perception.detection.selection import SsdSelection
+from cnn_perception.detection.detector import Detector, detections_of_ssd, select
 from cnn_perception.formats.format import Candidates
 from cnn_perception.formats.ssd_raw import SsdRawFormat
 from cnn_perception.runtime.bundle import load_bundle
@@ -17,19 +16,13 @@ def test_raw_answers_are_read_as_the_bundle_reads_them(repository: Path) -> None
     assert isinstance(bundle.output, SsdRawFormat)
     config = DetectorConfig(score_threshold=0.02, iou_threshold=0.4, max_detections=30)
     detector = Detector(bundle, config)
-    selection = SsdSelection(
-        bundle.output.default_boxes,
-        score_threshold=0.02,
-        iou_threshold=0.4,
-        max_detections=30,
-    )
     rng = np.random.default_rng(0)
     for _ in range(3):
         color = rng.integers(0, 256, (240, 300, 3)).astype(np.uint8)
         raw = detector.infer(color)
         expected = detector.select(raw)
         logits, deltas = raw.tensors["class_logits"][0], raw.tensors["box_deltas"][0]
-        found = selection(logits, deltas, raw.placement)
+        found = detections_of_ssd(bundle.output, logits, deltas, raw.placement, config)
         assert len(found) == len(expected) > 5
         np.testing.assert_array_equal(found.boxes, expected.boxes)
         np.testing.assert_array_equal(found.scores, expected.scores)
