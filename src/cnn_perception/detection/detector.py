@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from cnn_perception.config import DetectorConfig, SessionConfig
 from cnn_perception.errors import ModelError
 from cnn_perception.formats.format import Candidates, DetectionFormat, rank
-from cnn_perception.formats.ssd_raw import SsdRawFormat
 from cnn_perception.image.preprocess import Placement
 from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.runtime.inference import Graph, Inference, Predictor, RawAnswer
 from cnn_perception.types import Detections, Float32Array, UInt8Array
 
-__all__ = ["MEASURING_SCORE", "NMS_FILE", "Detector", "batched_nms", "detections_of_ssd", "select"]
+__all__ = ["MEASURING_SCORE", "NMS_FILE", "Detector", "batched_nms", "select"]
 
 NMS_FILE = Path(__file__).with_name("nms.onnx")
 """One operator, NonMaxSuppression: the network's runtime is here anyway, and its kernel needs a
@@ -52,7 +51,6 @@ class Detector(Predictor):
         self.config = config or DetectorConfig()
         self._format = bundle.output
         _suppression()
-        self._size = np.array((bundle.input.width, bundle.input.height) * 2, np.float32)
 
     @property
     def score_threshold(self) -> float:
@@ -85,18 +83,19 @@ class Detector(Predictor):
         score_threshold, iou_threshold, most = self._limits
         tensors = self._format.by_role(raw.tensors)
         found = self._format.decode(tensors, score_threshold, self.bundle)
-        boxes = raw.placement.boxes_to_source(found.boxes * self._size)
-        return select(found, boxes, iou_threshold, most)
+        return select(found, raw.placement, iou_threshold, most)
 
 
 def select(
-    found: Candidates, boxes: Float32Array, iou_threshold: float, max_detections: int
+    found: Candidates, placement: Placement, iou_threshold: float, max_detections: int
 ) -> Detections:
-    """Return what suppression leaves of candidates, best first.
+    """Return what suppression leaves of candidates, best first, boxes in pixels of the image.
 
-    boxes: float32 (N, 4) corners of the candidates in pixels of the image, clipped to it; those
-    without area are no detections.
+    placement: where the image lies in the network's input. Boxes are clipped to it; those without
+    area are no detections.
     """
+    size = np.array(placement.input * 2, np.float32)
+    boxes = placement.boxes_to_source(found.boxes * size)
     # What lies in the bars around a letterboxed picture is nothing once clipped to it.
     inside = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
     boxes, scores, class_ids = boxes[inside], found.scores[inside], found.class_ids[inside]
@@ -106,23 +105,6 @@ def select(
         kept = rank(scores, max_detections)
     anchors = None if found.anchors is None else found.anchors[inside][kept]
     return Detections(boxes[kept], scores[kept], class_ids[kept], anchors)
-
-
-def detections_of_ssd(
-    output: SsdRawFormat,
-    logits: Float32Array,
-    deltas: Float32Array,
-    placement: Placement,
-    config: DetectorConfig = DetectorConfig(MEASURING_SCORE, 0.45, 100),  # noqa: B008 - frozen
-) -> Detections:
-    """Return what a detector would find by the answer of an SSD network that is no bundle yet.
-
-    logits: float32 (A, C + 1), background first; deltas: float32 (A, 4); placement: where the image
-    lies in the network's input.
-    """
-    found = output.candidates(logits, deltas, config.score_threshold)
-    boxes = placement.boxes_to_source(found.boxes * np.array(placement.input * 2, np.float32))
-    return select(found, boxes, config.iou_threshold, config.max_detections)
 
 
 def batched_nms(

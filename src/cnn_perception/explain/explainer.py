@@ -9,7 +9,7 @@ import numpy as np
 
 from cnn_perception.config import ExplainerConfig, SessionConfig
 from cnn_perception.errors import ConfigError, ModelError
-from cnn_perception.explain.graphs import LoadedGraph, check_method
+from cnn_perception.explain.graphs import LoadedGraph
 from cnn_perception.explain.subjects import Question, read_region, subject_of
 from cnn_perception.image.preprocess import Placement
 from cnn_perception.runtime.bundle import ModelBundle
@@ -80,7 +80,12 @@ class Explainer(Predictor):
                 f"target_class = {name!r} is no label of {self.bundle.name}: choose one of "
                 f"{', '.join(self.labels)}, or leave it empty"
             )
-        check_method(self._graphs, config.method, self.bundle)
+        if any(config.method not in graph.methods for graph in self._graphs.values()):
+            bundle = self.bundle.name
+            raise ConfigError(
+                f"method = {config.method!r}: the explain graphs of {bundle} have no Grad-CAM++: "
+                f"make them anew with 'cnn-perception models explain {bundle}'"
+            )
         threshold = config.score_threshold
         question = Question(
             self.labels.index(name) if name else None,

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.config import SessionConfig
-from cnn_perception.errors import ConfigError, ModelError
+from cnn_perception.errors import ModelError
 from cnn_perception.runtime.bundle import ExplainGraph, ModelBundle
 from cnn_perception.runtime.conformance import check_explain_graph
 from cnn_perception.runtime.inference import Graph, Session
 from cnn_perception.types import Float32Array
 
-__all__ = ["LoadedGraph", "check_method"]
+__all__ = ["LoadedGraph"]
 
 _OUTPUTS = {"gradcam": "cam", "gradcam++": "cam_plus_plus"}
 
@@ -84,12 +84,3 @@ class LoadedGraph:
                 "columns), and cam_plus_plus if wanted"
             )
         return {method: name for method, name in _OUTPUTS.items() if name in found}
-
-
-def check_method(graphs: Mapping[int, LoadedGraph], method: str, bundle: ModelBundle) -> None:
-    """Raise ConfigError when a bundle's graphs lack a method."""
-    if any(method not in graph.methods for graph in graphs.values()):
-        raise ConfigError(
-            f"method = {method!r}: the explain graphs of {bundle.name} have no Grad-CAM++: make "
-            f"them anew with 'cnn-perception models explain {bundle.name}'"
-        )

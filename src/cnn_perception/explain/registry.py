@@ -35,19 +35,14 @@ class Method(str, Enum):
 
     gradcam = "gradcam", "grad_cam.grad_cam", Shows.HEAT, "layer"
     gradcam_plus_plus = "gradcam++", "grad_cam.grad_cam_plus_plus", Shows.HEAT, "layer"
-    guided_gradcam = (
-        "guided-gradcam",
-        "guided_backpropagation.guided_grad_cam",
-        Shows.GRADIENT,
-        "layer",
-    )
-    guided = "guided", "guided_backpropagation.guided_backpropagation", Shows.GRADIENT
-    deconvnet = "deconvnet", "deconvnet.deconvnet", Shows.GRADIENT
-    saliency = "saliency", "saliency.saliency", Shows.GRADIENT
+    guided_gradcam = "guided-gradcam", "gradients.guided_grad_cam", Shows.GRADIENT, "layer"
+    guided = "guided", "gradients.guided_backpropagation", Shows.GRADIENT
+    deconvnet = "deconvnet", "gradients.deconvnet", Shows.GRADIENT
+    saliency = "saliency", "gradients.saliency", Shows.GRADIENT
     occlusion = "occlusion", "occlusion.occlusion", Shows.SIGNED
     cam = "cam", "cam.class_activation_map", Shows.SIGNED, "layer"
-    activations = "activations", "activations.activation_sheet", Shows.SHEET, "layer"
-    filters = "filters", "filters.filter_sheet", Shows.SHEET, "no picture"
+    activations = "activations", "layer_pictures.activation_sheet", Shows.SHEET, "layer"
+    filters = "filters", "layer_pictures.filter_sheet", Shows.SHEET, "no picture"
     maximisation = "maximisation", "maximisation.maximise", Shows.IMAGE, "no picture"
     pca = "pca", "embedding.pca_points", Shows.POINTS
     tsne = "tsne", "embedding.t_sne_points", Shows.POINTS

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -76,14 +77,17 @@ class Answer:
     asked: Mapping[str, NDArray[Any]]
 
 
-class Subject(Protocol):
+class Subject(ABC):
     """Finds answers, the best first. reader: whom it asks."""
 
-    reader: Reader
+    def __init__(self, bundle: ModelBundle, reader: Reader) -> None:
+        self._bundle = bundle
+        self.reader = reader
 
-    def check(self, question: Question) -> None:
+    def check(self, question: Question) -> None:  # noqa: B027 - most make sense
         """Raise ConfigError for a question that makes no sense for the task."""
 
+    @abstractmethod
     def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Answer]]:
         """Return the network's answer, and what of it is asked for, at most `question.most`."""
 
@@ -96,29 +100,26 @@ def subject_of(
     """Return the subject for a bundle's task; region_size: (width, height) of a mask's graph."""
     output = bundle.output
     if isinstance(output, ClassificationFormat):
-        return _Classes(bundle.name, output, inference.join())
+        return _Classes(bundle, inference.join(), output)
     if isinstance(output, DetectionFormat):
-        return _Detections(bundle, output, inference)
+        return _Detections(bundle, inference, output)
     assert isinstance(output, SegmentationFormat)
     if region_size is None or 0 in region_size:
         raise ModelError(
             f"{bundle.file}: the explain graph has no input region of a fixed size: run "
             f"'cnn-perception models explain {bundle.name}'"
         )
-    return _Regions(bundle, output, inference.join(), region_size)
+    return _Regions(bundle, inference.join(), output, region_size)
 
 
-class _Detections:
+class _Detections(Subject):
     """Detections, each by the class logit of its own box."""
 
-    def __init__(self, bundle: ModelBundle, output: DetectionFormat, inference: Inference) -> None:
+    def __init__(self, bundle: ModelBundle, inference: Inference, output: DetectionFormat) -> None:
         self._detector = Detector(bundle, _looking_from(0.0), inference=inference)
+        super().__init__(bundle, self._detector.infer)
         self._output = output
         self._levels = sorted(bundle.explain, key=lambda graph: graph.level)
-        self.reader = self._detector.infer
-
-    def check(self, question: Question) -> None:
-        pass
 
     def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Answer]]:
         if question.threshold != self._detector.config.score_threshold:
@@ -138,8 +139,8 @@ class _Detections:
         graph = next((x for x in self._levels if anchor < x.first + x.count), None)
         if graph is None or anchor < graph.first:
             raise ModelError(
-                f"{self._detector.bundle.file}: no explain graph's anchors hold box {anchor}: run "
-                f"'cnn-perception models explain {self._detector.bundle.name}'"
+                f"{self._bundle.file}: no explain graph's anchors hold box {anchor}: run "
+                f"'cnn-perception models explain {self._bundle.name}'"
             )
         asked = {
             "anchor": np.array([anchor - graph.first], np.int64),
@@ -148,18 +149,17 @@ class _Detections:
         return Answer(class_id, float(found.scores[index]), found.boxes[index], graph.level, asked)
 
 
-class _Classes:
+class _Classes(Subject):
     """Classes of the whole picture."""
 
-    def __init__(self, name: str, output: ClassificationFormat, reader: Reader) -> None:
-        self._name = name
+    def __init__(self, bundle: ModelBundle, reader: Reader, output: ClassificationFormat) -> None:
+        super().__init__(bundle, reader)
         self._output = output
-        self.reader = reader
 
     def check(self, question: Question) -> None:
         if question.region is not None:
             raise ConfigError(
-                f"region = {question.region.tolist()}: {self._name} tells what the whole image "
+                f"region = {question.region.tolist()}: {self._bundle.name} tells what the whole image "
                 "shows: give [-1.0]"
             )
 
@@ -183,26 +183,22 @@ class _Classes:
         ]
 
 
-class _Regions:
+class _Regions(Subject):
     """The classes of a mask, each by its logits where it is the best one."""
 
     def __init__(
         self,
         bundle: ModelBundle,
-        output: SegmentationFormat,
         reader: Reader,
+        output: SegmentationFormat,
         region_size: tuple[int, int],
     ) -> None:
-        self._bundle = bundle
+        super().__init__(bundle, reader)
         self._output = output
-        self.reader = reader
         self._size = region_size
         self._background = (
             bundle.labels.index("background") if "background" in bundle.labels else -1
         )
-
-    def check(self, question: Question) -> None:
-        pass
 
     def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Answer]]:
         raw = self.reader(rgb)

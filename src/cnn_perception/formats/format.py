@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cnn_perception.runtime.section import Section
 
 __all__ = [
+    "OUTPUT_FORMATS",
     "BackgroundFormat",
     "Bundle",
     "Candidates",
@@ -73,6 +74,10 @@ class ClassAxes(NamedTuple):
     first: int = 0
 
 
+OUTPUT_FORMATS: dict[str, type[OutputFormat]] = {}
+"""The formats by name. They enter themselves: `cnn_perception.formats` imports them all."""
+
+
 @dataclass(frozen=True, eq=False)
 class OutputFormat(ABC):
     """One way in which networks encode their answers, with the names that one network uses.
@@ -94,6 +99,11 @@ class OutputFormat(ABC):
     asked: ClassVar[tuple[str, ...]] = ()
 
     tensors: Mapping[str, str]
+
+    def __init_subclass__(cls) -> None:
+        """Enter a format into the list; those without a name are bases."""
+        if "name" in vars(cls):
+            OUTPUT_FORMATS[cls.name] = cls
 
     @classmethod
     def read(cls, output: Section) -> OutputFormat:

@@ -152,56 +152,38 @@ class Inference:
     def __init__(self, bundle: ModelBundle, config: SessionConfig | None = None) -> None:
         self.bundle = bundle
         self.session = Session(bundle, config)
-        self._preprocess = Preprocessor(bundle.input)
+        self.preprocess = Preprocessor(bundle.input)
         # By reader, the tensors that it needs. One that was dropped without close() leaves, too.
-        self._readers: WeakKeyDictionary[Reader, tuple[str, ...]] = WeakKeyDictionary()
-        self._lock = threading.Lock()
-        self._answers: deque[tuple[UInt8Array, RawAnswer]] = deque(maxlen=_REMEMBERED)
+        self.readers: WeakKeyDictionary[Reader, tuple[str, ...]] = WeakKeyDictionary()
+        self.lock = threading.Lock()
+        self.answers: deque[tuple[UInt8Array, RawAnswer]] = deque(maxlen=_REMEMBERED)
 
     def join(self, names: Iterable[str] = ()) -> Reader:
         """Return a new reader of the bundle's output, and of further tensors of the network."""
-        reader = Reader(self)
-        with self._lock:
-            self._readers[reader] = (*self.bundle.output.tensors.values(), *names)
-            self._answers.clear()
-        return reader
-
-    def _want(self, reader: Reader, names: Iterable[str]) -> None:
-        with self._lock:
-            self._readers[reader] = (*self._readers[reader], *names)
-            self._answers.clear()
-
-    def _leave(self, reader: Reader) -> None:
-        with self._lock:
-            self._readers.pop(reader, None)
-            if len(self._readers) < 2:
-                self._answers.clear()
-
-    def _answer(self, reader: Reader, rgb: UInt8Array) -> RawAnswer:
-        with self._lock:
-            if reader not in self._readers:
-                raise ModelError(f"{self.bundle.file}: this reader is closed: join anew")
-            shared = len(self._readers) > 1
-            if not shared:
-                self._answers.clear()
-            for known, answer in self._answers:
-                if known is rgb or _equal(known, rgb):
-                    return answer
-            tensor, placement = self._preprocess(rgb)
-            names = tuple(dict.fromkeys(chain.from_iterable(self._readers.values())))
-            tensors = self.session.run({self.bundle.input.name: tensor}, names)
-            answer = RawAnswer(tensors, placement)
-            if shared:
-                self._answers.append((rgb, answer))
-            return answer
+        return Reader(self, (*self.bundle.output.tensors.values(), *names))
 
 
 class Reader:
     """Somebody who asks an `Inference`; until it is closed, answers have what it needs."""
 
-    def __init__(self, inference: Inference) -> None:
-        self._inference = inference
+    def __init__(self, inference: Inference, names: Iterable[str]) -> None:
         self.session = inference.session
+        self._inference = inference
+        self.want(names)
+
+    def want(self, names: Iterable[str]) -> None:
+        """Let answers have further tensors, by their names in the network's outputs."""
+        shared = self._inference
+        with shared.lock:
+            shared.readers[self] = (*shared.readers.get(self, ()), *names)
+            shared.answers.clear()
+
+    def close(self) -> None:
+        """Leave: what only this reader needed is neither computed nor kept any more."""
+        with self._inference.lock:
+            self._inference.readers.pop(self, None)
+            if len(self._inference.readers) < 2:
+                self._inference.answers.clear()
 
     def __call__(self, rgb: UInt8Array) -> RawAnswer:
         """Return what the network says of an RGB uint8 (H, W, 3) picture.
@@ -210,15 +192,23 @@ class Reader:
         ModelError when the network fails or the reader is closed, ConfigError for another shape or
         type.
         """
-        return self._inference._answer(self, rgb)
-
-    def want(self, names: Iterable[str]) -> None:
-        """Let answers have further tensors, by their names in the network's outputs."""
-        self._inference._want(self, names)
-
-    def close(self) -> None:
-        """Leave: what only this reader needed is neither computed nor kept any more."""
-        self._inference._leave(self)
+        shared = self._inference
+        with shared.lock:
+            if self not in shared.readers:
+                raise ModelError(f"{shared.bundle.file}: this reader is closed: join anew")
+            alone = len(shared.readers) == 1
+            if alone:
+                shared.answers.clear()
+            for known, answer in shared.answers:
+                if known is rgb or _equal(known, rgb):
+                    return answer
+            tensor, placement = shared.preprocess(rgb)
+            names = tuple(dict.fromkeys(chain.from_iterable(shared.readers.values())))
+            tensors = self.session.run({shared.bundle.input.name: tensor}, names)
+            answer = RawAnswer(tensors, placement)
+            if not alone:
+                shared.answers.append((rgb, answer))
+            return answer
 
 
 class Predictor:

@@ -137,4 +137,4 @@ def test_a_pool_loads_equal_networks_once(bundle: ModelBundle, tmp_path: Path) -
     other = load_bundle(write_detector_bundle(tmp_path / "other"))
     assert pool.get(other, SessionConfig()) is not first
     del first
-    assert not pool.get(bundle, SessionConfig())._readers
+    assert not pool.get(bundle, SessionConfig()).readers

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cnn_perception.config import Config, setting
 from cnn_perception.datasets.labelled import LabelledImage
-from cnn_perception.detection.detector import detections_of_ssd
+from cnn_perception.detection.detector import MEASURING_SCORE, select
 from cnn_perception.errors import ConfigError
 from cnn_perception.export.detector import export_detector
 from cnn_perception.export.onnx_file import OnnxOptions
@@ -121,7 +121,8 @@ class DetectionTask:
             logits = outputs.class_logits.float().cpu().numpy()
             deltas = outputs.box_deltas.float().cpu().numpy()
             for k, (image, placement) in enumerate(zip(group, placements, strict=True)):
-                found = detections_of_ssd(output, logits[k], deltas[k], placement)
+                candidates = output.candidates(logits[k], deltas[k], MEASURING_SCORE)
+                found = select(candidates, placement, 0.45, 100)
                 metric.update(
                     found, image.boxes, image.classes, image.difficult, image.crowd, image.areas
                 )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnn_perception.datasets.labelled import LabelledImage
-from cnn_perception.detection.detector import detections_of_ssd
+from cnn_perception.detection.detector import MEASURING_SCORE, select
 from cnn_perception.errors import ConfigError
 from cnn_perception.export.bundle import About
 from cnn_perception.export.detector import export_detector
@@ -132,7 +132,8 @@ class RoomsTask:
             )
             labels = scores.argmax(1).to(torch.uint8).cpu().numpy()
             for k, (image, placement) in enumerate(zip(group, placements, strict=True)):
-                found = detections_of_ssd(output, logits[k], deltas[k], placement)
+                candidates = output.candidates(logits[k], deltas[k], MEASURING_SCORE)
+                found = select(candidates, placement, 0.45, 100)
                 boxes.update(found, image.boxes, image.classes, image.difficult)
                 masks.update(placement.map_to_source(labels[k], "nearest"), image.mask)
         figures = {**boxes.figures(), **masks.figures()}

@@ -17,11 +17,11 @@ from onnx import helper  # noqa: E402
 from cnn_perception.errors import ConfigError, ModelError  # noqa: E402
 from cnn_perception.explain.explainer import Explainer  # noqa: E402
 from cnn_perception.explain.methods.bundle import open_bundle  # noqa: E402
-from cnn_perception.explain.methods.filters import first_filters  # noqa: E402
 from cnn_perception.explain.methods.grad_cam import grad_cam  # noqa: E402
+from cnn_perception.explain.methods.gradients import input_gradient, saliency  # noqa: E402
+from cnn_perception.explain.methods.layer_pictures import first_filters  # noqa: E402
 from cnn_perception.explain.methods.layers import last_map_layer  # noqa: E402
 from cnn_perception.explain.methods.occlusion import occlusion  # noqa: E402
-from cnn_perception.explain.methods.saliency import input_gradient, saliency  # noqa: E402
 from cnn_perception.explain.methods.targets import BoxClasses, best_class, class_target  # noqa: E402
 from cnn_perception.formats.boxes_scores import BoxesScoresFormat  # noqa: E402
 from cnn_perception.formats.ssd_raw import SsdRawFormat  # noqa: E402
