@@ -15,8 +15,7 @@ import cv2
 import numpy as np
 from torch import nn
 
-from cnn_perception.cli.explain_methods import look_into
-from cnn_perception.cli.explain_search import search
+from cnn_perception.cli.explain_methods import look_into, search
 from cnn_perception.cli.inputs import Source
 from cnn_perception.cli.invert_runs import Order, carry_out
 from cnn_perception.explain.methods.bundle import open_bundle

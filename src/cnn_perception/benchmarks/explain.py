@@ -13,8 +13,7 @@ from cnn_perception.benchmarks.race import Contender, Gap, Job
 from cnn_perception.config import ExplainerConfig, SessionConfig
 from cnn_perception.detection.detector import Detector
 from cnn_perception.errors import ConfigError
-from cnn_perception.explain.explainer import Explainer
-from cnn_perception.explain.graphs import LoadedGraph
+from cnn_perception.explain.explainer import Explainer, LoadedGraph
 from cnn_perception.formats.format import softmax
 from cnn_perception.formats.ssd_raw import SsdRawFormat
 from cnn_perception.image.draw import blend_heatmap
@@ -165,7 +164,7 @@ def _graphs(bundle: ModelBundle, rgb: UInt8Array, twin: Twin | None, detect: Con
         def run(
             turn: int, graph: LoadedGraph = graph, asked: dict[str, NDArray[Any]] = asked
         ) -> Float32Array:
-            return graph.run(raw.tensors, asked, "gradcam")
+            return graph.cam(raw.tensors, asked, "gradcam")
 
         difference = None
         if twin is not None:

@@ -95,21 +95,17 @@ def command(
     ways = method or [Method.gradcam]
     if not paths and not ways[0].without_picture:
         raise typer.BadParameter("give pictures, videos or folders", param_hint="PATHS...")
-    paths = paths or []
-    if Method.maximisation in ways or not paths:
+    paths, layers = paths or [], layer or []
+    if method or layers or network or weights or not paths:
         opened = opened_network(model, network, weights)
-        from cnn_perception.cli.explain_search import search
+        from cnn_perception.cli.explain_methods import look_into, search
 
-        done = search(
-            paths, out, opened, ways, layer or [], target, steps, seed, print_json=print_json
-        )
-    elif method or layer or network or weights:
-        opened = opened_network(model, network, weights)
-        from cnn_perception.cli.explain_methods import look_into
-
-        done = look_into(
-            paths, out, opened, ways, layer or [], target, alpha, print_json=print_json
-        )
+        if Method.maximisation in ways or not paths:
+            done = search(
+                paths, out, opened, ways, layers, target, steps, seed, print_json=print_json
+            )
+        else:
+            done = look_into(paths, out, opened, ways, layers, target, alpha, print_json=print_json)
     else:
         from cnn_perception.cli.annotate import annotate
         from cnn_perception.config import ExplainerConfig, SessionConfig

@@ -40,7 +40,7 @@ class Method(str, Enum):
     deconvnet = "deconvnet", "gradients.deconvnet", Shows.GRADIENT
     saliency = "saliency", "gradients.saliency", Shows.GRADIENT
     occlusion = "occlusion", "occlusion.occlusion", Shows.SIGNED
-    cam = "cam", "cam.class_activation_map", Shows.SIGNED, "layer"
+    cam = "cam", "grad_cam.class_activation_map", Shows.SIGNED, "layer"
     activations = "activations", "layer_pictures.activation_sheet", Shows.SHEET, "layer"
     filters = "filters", "layer_pictures.filter_sheet", Shows.SHEET, "no picture"
     maximisation = "maximisation", "maximisation.maximise", Shows.IMAGE, "no picture"
@@ -51,12 +51,12 @@ class Method(str, Enum):
     shows: Shows
     of_layer: bool
     without_picture: bool
-    _path: str
+    path: str
 
     def __new__(cls, name: str, path: str, shows: Shows, *notes: str) -> Method:
         """Make a member out of its entry."""
         method = str.__new__(cls, name)
-        method._value_, method._path, method.shows = name, path, shows
+        method._value_, method.path, method.shows = name, path, shows
         method.of_layer, method.without_picture = "layer" in notes, "no picture" in notes
         return method
 
@@ -70,7 +70,7 @@ class Method(str, Enum):
 
         network, layer, images, target, class_id; features, for points; most, maps of a sheet.
         """
-        module, _, name = self._path.rpartition(".")
+        module, _, name = self.path.rpartition(".")
         function = getattr(import_module(f"cnn_perception.explain.methods.{module}"), name)
         taken = inspect.signature(function).parameters
         return function(**{key: value for key, value in given.items() if key in taken})

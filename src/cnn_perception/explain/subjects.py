@@ -159,8 +159,8 @@ class _Classes(Subject):
     def check(self, question: Question) -> None:
         if question.region is not None:
             raise ConfigError(
-                f"region = {question.region.tolist()}: {self._bundle.name} tells what the whole image "
-                "shows: give [-1.0]"
+                f"region = {question.region.tolist()}: {self._bundle.name} tells what the whole "
+                "image shows: give [-1.0]"
             )
 
     def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Answer]]:

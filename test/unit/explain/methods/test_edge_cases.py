@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 
 from cnn_perception.cli.explain_methods import comparing  # noqa: E402
 from cnn_perception.errors import ConfigError  # noqa: E402
-from cnn_perception.explain.methods.cam import class_activation_map  # noqa: E402
+from cnn_perception.explain.methods.grad_cam import class_activation_map  # noqa: E402
 from cnn_perception.explain.methods.network import OpenNetwork  # noqa: E402
 from cnn_perception.explain.methods.shown import look, show  # noqa: E402
 from cnn_perception.explain.registry import Method, Shows  # noqa: E402
