@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from torch import nn
 
-from cnn_perception.cli.explain_methods import look_into, search
+from cnn_perception.cli.explain_methods import Request, look_into
 from cnn_perception.cli.inputs import Source
 from cnn_perception.cli.invert_runs import Order, carry_out
 from cnn_perception.explain.methods.bundle import open_bundle
@@ -57,15 +57,15 @@ def main() -> None:
         draw(method, averaging if method is Method.cam else opened)
     with TemporaryDirectory() as folder:
         out = Path(folder)
-        quiet = {"target": CLASS, "alpha": ALPHA, "print_json": False}
-        look_into([ROOM], out, opened, [Method.gradcam], DEPTHS, **quiet)
+        look_into(Request([ROOM], out, opened, [Method.gradcam], DEPTHS, CLASS, ALPHA))
         save("explain_depth", read(out / "room.explanations.jpg"))
         cut_out(out / "objects")
         both = [Method.pca, Method.tsne]
-        look_into([out / "objects"], out, open_bundle(boxes), both, [FEATURES], **quiet)
+        look_into(Request([out / "objects"], out, open_bundle(boxes), both, [FEATURES]))
         for method in both:
             save(f"explain_{method.value}", scaled(read(out / f"{method.value}.png"), 0.7))
-        search([], out, opened, [Method.maximisation], [], CLASS, CLIMB, 0, print_json=False)
+        climb = [Method.maximisation]
+        look_into(Request([], out, opened, climb, target=CLASS, steps=CLIMB))
         save("explain_maximisation", read(out / "rooms_fcn.maximisation.png"))
         for style, name, smoothness in ((None, "invert", 1.0), (STYLE, "style", 0.1)):
             config = OptimisationConfig(steps=STEPS, tv=smoothness)

@@ -95,17 +95,15 @@ def command(
     ways = method or [Method.gradcam]
     if not paths and not ways[0].without_picture:
         raise typer.BadParameter("give pictures, videos or folders", param_hint="PATHS...")
-    paths, layers = paths or [], layer or []
-    if method or layers or network or weights or not paths:
+    if method or layer or network or weights or not paths:
         opened = opened_network(model, network, weights)
-        from cnn_perception.cli.explain_methods import look_into, search
+        from cnn_perception.cli.explain_methods import Request, look_into
 
-        if Method.maximisation in ways or not paths:
-            done = search(
-                paths, out, opened, ways, layers, target, steps, seed, print_json=print_json
+        done = look_into(
+            Request(
+                paths or (), out, opened, ways, layer or (), target, alpha, steps, seed, print_json
             )
-        else:
-            done = look_into(paths, out, opened, ways, layers, target, alpha, print_json=print_json)
+        )
     else:
         from cnn_perception.cli.annotate import annotate
         from cnn_perception.config import ExplainerConfig, SessionConfig
@@ -121,7 +119,7 @@ def command(
         )
         session = SessionConfig(provider=provider.value, threads=threads)
         annotator = _bundle_annotator(model, config, session)
-        done = annotate(paths, out, "explanations", annotator, print_json=print_json)
+        done = annotate(paths or (), out, "explanations", annotator, print_json=print_json)
     if not done:
         raise typer.Exit(1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,55 +42,65 @@ from cnn_perception.types import Float32Array, UInt8Array
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["comparing", "look_into", "search"]
+__all__ = ["Request", "comparing", "look_into"]
 
 _MAPS = 36
 """As many maps of activations as a tile shows well."""
 
 
-def look_into(
-    paths: Sequence[Path],
-    out: Path,
-    opened: OpenNetwork,
-    methods: Sequence[Method],
-    layers: Sequence[str],
-    target: str,
-    alpha: float,
-    *,
-    print_json: bool,
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be explained, and how.
+
+    paths: pictures, videos and folders, into `out`. layers: dotted or published names, none for the
+    last feature maps. target: name or number of a class, empty for the best one; of maximisation
+    also of a channel. alpha: opacity of heat. steps, seed: of maximisation.
+    """
+
+    paths: Sequence[Path]
+    out: Path
+    opened: OpenNetwork
+    methods: Sequence[Method]
+    layers: Sequence[str] = ()
+    target: str = ""
+    alpha: float = 0.5
+    steps: int = MAXIMISATION.steps
+    seed: int = 0
+    print_json: bool = False
+
+
+def look_into(request: Request) -> bool:
     """Explain pictures one by one or, by pca and tsne, together; returns whether all were read.
 
-    layers: dotted or published names, none for the last feature maps; target: name or number of a
-    class, empty for the best one. Raises ConfigError for what does not go together.
+    By maximisation, and without pictures, seeks an image or shows filters. Raises ConfigError for
+    what does not go together.
     """
+    opened, methods = request.opened, request.methods
+    layers = find_layers(opened.network, request.layers)
+    if Method.maximisation in methods or not request.paths:
+        return _search(request, layers)
     methods = list(dict.fromkeys(Method.of_one_picture() if Method.all in methods else methods))
-    layers = find_layers(opened.network, layers)
     if any(method.shows is Shows.POINTS for method in methods):
-        return _embed(paths, out, methods, opened, layers, print_json=print_json)
-    annotator = _annotator(methods, opened, layers, opened.class_id(target), alpha)
-    return annotate(paths, out, "explanations", annotator, print_json=print_json)
-
-
-def _annotator(
-    methods: Sequence[Method],
-    opened: OpenNetwork,
-    layers: Sequence[str],
-    wanted: int | None,
-    alpha: float,
-) -> Annotator:
-    """Return what draws one explanation of a picture, or the sheet of several."""
+        return _embed(request, layers)
     if layers and not any(method.of_layer for method in methods):
         raise ConfigError(
             f"layer = {layers[0]!r}: {methods[0].value} is of the whole network: leave --layer out"
         )
-    if len(methods) > 1 or len(layers) > 1:
-        return comparing(methods, opened, layers, wanted, alpha)
-    (method,), layer = methods, layers[0] if layers else ""
+    request = replace(request, methods=methods, layers=layers)
+    annotator = (comparing if len(methods) > 1 or len(layers) > 1 else _explaining)(request)
+    return annotate(
+        request.paths, request.out, "explanations", annotator, print_json=request.print_json
+    )
+
+
+def _explaining(request: Request) -> Annotator:
+    """Return what draws one explanation of a picture."""
+    opened, (method,), layer = request.opened, request.methods, "".join(request.layers)
+    wanted = opened.class_id(request.target)
 
     def annotator(rgb: UInt8Array) -> Annotation:
         seen = look(opened, rgb, wanted)
-        shown = show(method, opened, seen, layer, alpha)
+        shown = show(method, opened, seen, layer, request.alpha)
         how = f"{method.value} {shown.layer}".strip()
         record = {"method": method.value, "layer": shown.layer or None}
         if method.shows is Shows.SHEET:
@@ -105,18 +115,17 @@ def _annotator(
     return annotator
 
 
-def comparing(
-    methods: Sequence[Method],
-    opened: OpenNetwork,
-    layers: Sequence[str],
-    wanted: int | None,
-    alpha: float,
-) -> Annotator:
+def comparing(request: Request) -> Annotator:
     """Return what draws one tile per method, for those of a layer one per layer.
 
     A method that cannot be had for the network becomes a tile that says why.
     """
-    each = [(x, layer) for x in methods for layer in (layers or [""] if x.of_layer else [""])]
+    opened, wanted = request.opened, request.opened.class_id(request.target)
+    each = [
+        (method, layer)
+        for method in request.methods
+        for layer in (request.layers or [""] if method.of_layer else [""])
+    ]
 
     def annotator(rgb: UInt8Array) -> Annotation:
         seen = look(opened, rgb, wanted)
@@ -126,7 +135,7 @@ def comparing(
         for method, layer in each:
             record: dict[str, Any] = {"method": method.value, "layer": layer or None}
             try:
-                shown = show(method, opened, seen, layer, alpha, _MAPS)
+                shown = show(method, opened, seen, layer, request.alpha, _MAPS)
             except ConfigError as error:
                 tiles.append(Tile(method.value, layer, str(error)))
                 record["error"] = str(error)
@@ -150,26 +159,19 @@ def _answer(seen: Look) -> dict[str, Any]:
     return {"label": seen.label, "class_id": seen.class_id, "score": round(seen.score, 4)}
 
 
-def _embed(
-    paths: Sequence[Path],
-    out: Path,
-    methods: Sequence[Method],
-    opened: OpenNetwork,
-    layers: Sequence[str],
-    *,
-    print_json: bool,
-) -> bool:
+def _embed(request: Request, layers: Sequence[str]) -> bool:
     """Show pictures as points, by their features in a layer; returns whether all could be read.
 
     Writes ``<method>.png`` and ``points.json`` into `out`. layers: one dotted name, or none for
     the last feature maps. The class of a picture is its folder's name, where there are several.
     Raises ConfigError for other methods beside pca and tsne, and for too few pictures.
     """
+    opened, methods, out = request.opened, list(dict.fromkeys(request.methods)), request.out
     others = [method.value for method in methods if method.shows is not Shows.POINTS]
     if others or len(layers) > 1:
         what = f"method = {others[0]}" if others else f"layer = {layers[1]}"
         raise ConfigError(f"{what}: pca and tsne are of one layer and go with no other method")
-    console = Console(stderr=print_json)
+    console = Console(stderr=request.print_json)
     features: list[Float32Array] = []
     thumbnails: list[UInt8Array] = []
     folders: list[str] = []
@@ -188,7 +190,7 @@ def _embed(
         folders.append(source.file.resolve().parent.name)
         return {"file": str(source.file)}, f"{len(features[-1])} features"
 
-    records, failed = each_source(paths, "features", work, console)
+    records, failed = each_source(request.paths, "features", work, console)
     if not features:
         raise ConfigError("none of the pictures could be read: see the lines above")
     classes = folders if len(set(folders)) > 1 else []
@@ -205,57 +207,46 @@ def _embed(
         title = f"{len(points)} pictures by {method.value}, {opened.name} {used[0]}"
         sheet = draw_scatter(points, thumbnails, classes, title, axes)
         (out / f"{method.value}.png").write_bytes(encode_png(sheet))
-    write_answers(out, "points", {**answers, "pictures": records}, print_json=print_json)
+    write_answers(out, "points", {**answers, "pictures": records}, print_json=request.print_json)
     summary = f"{len(read)} of {len(records)} pictures placed, results in {out}"
     console.print(summary, markup=False, highlight=False, soft_wrap=True)
     return failed == 0
 
 
-def search(
-    paths: Sequence[Path],
-    out: Path,
-    opened: OpenNetwork,
-    methods: Sequence[Method],
-    layers: Sequence[str],
-    target: str,
-    steps: int,
-    seed: int,
-    *,
-    print_json: bool,
-) -> bool:
+def _search(request: Request, layers: Sequence[str]) -> bool:
     """Seek an image for a target, from noise or each picture; or show filters without a picture.
 
     layers: one, whose channel has the number `target`, or none, for a class. Returns whether all
     pictures could be read. Raises ConfigError for what does not go together.
     """
-    layers = find_layers(opened.network, layers)
+    opened, methods, out = request.opened, request.methods, request.out
     if len(methods) > 1 or len(layers) > 1:
         what = f"method = {methods[1].value}" if len(methods) > 1 else f"layer = {layers[1]}"
         raise ConfigError(f"{what}: {methods[0].value} goes with no other here: leave it out")
-    console = Console(stderr=print_json)
+    console = Console(stderr=request.print_json)
     if methods[0] is Method.filters:
         made = _filters(opened)
     else:
-        config = replace(MAXIMISATION, steps=steps, seed=seed)
-        make = _maximising(opened, layers[0] if layers else "", target, config)
-        if paths:
+        config = replace(MAXIMISATION, steps=request.steps, seed=request.seed)
+        make = _maximising(opened, layers[0] if layers else "", request.target, config)
+        if request.paths:
             return annotate(
-                paths,
+                request.paths,
                 out,
                 "explanations",
                 lambda rgb: make(opened.prepare(rgb)[0], lambda step, loss: None),
-                print_json=print_json,
+                print_json=request.print_json,
             )
         with progress_bar(console) as bar:
-            task = bar.add_task("maximisation", total=steps)
-            start = noise((opened.spec.height, opened.spec.width), seed)
+            task = bar.add_task("maximisation", total=config.steps)
+            start = noise((opened.spec.height, opened.spec.width), config.seed)
             made = make(start, lambda step, loss: bar.update(task, completed=step))
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{opened.name}.explanations.jpg").write_bytes(encode_jpeg(made.overlay))
     for key, values in made.maps.items():
         (out / f"{opened.name}.{key}.png").write_bytes(encode_png(values))
     console.print(made.words, markup=False, highlight=False, soft_wrap=True)
-    write_answers(out, "explanations", [made.record], print_json=print_json)
+    write_answers(out, "explanations", [made.record], print_json=request.print_json)
     return True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 
 from torch import nn  # noqa: E402
 
-from cnn_perception.cli.explain_methods import comparing  # noqa: E402
+from cnn_perception.cli.explain_methods import Request, comparing  # noqa: E402
 from cnn_perception.errors import ConfigError  # noqa: E402
 from cnn_perception.explain.methods.grad_cam import class_activation_map  # noqa: E402
 from cnn_perception.explain.methods.network import OpenNetwork  # noqa: E402
@@ -123,7 +125,7 @@ def test_layers_that_cannot_be_shown(method: Method, layer: str, why: str | None
 
 def test_a_network_without_convolutions_says_so_in_every_tile() -> None:
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 48 * 48, CLASSES))
-    annotation = comparing(EACH, _opened(linear), [], None, 0.5)(NOISE)
+    annotation = comparing(Request([], Path(), _opened(linear), EACH))(NOISE)
     found = {x["method"]: x.get("error") for x in annotation.record["explanations"]}
     assert set(found) == {method.value for method in EACH}
     for method in EACH:
@@ -138,5 +140,6 @@ def test_a_network_without_convolutions_says_so_in_every_tile() -> None:
 
 
 def test_a_sheet_of_one_pixel() -> None:
-    sheet = comparing(EACH, _opened(), [], None, 0.5)(np.full((1, 1, 3), 200, np.uint8)).overlay
+    pixel = np.full((1, 1, 3), 200, np.uint8)
+    sheet = comparing(Request([], Path(), _opened(), EACH))(pixel).overlay
     assert (cv2.cvtColor(sheet, cv2.COLOR_RGB2GRAY) < 255).mean() > 0.5
