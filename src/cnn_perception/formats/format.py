@@ -45,7 +45,6 @@ __all__ = [
 
 _MOST_CANDIDATES = 8192
 """Best candidates that go into suppression: bounds a frame's time when the threshold is near 0."""
-_LARGEST_BACKGROUND = 1 << 16
 
 Mask = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -150,7 +149,7 @@ class Candidates:
     boxes: Float32Array
     scores: Float32Array
     class_ids: NDArray[np.int32]
-    anchors: NDArray[np.int32] | None
+    anchors: NDArray[np.int32]
 
 
 class DetectionFormat(OutputFormat):
@@ -197,7 +196,7 @@ class BackgroundFormat(DetectionFormat):
         """Return the background, if one is given."""
         if "background" not in output:
             return {}
-        return {"background": output.whole("background", 0, _LARGEST_BACKGROUND)}
+        return {"background": output.whole("background", 0, 1 << 16)}
 
     def check(self, bundle: Bundle) -> None:
         """Raise ModelError for a background beyond the classes: it would be no class at all."""
