@@ -12,18 +12,17 @@ from typing import Any
 import numpy as np
 
 from cnn_perception.errors import ConfigError, ModelError
+from cnn_perception.formats import OUTPUT_FORMATS
+from cnn_perception.formats.format import DetectionFormat, OutputFormat
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.runtime.locate import find_bundle, list_bundles
-from cnn_perception.runtime.outputs import OUTPUT_FORMATS, DefaultBoxSpec, OutputSpec
 from cnn_perception.runtime.section import Section, read_yaml
 from cnn_perception.types import UInt8Array
 
 __all__ = [
-    "DefaultBoxSpec",
     "ExplainGraph",
     "InputSpec",
     "ModelBundle",
-    "OutputSpec",
     "Thresholds",
     "file_digest",
     "list_bundles",
@@ -31,28 +30,11 @@ __all__ = [
 ]
 
 _KEYS = (
-    "name",
-    "version",
-    "task",
-    "description",
-    "licence",
-    "source",
-    "model",
-    "input",
-    "output",
-    "labels",
-    "palette",
-    "thresholds",
-    "limits",
-    "history",
-    "quality",
-    "explain",
+    *("name", "version", "task", "description", "licence", "source", "model", "input", "output"),
+    *("labels", "palette", "thresholds", "limits", "history", "quality", "explain"),
 )
 _INPUT_KEYS = ("name", "width", "height", "channels", "resize", "shorter_side", "mean", "std")
-_DEFAULT_BOX_KEYS = ("feature_maps", "scales", "aspect_ratios", "steps", "image_size", "clip")
 _EXPLAIN_KEYS = ("level", "graph", "sha256", "feature_map", "anchors")
-_EXPLAINED = tuple(name for name in OUTPUT_FORMATS if name != "torchvision")
-"""Output formats of networks that explain graphs can be made for: not those of final answers."""
 
 _HIGHEST_LEVEL = 63
 
@@ -101,7 +83,7 @@ class ModelBundle:
     file: Path
     model: Path
     input: InputSpec
-    output: OutputSpec
+    output: OutputFormat
     labels: tuple[str, ...]
     palette: UInt8Array | None
     thresholds: Thresholds
@@ -120,13 +102,12 @@ def load_bundle(name_or_path: str | Path) -> ModelBundle:
     file = find_bundle(name_or_path)
     root = Section(file, "", read_yaml(file), _KEYS)
     name = root.line("name")
-    formats = {key: format.task for key, format in OUTPUT_FORMATS.items()}
-    task = root.text("task", tuple(dict.fromkeys(formats.values())))
+    tasks = dict.fromkeys(form.task for form in OUTPUT_FORMATS.values())
+    task = root.text("task", tuple(tasks))
     labels = root.texts("labels")
     output = _output(root)
-    if formats[output.format] != task:
-        wanted = formats[output.format]
-        root.fail("task", f"= {task!r} but output.format = {output.format!r} is for {wanted}")
+    if output.task != task:
+        root.fail("task", f"= {task!r} but output.format = {output.name!r} is for {output.task}")
     source = root.line("source")
     return ModelBundle(
         name=name,
@@ -145,7 +126,7 @@ def load_bundle(name_or_path: str | Path) -> ModelBundle:
         output=output,
         labels=labels,
         palette=_palette(root, len(labels)),
-        thresholds=_thresholds(root, task, final=OUTPUT_FORMATS[output.format].final),
+        thresholds=_thresholds(root, output),
         limits=root.line("limits") if "limits" in root else "",
         history=root.line("history") if "history" in root else "",
         quality=_quality(root),
@@ -203,47 +184,11 @@ def _input(root: Section) -> InputSpec:
         raise ModelError(f"{root.file}: input: {error}") from error
 
 
-def _output(root: Section) -> OutputSpec:
+def _output(root: Section) -> OutputFormat:
     every_key = {key for form in OUTPUT_FORMATS.values() for key in form.keys}
     section = root.section("output", ("format", "tensors", *sorted(every_key)))
-    kind = section.text("format", tuple(OUTPUT_FORMATS))
-    roles, keys = OUTPUT_FORMATS[kind].roles, OUTPUT_FORMATS[kind].keys
-    section = root.section("output", ("format", "tensors", *keys))
-    tensors = section.section("tensors", roles)
-    options: dict[str, Any] = {}
-    if "default_boxes" in keys:
-        options["default_boxes"] = _default_boxes(
-            section.section("default_boxes", _DEFAULT_BOX_KEYS)
-        )
-    if "variances" in section:
-        options["variances"] = section.numbers("variances", 4, 1e-6)
-    if "background" in section:
-        options["background"] = section.whole("background", 0, 1 << 16)
-    return OutputSpec(kind, {role: tensors.text(role) for role in roles}, **options)
-
-
-def _default_boxes(section: Section) -> DefaultBoxSpec:
-    maps = section.number_lists("feature_maps", 2)
-    if any(not 1 <= side <= _LARGEST_SIDE or side % 1 for size in maps for side in size):
-        section.fail("feature_maps", f"= {maps}: give [rows, columns] as whole numbers")
-    image_size = None
-    if "image_size" in section:
-        rows, columns = section.numbers("image_size", 2, 1, _LARGEST_SIDE)
-        image_size = (int(rows), int(columns))
-    clip = section.value("clip") if "clip" in section else True
-    if not isinstance(clip, bool):
-        section.fail("clip", f"= {clip!r}: give true or false")
-    try:
-        return DefaultBoxSpec(
-            feature_maps=tuple((int(rows), int(columns)) for rows, columns in maps),
-            scales=section.numbers("scales"),
-            aspect_ratios=section.number_lists("aspect_ratios"),
-            steps=section.numbers("steps") if "steps" in section else None,
-            image_size=image_size,
-            clip=clip,
-        )
-    except ConfigError as error:
-        raise ModelError(f"{section.file}: {section.path}: {error}") from error
+    form = OUTPUT_FORMATS[section.text("format", tuple(OUTPUT_FORMATS))]
+    return form.read(root.section("output", ("format", "tensors", *form.keys)))
 
 
 def _palette(root: Section, count: int) -> UInt8Array | None:
@@ -258,14 +203,15 @@ def _palette(root: Section, count: int) -> UInt8Array | None:
     return colors.astype(np.uint8)
 
 
-def _thresholds(root: Section, task: str, *, final: bool) -> Thresholds:
-    if task != "detection" and "thresholds" not in root:
+def _thresholds(root: Section, output: OutputFormat) -> Thresholds:
+    detects = isinstance(output, DetectionFormat)
+    if not detects and "thresholds" not in root:
         return Thresholds()
-    section = root.section("thresholds", ("score", "iou") if task == "detection" else ("score",))
+    section = root.section("thresholds", ("score", "iou") if detects else ("score",))
     score = section.number("score", 0.0, 1.0)
-    if task != "detection":
+    if not isinstance(output, DetectionFormat):
         return Thresholds(score)
-    if final and "iou" not in section:
+    if output.final and "iou" not in section:
         return Thresholds(score, 1.0)
     return Thresholds(score, section.number("iou", 0.0, 1.0))
 
@@ -277,13 +223,12 @@ def _quality(root: Section) -> Mapping[str, Any]:
     return quality
 
 
-def _explain(root: Section, output: OutputSpec) -> tuple[ExplainGraph, ...]:
+def _explain(root: Section, output: OutputFormat) -> tuple[ExplainGraph, ...]:
     graphs: list[ExplainGraph] = []
-    boxes = output.default_boxes
-    if "explain" in root and output.format not in _EXPLAINED:
-        root.fail("explain", f"cannot be used with output.format {output.format!r}: remove it")
-    detects = OUTPUT_FORMATS[output.format].task == "detection"
-    highest = len(boxes.feature_maps) - 1 if boxes is not None else _HIGHEST_LEVEL * detects
+    if "explain" in root and not output.is_explained:
+        root.fail("explain", f"cannot be used with output.format {output.name!r}: remove it")
+    detects, boxes = isinstance(output, DetectionFormat), output.boxes_per_level
+    highest = len(boxes) - 1 if boxes is not None else _HIGHEST_LEVEL * detects
     for section in root.sections("explain", _EXPLAIN_KEYS):
         level = section.whole("level", 0, highest)
         if any(graph.level == level for graph in graphs):
@@ -303,17 +248,16 @@ def _explain(root: Section, output: OutputSpec) -> tuple[ExplainGraph, ...]:
 
 
 def _anchors(
-    section: Section, level: int, boxes: DefaultBoxSpec | None, *, detects: bool
+    section: Section, level: int, boxes: tuple[int, ...] | None, *, detects: bool
 ) -> tuple[int, int]:
-    """Return the (first, count) of a level's boxes, of default boxes compared with their own."""
+    """Return the (first, count) of a level's boxes, compared with those of all levels if known."""
     if not detects:
         if "anchors" in section:
             section.fail("anchors", "has no meaning without boxes: remove it")
         return 0, 0
     given = [int(value) for value in section.numbers("anchors", 2, 0)]
     if boxes is not None:
-        counts = boxes.boxes_per_level
-        expected = [sum(counts[:level]), counts[level]]
+        expected = [sum(boxes[:level]), boxes[level]]
         if given != expected:
             section.fail("anchors", f"= {given}: the default boxes of this level are {expected}")
     return given[0], given[1]

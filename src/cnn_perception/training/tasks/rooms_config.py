@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnn_perception.config import Config, setting
-from cnn_perception.detection.default_boxes import DefaultBoxSpec, pyramid_boxes
+from cnn_perception.formats.default_boxes import DefaultBoxSpec, pyramid_boxes
 
 __all__ = ["RoomsConfig", "parse_rooms"]
 
