@@ -95,6 +95,7 @@ setup(
             "torchvision",
             "onnx",
             "onnxscript",
+            "onnx-ir",
             "pycocotools",
             "torchmetrics",
             "tensorboard",

@@ -52,14 +52,20 @@ def traced(
         model,
         input_size_limit=_ANY,
         output_size_limit=_ANY,
-        # Zeros and repeated indices need not be stored.
-        should_fold=lambda node: False if node.op_type == "Expand" else None,
+        should_fold=_should_fold,
     )
     ClearMetadataAndDocStringPass()(model)
     for value in [value for value in model.graph.inputs if not value.uses()]:
         model.graph.inputs.remove(value)
     model.ir_version = IR_VERSION
     return program.model_proto
+
+
+def _should_fold(node: Any) -> bool | None:
+    """Say that zeros need not be stored, nor a matrix both ways round; None leaves the choice."""
+    repeats = node.op_type == "Expand"
+    turns = node.op_type == "Transpose" and len(node.inputs[0].shape or ()) == 2
+    return False if repeats or turns else None
 
 
 def _convolution_backward(
