@@ -1,147 +1,19 @@
-"""Settings: one frozen dataclass per component, from which ROS parameters and CLI options come.
-
-A field is made with `setting`, which keeps its description, range or choices, and whether it may
-change while the component runs. Every instance is checked when it is made, whoever makes it.
-"""
+"""The settings of the components: see `cnn_perception.settings` for what comes of them."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from cnn_perception.errors import ConfigError
+from cnn_perception.settings import Config, setting
 
 __all__ = [
-    "Config",
     "DetectorConfig",
     "ExplainerConfig",
     "MapperConfig",
     "SegmenterConfig",
     "SemanticsConfig",
     "SessionConfig",
-    "Setting",
-    "setting",
-    "settings",
 ]
-
-C = TypeVar("C", bound="Config")
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One field: its description, allowed values, whether it changes live, its ROS name."""
-
-    name: str
-    type: type
-    default: Any
-    description: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] | None = None
-    live: bool = False
-    parameter: str = ""
-
-    def check(self, value: Any) -> None:
-        """Raise ConfigError unless `value` has the right type and lies in the range."""
-        if not self._fits(value):
-            raise ConfigError(
-                f"{self.name} = {value!r} is of type {type(value).__name__}: give a "
-                f"{self._type_name}"
-            )
-        if self.choices is not None and value not in self.choices:
-            raise ConfigError(f"{self.name} = {value!r}: choose one of {', '.join(self.choices)}")
-        if isinstance(value, float) and math.isnan(value):
-            raise ConfigError(f"{self.name} = nan: give a number")
-        if self.minimum is not None and value < self.minimum:
-            raise ConfigError(f"{self.name} = {value!r} is below the minimum {self.minimum:g}")
-        if self.maximum is not None and value > self.maximum:
-            raise ConfigError(f"{self.name} = {value!r} is above the maximum {self.maximum:g}")
-
-    @property
-    def is_list(self) -> bool:
-        """True for a tuple of any length: tuple[str, ...] or tuple[float, ...]."""
-        return get_origin(self.type) is tuple
-
-    @property
-    def _type_name(self) -> str:
-        if not self.is_list:
-            return self.type.__name__
-        return "list of strings" if get_args(self.type)[0] is str else "list of numbers"
-
-    def _fits(self, value: Any) -> bool:
-        if self.is_list:
-            kind = get_args(self.type)[0]
-            return isinstance(value, tuple | list) and all(_is_a(kind, item) for item in value)
-        return _is_a(self.type, value)
-
-
-def _is_a(kind: type, value: Any) -> bool:
-    """Return whether a value is of a type; integers pass for float, truth values not for int."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    fits = isinstance(value, kind) and (whole or kind is not int)
-    return fits or (kind is float and whole)
-
-
-def setting(
-    default: Any,
-    description: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] | None = None,
-    live: bool = False,
-    parameter: str = "",
-) -> Any:
-    """Declare a field of a Config.
-
-    `live` says that it may change between two frames; `parameter` is its ROS parameter's name where
-    an established node has set one, else the field's own name.
-    """
-    return dataclasses.field(
-        default=default,
-        metadata={
-            "description": description,
-            "minimum": minimum,
-            "maximum": maximum,
-            "choices": choices,
-            "live": live,
-            "parameter": parameter,
-        },
-    )
-
-
-def settings(config: type[Config] | Config) -> tuple[Setting, ...]:
-    """Return the settings of a configuration class, in order of declaration."""
-    cls = config if isinstance(config, type) else type(config)
-    hints = get_type_hints(cls)
-    return tuple(
-        Setting(field.name, hints[field.name], field.default, **field.metadata)
-        for field in dataclasses.fields(cls)
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """Base of every configuration: checked when made; unknown names are refused."""
-
-    def __post_init__(self) -> None:
-        for known in settings(self):
-            known.check(getattr(self, known.name))
-
-    @classmethod
-    def from_mapping(cls: type[C], values: Mapping[str, Any]) -> C:
-        """Build from names and values; raises ConfigError for an unknown name and a bad value."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        for name in values:
-            if name not in names:
-                near = difflib.get_close_matches(str(name), names, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-                raise ConfigError(f"unknown setting {name!r} of {cls.__name__}: {hint}")
-        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,28 +6,20 @@ the same.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
 from cnn_perception.config import (
-    Config,
     DetectorConfig,
     ExplainerConfig,
     MapperConfig,
     SegmenterConfig,
     SemanticsConfig,
     SessionConfig,
-    Setting,
-    setting,
-    settings,
 )
-from cnn_perception.errors import ConfigError
 from cnn_perception.mapping.crop import CropConfig
 from cnn_perception.mapping.ground import GroundConfig
 from cnn_perception.mapping.published import OutputConfig
+from cnn_perception.settings import Config, NodeConfig, NodeParameters, read, setting
 
 __all__ = [
     "DETECTOR",
@@ -44,64 +36,6 @@ __all__ = [
     "RateConfig",
     "read",
 ]
-
-C = TypeVar("C", bound=Config)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeParameters:
-    """Everything that a kind of node can be told.
-
-    defaults: by a setting's own name, where the node's default is another than the class's.
-    """
-
-    configs: tuple[type[Config], ...]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-
-    def settings(self) -> dict[str, Setting]:
-        """Return the parameters by their ROS names, with the node's defaults."""
-        configs: tuple[type[Config], ...] = (NodeConfig, *self.configs)
-        return {
-            known.parameter or known.name: dataclasses.replace(
-                known, default=self.defaults.get(known.name, known.default)
-            )
-            for config in configs
-            for known in settings(config)
-        }
-
-    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a value for every parameter. Raises ConfigError for unknown names, bad values."""
-        known = self.settings()
-        for name, value in given.items():
-            if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-                raise ConfigError(f"unknown parameter {name!r}: {hint}")
-            known[name].check(value)
-        return {name: given.get(name, setting.default) for name, setting in known.items()}
-
-
-def read(values: Mapping[str, Any], config: type[C]) -> C:
-    """Build a configuration from parameter values by their ROS names."""
-    chosen = {}
-    for known in settings(config):
-        value = values[known.parameter or known.name]
-        chosen[known.name] = tuple(value) if known.is_list else value
-    return config.from_mapping(chosen)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeConfig(Config):
-    """What every node has."""
-
-    autostart: bool = setting(
-        True, "Configure and activate at start; false waits for a lifecycle manager"
-    )
-    image_transport: str = setting(
-        "raw",
-        "Subscribe to raw images, or to <topic>/compressed and <topic>/compressedDepth",
-        choices=("raw", "compressed"),
-    )
 
 
 @dataclass(frozen=True, slots=True)

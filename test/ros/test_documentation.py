@@ -9,13 +9,13 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no rclpy: install ROS 2, or run 'make setup'")
 
-from cnn_perception.config import settings
 from cnn_perception.messages import DROP_REASONS
 from cnn_perception.nodes.detector import DetectorNode
 from cnn_perception.nodes.explainer import ExplainerNode
 from cnn_perception.nodes.mapper import MapperNode
 from cnn_perception.nodes.segmenter import SegmenterNode
 from cnn_perception.parameters import NodeConfig
+from cnn_perception.settings import settings
 
 NODES = {
     "detector": DetectorNode,

@@ -21,12 +21,13 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
-from cnn_perception.config import DetectorConfig, settings
+from cnn_perception.config import DetectorConfig
 from cnn_perception.errors import ConfigError
 from cnn_perception.nodes.detector import DetectorNode
 from cnn_perception.nodes.mapper import MapperNode
 from cnn_perception.nodes.segmenter import SegmenterNode
 from cnn_perception.ros.encode import encode
+from cnn_perception.settings import settings
 
 
 @pytest.fixture

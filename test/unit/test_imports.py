@@ -17,6 +17,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 # From the bottom up; a part imports itself and what stands in lines above its own.
 LAYERS = (
     ("errors",),
+    ("settings",),
     ("config", "resources", "types"),
     ("image",),
     ("messages", "pages", "runtime"),
@@ -181,7 +182,7 @@ def test_the_core_loads_without_ros_and_torch() -> None:
     core = [
         module
         for module in MODULES
-        if part(module) in {"", "types", "config", "image", "runtime", "messages"}
+        if part(module) in {"", "types", "config", "settings", "image", "runtime", "messages"}
         or part(module) in {"classification", "detection", "segmentation", "mapping"}
         or part(module) in {"recording", "replay"}
         or module == f"{PACKAGE}.explain.explainer"

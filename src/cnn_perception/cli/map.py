@@ -9,7 +9,8 @@ import typer
 
 from cnn_perception.cli import map_info
 from cnn_perception.cli.default_group import DEFAULT, DefaultCommand, DefaultGroup
-from cnn_perception.config import MapperConfig, settings
+from cnn_perception.config import MapperConfig
+from cnn_perception.settings import settings
 
 if TYPE_CHECKING:
     from collections import Counter

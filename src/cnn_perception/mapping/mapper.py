@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_perception.config import MapperConfig, settings
+from cnn_perception.config import MapperConfig
 from cnn_perception.errors import ConfigError, MapError
 from cnn_perception.mapping.engine import MapEngine, ScanReport, create_engine, log_odds
 from cnn_perception.mapping.files.octomap_codec import MapFile
@@ -21,6 +21,7 @@ from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves, cell_keys
 from cnn_perception.mapping.planning.queries import MapQueries
 from cnn_perception.mapping.upkeep import Upkeep
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
+from cnn_perception.settings import settings
 from cnn_perception.types import (
     BoolArray,
     CameraIntrinsics,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_perception.config import Config, setting
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, morton_codes, morton_keys
+from cnn_perception.settings import Config, setting
 from cnn_perception.types import BoolArray
 
 __all__ = ["OutputConfig", "between", "coarsen", "split", "without_speckles"]

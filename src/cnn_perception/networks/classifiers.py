@@ -14,11 +14,11 @@ from torch import nn
 from torch.func import functional_call
 from torchvision.models import get_model, get_model_weights, list_models
 
-from cnn_perception.config import Config, setting
 from cnn_perception.errors import ConfigError
 from cnn_perception.networks.lenet import LeNet5
 from cnn_perception.networks.normalisation import IMAGENET, Normalisation
 from cnn_perception.networks.weights import load_best, read_weights
+from cnn_perception.settings import Config, setting
 
 __all__ = ["CLASSIFIERS", "ClassifierDesign", "ClassifierOptions", "design_classifier"]
 

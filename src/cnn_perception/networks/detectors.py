@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 from torchvision.models import mobilenet_v2, mobilenet_v3_large, resnet50
 
-from cnn_perception.config import Config, setting
 from cnn_perception.detection.default_boxes import DefaultBoxSpec, pyramid_boxes
 from cnn_perception.errors import ConfigError
 from cnn_perception.networks.mobilenet_v2 import MobileNetV2Trunk
@@ -28,6 +27,7 @@ from cnn_perception.networks.ssd import (
 from cnn_perception.networks.ssd_trunks import ssdlite_norm
 from cnn_perception.networks.ssdlite import SsdLite, SsdLiteHead
 from cnn_perception.networks.weights import load_best, read_weights
+from cnn_perception.settings import Config, setting
 
 __all__ = ["DETECTORS", "DetectorDesign", "DetectorOptions", "design_detector"]
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torchvision.models import VGG, get_model, vgg16
 from torchvision.models.segmentation.lraspp import LRASPPHead
 
-from cnn_perception.config import Config, setting
 from cnn_perception.networks.fcn import Fcn, FcnHead
 from cnn_perception.networks.fcn_vgg16 import FcnVgg16
 from cnn_perception.networks.mobilenet_v2 import MobileNetV2Trunk
 from cnn_perception.networks.weights import load_best, read_weights
+from cnn_perception.settings import Config, setting
 
 __all__ = [
     "SEGMENTERS",

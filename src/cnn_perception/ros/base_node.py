@@ -21,7 +21,6 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
-from cnn_perception.config import Config
 from cnn_perception.errors import ConfigError, PerceptionError
 from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, stamp_to_ns
 from cnn_perception.parameters import NodeConfig, NodeParameters, read
@@ -30,6 +29,7 @@ from cnn_perception.ros.accounting import FrameAccount
 from cnn_perception.ros.diagnostics import SILENCE_S, DiagnosticsPublisher
 from cnn_perception.ros.qos import RESULT, SENSOR
 from cnn_perception.ros.worker import Worker
+from cnn_perception.settings import Config
 
 try:
     from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnn_perception.config import Config, setting
+from cnn_perception.settings import Config, setting
 from cnn_perception.types import CameraIntrinsics
 
 __all__ = ["SimulationConfig"]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_perception.config import Config, setting
 from cnn_perception.image.codec import encode_compressed_depth, encode_jpeg, encode_png
 from cnn_perception.recording.bag import BagWriter
 from cnn_perception.recording.compose import CAMERA_FRAME, START_NS, encode
+from cnn_perception.settings import Config, setting
 from cnn_perception.simulation.labels import OBJECT_CLASSES
 from cnn_perception.simulation.path import base_from_link, link_from_optical
 from cnn_perception.simulation.room import Room, RoomFrame

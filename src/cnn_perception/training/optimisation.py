@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cnn_perception.config import Config, setting
 from cnn_perception.errors import ConfigError
+from cnn_perception.settings import Config, setting
 
 __all__ = ["OptimisationConfig"]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from cnn_perception.config import Config, setting
 from cnn_perception.datasets.find import Task
 from cnn_perception.errors import ConfigError
+from cnn_perception.settings import Config, setting
 from cnn_perception.training.augmentation import AugmentationConfig
 from cnn_perception.training.optimisation import OptimisationConfig
 

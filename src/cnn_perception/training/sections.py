@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from cnn_perception.config import Config
 from cnn_perception.errors import ConfigError
+from cnn_perception.settings import Config
 
 __all__ = ["split_section"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cnn_perception.config import settings
 from cnn_perception.errors import ConfigError
+from cnn_perception.settings import settings
 from cnn_perception.training.optimisation import OptimisationConfig
 from cnn_perception.training.plan import DataConfig, load_plan, parse_plan
 

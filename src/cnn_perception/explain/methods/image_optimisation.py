@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from cnn_perception.config import Config, setting
 from cnn_perception.errors import ConfigError
+from cnn_perception.settings import Config, setting
 from cnn_perception.types import Float64Array
 
 __all__ = [

@@ -13,12 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cnn_perception.config import (
-    DetectorConfig,
-    ExplainerConfig,
-    SegmenterConfig,
-    SessionConfig,
-)
+from cnn_perception.config import DetectorConfig, ExplainerConfig, SegmenterConfig, SessionConfig
 from cnn_perception.detection.boxes3d import boxes_from_depth
 from cnn_perception.detection.detector import Detector
 from cnn_perception.errors import MessageError

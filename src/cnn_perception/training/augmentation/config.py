@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cnn_perception.config import Config, setting
+from cnn_perception.settings import Config, setting
 
 __all__ = ["GEOMETRIES", "NO_AUGMENTATION", "AugmentationConfig"]
 

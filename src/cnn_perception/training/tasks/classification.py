@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnn_perception.config import Config, setting
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.errors import ConfigError, DatasetError
 from cnn_perception.export.classifier import export_classifier
@@ -20,6 +19,7 @@ from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.metrics.classification import ClassificationMetric
 from cnn_perception.networks.classifiers import ClassifierOptions, design_classifier
 from cnn_perception.networks.normalisation import normalise
+from cnn_perception.settings import Config, setting
 from cnn_perception.training.augmentation import Augmenter
 from cnn_perception.training.inputs import input_batches
 from cnn_perception.training.origin import about_trained

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnn_perception.config import Config, setting
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.detection.default_boxes import default_boxes
 from cnn_perception.detection.selection import SsdSelection
@@ -21,6 +20,7 @@ from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.metrics.detection import DetectionMetric
 from cnn_perception.networks.detectors import DetectorOptions, design_detector
 from cnn_perception.networks.normalisation import normalise
+from cnn_perception.settings import Config, setting
 from cnn_perception.training.augmentation import Augmenter
 from cnn_perception.training.inputs import input_batches
 from cnn_perception.training.losses import multibox_loss

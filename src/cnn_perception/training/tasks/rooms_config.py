@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnn_perception.config import Config, setting
 from cnn_perception.detection.default_boxes import DefaultBoxSpec, pyramid_boxes
+from cnn_perception.settings import Config, setting
 
 __all__ = ["RoomsConfig", "parse_rooms"]
 

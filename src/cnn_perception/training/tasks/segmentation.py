@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnn_perception.config import Config, setting
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.errors import ConfigError
 from cnn_perception.export.onnx_file import OnnxOptions
@@ -24,6 +23,7 @@ from cnn_perception.networks.segmenters import (
     TorchvisionSegmenter,
     design_segmenter,
 )
+from cnn_perception.settings import Config, setting
 from cnn_perception.training.augmentation import Augmenter
 from cnn_perception.training.inputs import input_batches
 from cnn_perception.training.losses import dice_loss, mask_entropy
