@@ -11,14 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from cnn_perception.errors import ConfigError, ModelError
+from cnn_perception.errors import ModelError
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.runtime.locate import find_bundle, list_bundles
 from cnn_perception.runtime.outputs import OUTPUT_FORMATS, DefaultBoxSpec, OutputSpec
-from cnn_perception.runtime.section import Section, read_yaml
+from cnn_perception.settings import (
+    REQUIRED,
+    Config,
+    Line,
+    SettingError,
+    Text,
+    nearest,
+    setting,
+    settings,
+)
+from cnn_perception.settings.files import load
 from cnn_perception.types import UInt8Array
 
 __all__ = [
+    "BundleFile",
     "DefaultBoxSpec",
     "ExplainGraph",
     "InputSpec",
@@ -30,33 +41,10 @@ __all__ = [
     "load_bundle",
 ]
 
-_KEYS = (
-    "name",
-    "version",
-    "task",
-    "description",
-    "licence",
-    "source",
-    "model",
-    "input",
-    "output",
-    "labels",
-    "palette",
-    "thresholds",
-    "limits",
-    "history",
-    "quality",
-    "explain",
-)
-_INPUT_KEYS = ("name", "width", "height", "channels", "resize", "shorter_side", "mean", "std")
-_DEFAULT_BOX_KEYS = ("feature_maps", "scales", "aspect_ratios", "steps", "image_size", "clip")
-_EXPLAIN_KEYS = ("level", "graph", "sha256", "feature_map", "anchors")
 _EXPLAINED = tuple(name for name in OUTPUT_FORMATS if name != "torchvision")
 """Output formats of networks that explain graphs can be made for: not those of final answers."""
 
 _HIGHEST_LEVEL = 63
-
-_LARGEST_SIDE = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +99,85 @@ class ModelBundle:
     explain: tuple[ExplainGraph, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _NetworkEntry(Config):
+    """The mapping ``model`` of a model.yaml."""
+
+    file: Path = setting(REQUIRED, "The network, an ONNX file")
+    sha256: Text | None = setting(None, "What sha256sum says of it; compared when present")
+
+
+@dataclass(frozen=True, slots=True)
+class _ThresholdsEntry(Config):
+    """The mapping ``thresholds`` of a model.yaml."""
+
+    score: float = setting(REQUIRED, "Lowest score of an answer", minimum=0.0, maximum=1.0)
+    iou: float | None = setting(
+        None,
+        "Overlap above which the weaker of two boxes of a class is dropped; for detection, but "
+        "optional for formats whose answers need no suppression",
+        minimum=0.0,
+        maximum=1.0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _GraphEntry(Config):
+    """One entry of the list ``explain`` of a model.yaml."""
+
+    level: int = setting(
+        REQUIRED,
+        "Feature map level whose boxes it explains; 0 for other tasks",
+        minimum=0,
+        maximum=_HIGHEST_LEVEL,
+    )
+    graph: Path = setting(REQUIRED, "The graph, an ONNX file")
+    feature_map: Text = setting(REQUIRED, "Tensor of the network that the graph reads")
+    sha256: Text | None = setting(None, "What sha256sum says of the graph")
+    anchors: tuple[int, int] | None = setting(
+        None,
+        "Detection: [first, count] of the level's boxes, by row of the output",
+        minimum=0,
+        maximum=10**12,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFile(Config):
+    """A model.yaml as it is written; `load_bundle` compares it with itself and with the files."""
+
+    name: Line = setting(REQUIRED, "The bundle's name; use the folder's")
+    version: Line = setting(REQUIRED, 'A text: "1.0"')
+    task: str = setting(
+        REQUIRED,
+        "What the network does",
+        choices=tuple(dict.fromkeys(form.task for form in OUTPUT_FORMATS.values())),
+    )
+    description: Line = setting(REQUIRED, "What it finds, in a line")
+    licence: Line = setting(REQUIRED, "Under which terms it may be used")
+    source: Line = setting(REQUIRED, "Where it came from")
+    model: _NetworkEntry = setting(REQUIRED, "The network and its hash")
+    input: InputSpec = setting(REQUIRED, "What the network takes")
+    output: OutputSpec = setting(REQUIRED, "What the network answers")
+    labels: tuple[Text, ...] = setting(
+        REQUIRED,
+        "Names; the index is the class id. Detectors have no entry for the background, segmenters "
+        "have one for every class in the mask",
+    )
+    palette: tuple[tuple[int, int, int], ...] | None = setting(
+        None, "[red, green, blue] for each label", minimum=0, maximum=255
+    )
+    thresholds: _ThresholdsEntry | None = setting(
+        None, "The model's own thresholds; needed for detection, optional for classification"
+    )
+    limits: Line | None = setting(None, "What it is not made for, one line")
+    history: Line | None = setting(
+        None, "How the weights came to be, where the training plan does not tell it all"
+    )
+    quality: Mapping[str, Any] = setting({}, "What was measured, on what, by name")
+    explain: tuple[_GraphEntry, ...] = setting((), "Graphs for Grad-CAM without PyTorch")
+
+
 def load_bundle(name_or_path: str | Path) -> ModelBundle:
     """Return a bundle given by name (see `search_path`), by folder or by model.yaml.
 
@@ -118,39 +185,11 @@ def load_bundle(name_or_path: str | Path) -> ModelBundle:
     or do not have the recorded sha256. The network itself is checked by `Session`.
     """
     file = find_bundle(name_or_path)
-    root = Section(file, "", read_yaml(file), _KEYS)
-    name = root.line("name")
-    formats = {key: format.task for key, format in OUTPUT_FORMATS.items()}
-    task = root.text("task", tuple(dict.fromkeys(formats.values())))
-    labels = root.texts("labels")
-    output = _output(root)
-    if formats[output.format] != task:
-        wanted = formats[output.format]
-        root.fail("task", f"= {task!r} but output.format = {output.format!r} is for {wanted}")
-    source = root.line("source")
-    return ModelBundle(
-        name=name,
-        version=root.line("version"),
-        task=task,
-        description=root.line("description"),
-        licence=root.line("licence"),
-        source=source,
-        file=file,
-        model=_checked_file(
-            root.section("model", ("file", "sha256")),
-            "file",
-            f"get it from {source} and run 'cnn-perception models add {file.parent.name} FILE'",
-        ),
-        input=_input(root),
-        output=output,
-        labels=labels,
-        palette=_palette(root, len(labels)),
-        thresholds=_thresholds(root, task, final=OUTPUT_FORMATS[output.format].final),
-        limits=root.line("limits") if "limits" in root else "",
-        history=root.line("history") if "history" in root else "",
-        quality=_quality(root),
-        explain=_explain(root, output),
-    )
+    written = load(file, BundleFile, ModelError)
+    try:
+        return _bundle(file, written)
+    except SettingError as error:
+        raise ModelError(f"{file}: {error}") from error
 
 
 def file_digest(path: Path) -> str:
@@ -162,141 +201,125 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _checked_file(section: Section, key: str, remedy: str) -> Path:
-    """Return the file named by a key, its sha256 compared where the section records one."""
-    path = section.file.parent / Path(section.text(key)).expanduser()
+def _bundle(file: Path, written: BundleFile) -> ModelBundle:
+    """Compare the parts of a model.yaml with each other and with the files that it names."""
+    output = written.output
+    form = OUTPUT_FORMATS[output.format]
+    if form.task != written.task:
+        raise SettingError(
+            "task", f"= {written.task!r} but output.format = {output.format!r} is for {form.task}"
+        )
+    _check_output(output)
+    remedy = f"get it from {written.source} and run 'cnn-perception models add {file.parent.name} "
+    _check_file("model.file", written.model.file, written.model.sha256, f"{remedy}FILE'")
+    return ModelBundle(
+        name=written.name,
+        version=written.version,
+        task=written.task,
+        description=written.description,
+        licence=written.licence,
+        source=written.source,
+        file=file,
+        model=written.model.file,
+        input=written.input,
+        output=output,
+        labels=written.labels,
+        palette=_palette(written),
+        thresholds=_thresholds(written, final=form.final),
+        limits=written.limits or "",
+        history=written.history or "",
+        quality=written.quality,
+        explain=_explain(written),
+    )
+
+
+def _check_output(output: OutputSpec) -> None:
+    """Raise SettingError for keys and roles that the format has not, or misses."""
+    form = OUTPUT_FORMATS[output.format]
+    for known in settings(output):
+        used = known.required or known.name in form.keys
+        if not used and getattr(output, known.name) != known.default:
+            keys = ("format", "tensors", *form.keys)
+            raise SettingError(f"output.{known.name}", f": {nearest('', keys)}", "unknown key ")
+    for role in output.tensors:
+        if role not in form.roles:
+            hint = nearest(role, form.roles)
+            raise SettingError(f"output.tensors.{role}", f": {hint}", "unknown key ")
+    missing = [f"tensors.{role}" for role in form.roles if role not in output.tensors]
+    if "default_boxes" in form.keys and output.default_boxes is None:
+        missing.append("default_boxes")
+    if missing:
+        raise SettingError(f"output.{missing[0]}", "is missing: add it", "the key ")
+
+
+def _check_file(key: str, path: Path, sha256: str | None, remedy: str) -> None:
+    """Raise SettingError unless a file is there and has the sha256 that is recorded."""
     if not path.is_file():
-        section.fail(key, f"= {str(path)!r} does not exist: {remedy}")
-    if "sha256" in section:
-        expected = section.text("sha256")
+        raise SettingError(key, f"= {str(path)!r} does not exist: {remedy}")
+    if sha256 is not None:
         try:
             actual = file_digest(path)
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-        if actual != expected.lower():
-            section.fail(
-                "sha256",
-                f"= {expected!r} but {path} has {actual}: fetch the file again, or record this "
+        if actual != sha256.lower():
+            raise SettingError(
+                f"{key.rpartition('.')[0]}.sha256",
+                f"= {sha256!r} but {path} has {actual}: fetch the file again, or record this "
                 "value if you trust the file",
             )
-    return path
 
 
-def _input(root: Section) -> InputSpec:
-    section = root.section("input", _INPUT_KEYS)
-    red, green, blue = section.numbers("mean", 3)
-    scale_red, scale_green, scale_blue = section.numbers("std", 3, 1e-9)
-    try:
-        return InputSpec(
-            name=section.text("name"),
-            width=section.whole("width", 1, _LARGEST_SIDE),
-            height=section.whole("height", 1, _LARGEST_SIDE),
-            channels=section.text("channels", ("rgb", "bgr")),
-            resize=section.text("resize", ("stretch", "letterbox", "crop")),
-            shorter_side=section.whole("shorter_side", 1, _LARGEST_SIDE)
-            if "shorter_side" in section
-            else None,
-            mean=(red, green, blue),
-            std=(scale_red, scale_green, scale_blue),
-        )
-    except ConfigError as error:
-        raise ModelError(f"{root.file}: input: {error}") from error
-
-
-def _output(root: Section) -> OutputSpec:
-    every_key = {key for form in OUTPUT_FORMATS.values() for key in form.keys}
-    section = root.section("output", ("format", "tensors", *sorted(every_key)))
-    kind = section.text("format", tuple(OUTPUT_FORMATS))
-    roles, keys = OUTPUT_FORMATS[kind].roles, OUTPUT_FORMATS[kind].keys
-    section = root.section("output", ("format", "tensors", *keys))
-    tensors = section.section("tensors", roles)
-    options: dict[str, Any] = {}
-    if "default_boxes" in keys:
-        options["default_boxes"] = _default_boxes(
-            section.section("default_boxes", _DEFAULT_BOX_KEYS)
-        )
-    if "variances" in section:
-        options["variances"] = section.numbers("variances", 4, 1e-6)
-    if "background" in section:
-        options["background"] = section.whole("background", 0, 1 << 16)
-    return OutputSpec(kind, {role: tensors.text(role) for role in roles}, **options)
-
-
-def _default_boxes(section: Section) -> DefaultBoxSpec:
-    maps = section.number_lists("feature_maps", 2)
-    if any(not 1 <= side <= _LARGEST_SIDE or side % 1 for size in maps for side in size):
-        section.fail("feature_maps", f"= {maps}: give [rows, columns] as whole numbers")
-    image_size = None
-    if "image_size" in section:
-        rows, columns = section.numbers("image_size", 2, 1, _LARGEST_SIDE)
-        image_size = (int(rows), int(columns))
-    clip = section.value("clip") if "clip" in section else True
-    if not isinstance(clip, bool):
-        section.fail("clip", f"= {clip!r}: give true or false")
-    try:
-        return DefaultBoxSpec(
-            feature_maps=tuple((int(rows), int(columns)) for rows, columns in maps),
-            scales=section.numbers("scales"),
-            aspect_ratios=section.number_lists("aspect_ratios"),
-            steps=section.numbers("steps") if "steps" in section else None,
-            image_size=image_size,
-            clip=clip,
-        )
-    except ConfigError as error:
-        raise ModelError(f"{section.file}: {section.path}: {error}") from error
-
-
-def _palette(root: Section, count: int) -> UInt8Array | None:
-    if "palette" not in root:
+def _palette(written: BundleFile) -> UInt8Array | None:
+    if written.palette is None:
         return None
-    rows = root.number_lists("palette", 3)
-    if len(rows) != count:
-        root.fail("palette", f"has {len(rows)} colours for {count} labels: give one for each label")
-    colours = np.array(rows)
-    if colours.min() < 0 or colours.max() > 255 or (colours % 1).any():
-        root.fail(
-            "palette", "has a colour outside 0 to 255: give red, green, blue as whole numbers"
+    colors, labels = len(written.palette), len(written.labels)
+    if colors != labels:
+        raise SettingError(
+            "palette", f"has {colors} colours for {labels} labels: give one for each label"
         )
-    return colours.astype(np.uint8)
+    return np.array(written.palette, np.uint8)
 
 
-def _thresholds(root: Section, task: str, *, final: bool) -> Thresholds:
-    if task != "detection" and "thresholds" not in root:
-        return Thresholds()
-    section = root.section("thresholds", ("score", "iou") if task == "detection" else ("score",))
-    score = section.number("score", 0.0, 1.0)
-    if task != "detection":
-        return Thresholds(score)
-    if final and "iou" not in section:
-        return Thresholds(score, 1.0)
-    return Thresholds(score, section.number("iou", 0.0, 1.0))
+def _thresholds(written: BundleFile, *, final: bool) -> Thresholds:
+    given = written.thresholds
+    if written.task != "detection":
+        if given is None:
+            return Thresholds()
+        if given.iou is not None:
+            raise SettingError("thresholds.iou", ": known are score", "unknown key ")
+        return Thresholds(given.score)
+    if given is None or (given.iou is None and not final):
+        key = "thresholds" if given is None else "thresholds.iou"
+        raise SettingError(key, "is missing: add it", "the key ")
+    return Thresholds(given.score, 1.0 if given.iou is None else given.iou)
 
 
-def _quality(root: Section) -> Mapping[str, Any]:
-    quality = root.value("quality") if "quality" in root else {}
-    if not isinstance(quality, dict) or not all(isinstance(key, str) for key in quality):
-        root.fail("quality", "is no mapping: give what was measured, by name")
-    return quality
-
-
-def _explain(root: Section, output: OutputSpec) -> tuple[ExplainGraph, ...]:
-    graphs: list[ExplainGraph] = []
-    boxes = output.default_boxes
-    if "explain" in root and output.format not in _EXPLAINED:
-        root.fail("explain", f"cannot be used with output.format {output.format!r}: remove it")
-    detects = OUTPUT_FORMATS[output.format].task == "detection"
+def _explain(written: BundleFile) -> tuple[ExplainGraph, ...]:
+    output = written.output
+    if written.explain and output.format not in _EXPLAINED:
+        raise SettingError(
+            "explain", f"cannot be used with output.format {output.format!r}: remove it"
+        )
+    boxes, graphs = output.default_boxes, list[ExplainGraph]()
+    detects = written.task == "detection"
     highest = len(boxes.feature_maps) - 1 if boxes is not None else _HIGHEST_LEVEL * detects
-    for section in root.sections("explain", _EXPLAIN_KEYS):
-        level = section.whole("level", 0, highest)
+    for index, entry in enumerate(written.explain):
+        level, key = entry.level, f"explain[{index}]"
+        if level > highest:
+            raise SettingError(f"{key}.level", f"= {level}: give a whole number, 0 to {highest}")
         if any(graph.level == level for graph in graphs):
-            section.fail("level", f"= {level} is given twice: remove one")
-        file = _checked_file(section, "graph", "fetch the bundle again, or remove this graph")
-        first, count = _anchors(section, level, boxes, detects=detects)
-        graphs.append(ExplainGraph(level, file, section.text("feature_map"), first, count))
+            raise SettingError(f"{key}.level", f"= {level} is given twice: remove one")
+        remedy = "fetch the bundle again, or remove this graph"
+        _check_file(f"{key}.graph", entry.graph, entry.sha256, remedy)
+        try:
+            first, count = _anchors(entry, boxes, detects=detects)
+        except SettingError as error:
+            raise error.below(key) from error
+        graphs.append(ExplainGraph(level, entry.graph, entry.feature_map, first, count))
     levels = sorted(graphs, key=lambda graph: graph.level)
     for lower, upper in itertools.pairwise(levels):
         if upper.level == lower.level + 1 and upper.first != lower.first + lower.count:
-            root.fail(
+            raise SettingError(
                 "explain",
                 f"says that level {lower.level} ends before box {lower.first + lower.count} and "
                 f"level {upper.level} starts at {upper.first}: make the graphs anew",
@@ -304,18 +327,20 @@ def _explain(root: Section, output: OutputSpec) -> tuple[ExplainGraph, ...]:
     return tuple(graphs)
 
 
-def _anchors(
-    section: Section, level: int, boxes: DefaultBoxSpec | None, *, detects: bool
-) -> tuple[int, int]:
+def _anchors(entry: _GraphEntry, boxes: DefaultBoxSpec | None, *, detects: bool) -> tuple[int, int]:
     """Return the (first, count) of a level's boxes, of default boxes compared with their own."""
     if not detects:
-        if "anchors" in section:
-            section.fail("anchors", "has no meaning without boxes: remove it")
+        if entry.anchors is not None:
+            raise SettingError("anchors", "has no meaning without boxes: remove it")
         return 0, 0
-    given = [int(value) for value in section.numbers("anchors", 2, 0)]
+    if entry.anchors is None:
+        raise SettingError("anchors", "is missing: add it", "the key ")
     if boxes is not None:
         counts = boxes.boxes_per_level
-        expected = [sum(counts[:level]), counts[level]]
-        if given != expected:
-            section.fail("anchors", f"= {given}: the default boxes of this level are {expected}")
-    return given[0], given[1]
+        expected = (sum(counts[: entry.level]), counts[entry.level])
+        if entry.anchors != expected:
+            raise SettingError(
+                "anchors",
+                f"= {list(entry.anchors)}: the default boxes of this level are {list(expected)}",
+            )
+    return entry.anchors

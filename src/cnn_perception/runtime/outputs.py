@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cnn_perception.errors import ConfigError
+from cnn_perception.image.preprocess import LARGEST_SIDE
+from cnn_perception.settings import REQUIRED, Config, SettingError, Text, setting
 
 __all__ = ["OUTPUT_FORMATS", "DefaultBoxSpec", "OutputFormat", "OutputSpec"]
 
@@ -45,7 +45,7 @@ OUTPUT_FORMATS: Mapping[str, OutputFormat] = {
 
 
 @dataclass(frozen=True, slots=True)
-class DefaultBoxSpec:
+class DefaultBoxSpec(Config):
     """Which default boxes a network predicts offsets from (Liu et al. 2016, section 2.2).
 
     The convention is torchvision's ``DefaultBoxGenerator``: sizes are fractions of the image's
@@ -53,52 +53,47 @@ class DefaultBoxSpec:
     aspect ratio r one of r : 1 and one of 1 : r, in this order; cells go row by row, levels in
     order.
 
-    feature_maps: (rows, columns) of each level. scales: one more than levels. aspect_ratios: one
-    list per level, without 1. steps: pixels between the centres of two cells, per level, for
-    networks whose maps do not divide the image evenly; they need image_size, the (height, width)
-    of the network's input. clip: limit widths and heights to the image.
-
     Raises ConfigError for lengths that do not agree and for values that are not positive.
     """
 
-    feature_maps: tuple[tuple[int, int], ...]
-    scales: tuple[float, ...]
-    aspect_ratios: tuple[tuple[float, ...], ...]
-    steps: tuple[float, ...] | None = None
-    image_size: tuple[int, int] | None = None
-    clip: bool = True
+    feature_maps: tuple[tuple[int, int], ...] = setting(
+        REQUIRED, "[rows, columns] of each level", minimum=1, maximum=LARGEST_SIDE
+    )
+    scales: tuple[float, ...] = setting(
+        REQUIRED,
+        "Sizes of the boxes, fractions of the image: one more than levels",
+        minimum=1e-6,
+        maximum=1e6,
+    )
+    aspect_ratios: tuple[tuple[float, ...], ...] = setting(
+        REQUIRED, "A list for each level, without 1", minimum=1e-6, maximum=1e6
+    )
+    steps: tuple[float, ...] | None = setting(
+        None,
+        "Pixels between the centres of two cells, for each level, where the maps do not divide the "
+        "image evenly; they need image_size",
+        minimum=1e-6,
+        maximum=LARGEST_SIDE,
+    )
+    image_size: tuple[int, int] | None = setting(
+        None, "[height, width] of the network's input, pixels", minimum=1, maximum=LARGEST_SIDE
+    )
+    clip: bool = setting(True, "Limit widths and heights to the image")
 
     def __post_init__(self) -> None:
+        Config.__post_init__(self)
         levels = len(self.feature_maps)
-        lengths = {
-            "scales": (len(self.scales), levels + 1),
-            "aspect_ratios": (len(self.aspect_ratios), levels),
-        }
-        if self.steps is not None:
-            lengths["steps"] = (len(self.steps), levels)
-        for name, (actual, expected) in lengths.items():
-            if actual != expected:
-                raise ConfigError(
-                    f"default boxes have {actual} {name}: {levels} feature maps need {expected}"
-                )
         if levels == 0:
-            raise ConfigError("default boxes have no feature maps: give (rows, columns)")
-        self._check_values()
-
-    def _check_values(self) -> None:
-        numbers: dict[str, list[float]] = {
-            "feature_maps": [float(n) for size in self.feature_maps for n in size],
-            "scales": list(self.scales),
-            "aspect_ratios": [ratio for ratios in self.aspect_ratios for ratio in ratios],
-            "steps": list(self.steps or ()),
-            "image_size": [float(n) for n in self.image_size or ()],
-        }
-        for name, values in numbers.items():
-            for value in values:
-                if not (math.isfinite(value) and value > 0):
-                    raise ConfigError(f"default boxes have {name} with {value:g}: must be positive")
+            raise SettingError("feature_maps", "has no levels: give [rows, columns] of each")
+        lengths = {"scales": levels + 1, "aspect_ratios": levels, "steps": levels}
+        for name, expected in lengths.items():
+            values = getattr(self, name)
+            if values is not None and len(values) != expected:
+                raise SettingError(
+                    name, f"has length {len(values)}: {levels} feature maps need {expected}"
+                )
         if self.steps is not None and self.image_size is None:
-            raise ConfigError("default boxes have steps but no image_size: give (height, width)")
+            raise SettingError("steps", "needs image_size: give [height, width]")
 
     @property
     def boxes_per_cell(self) -> tuple[int, ...]:
@@ -130,16 +125,25 @@ class DefaultBoxSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputSpec:
-    """The output of a network, as model.yaml describes it; see docs/models.md for each format.
+class OutputSpec(Config):
+    """The output of a network, as model.yaml describes it; see docs/models.md for each format."""
 
-    tensors: the name of the tensor for each role of the format. default_boxes and variances: for
-    ssd_raw. background: for boxes_scores the column of scores, for torchvision the label, that
-    means "no object"; or None.
-    """
-
-    format: str
-    tensors: Mapping[str, str]
-    default_boxes: DefaultBoxSpec | None = None
-    variances: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
-    background: int | None = None
+    format: str = setting(REQUIRED, "How answers are encoded", choices=tuple(OUTPUT_FORMATS))
+    tensors: Mapping[str, Text] = setting(
+        REQUIRED,
+        "Name of the tensor for each role of the format",
+        keys=tuple({role: None for form in OUTPUT_FORMATS.values() for role in form.roles}),
+    )
+    default_boxes: DefaultBoxSpec | None = setting(None, "ssd_raw: what offsets are from")
+    variances: tuple[float, float, float, float] = setting(
+        (0.1, 0.1, 0.2, 0.2),
+        "ssd_raw: what offsets are multiplied with, x, y, width, height",
+        minimum=1e-6,
+        maximum=1e6,
+    )
+    background: int | None = setting(
+        None,
+        'The column of scores (boxes_scores) or the label (torchvision) that means "no object"',
+        minimum=0,
+        maximum=1 << 16,
+    )

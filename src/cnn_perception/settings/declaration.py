@@ -41,6 +41,7 @@ class Setting:
     parameter: str = ""
     key: str = ""
     keys: tuple[str, ...] | None = None
+    required: bool = False
     kind: Kind = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -80,13 +81,14 @@ def setting(
     parameter: str = "",
     key: str = "",
     keys: tuple[str, ...] | None = None,
+    required: bool = False,
 ) -> Any:
     """Declare a field of a Config.
 
-    default: REQUIRED where there is none. minimum, maximum and choices: of the value, or of each in
-    a list; keys: of a mapping, the innermost one. `live` says that it may change between two
-    frames; `parameter` is its ROS parameter's name where an established node has set one, `key` its
-    name in files, else the field's own name.
+    default: REQUIRED where there is none; `required` asks for it in files all the same. minimum,
+    maximum and choices: of the value, or of each in a list; keys: of a mapping, the innermost one.
+    `live` says that it may change between two frames; `parameter` is its ROS parameter's name where
+    an established node has set one, `key` its name in files, else the field's own name.
     """
     metadata = {
         "description": description,
@@ -97,6 +99,7 @@ def setting(
         "parameter": parameter,
         "key": key,
         "keys": keys,
+        "required": required or default is REQUIRED,
     }
     if isinstance(default, dict):
         return dataclasses.field(default_factory=default.copy, metadata=metadata)
@@ -105,7 +108,10 @@ def setting(
 
 def settings(config: type[Config] | Config) -> tuple[Setting, ...]:
     """Return the settings of a configuration class, in order of declaration."""
-    return _settings(config if isinstance(config, type) else type(config))
+    # Any: mypy takes a class whose instances are compared by value for not hashable itself.
+    cls: Any = config if isinstance(config, type) else type(config)
+    found: tuple[Setting, ...] = _settings(cls)
+    return found
 
 
 @cache
@@ -131,7 +137,7 @@ class Config:
     """
 
     def __post_init__(self) -> None:
-        for known in _settings(type(self)):
+        for known in settings(self):
             value = getattr(self, known.name)
             read = known.read(value)
             if read is not value:
@@ -149,7 +155,8 @@ class Config:
     @classmethod
     def as_kind(cls) -> Kind:
         """Return what reads the mapping of the class's settings, and describes it."""
-        return _record(cls)
+        own: Any = cls
+        return _record(own)
 
 
 class _Record(Kind):
@@ -157,7 +164,7 @@ class _Record(Kind):
 
     def __init__(self, cls: type[Config]) -> None:
         self.cls = cls
-        self.settings = {known.key or known.name: known for known in _settings(cls)}
+        self.settings = {known.key or known.name: known for known in settings(cls)}
 
     def read(self, value: Any, folder: Path | None) -> Any:
         if isinstance(value, self.cls):
@@ -174,7 +181,7 @@ class _Record(Kind):
             given = value.get(key)
             if given is not None:
                 chosen[each.name] = each.read(given, folder)
-            elif each.default is REQUIRED or (key in value and not each.kind.nullable):
+            elif each.required or (key in value and not each.kind.nullable):
                 raise SettingError(key, "is missing: add it", "the key ")
         try:
             return self.cls(**chosen)
@@ -189,7 +196,7 @@ class _Record(Kind):
             "properties": {key: described(each) for key, each in self.settings.items()},
             "additionalProperties": False,
         }
-        required = [key for key, each in self.settings.items() if each.default is REQUIRED]
+        required = [key for key, each in self.settings.items() if each.required]
         if required:
             schema["required"] = required
         return schema

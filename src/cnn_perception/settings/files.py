@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import yaml
 
 from cnn_perception.errors import ConfigError, PerceptionError
-from cnn_perception.settings.declaration import Config
+from cnn_perception.settings.declaration import Config, settings
 from cnn_perception.settings.errors import SettingError
 
 __all__ = ["load", "parse", "read_yaml"]
@@ -52,7 +52,9 @@ def load(path: Path, config: type[C], error: type[PerceptionError] = ConfigError
 
 def parse(tree: Any, config: type[C], path: Path, error: type[PerceptionError] = ConfigError) -> C:
     """Read what a YAML file, named for errors and relative paths, holds; see `load`."""
+    if tree is None and not any(known.required for known in settings(config)):
+        tree = {}  # an empty file
     try:
-        return config.from_mapping({} if tree is None else tree, path.parent)
+        return config.from_mapping(tree, path.parent)
     except SettingError as cause:
         raise error(f"{path}: {cause}") from cause

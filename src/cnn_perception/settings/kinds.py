@@ -197,14 +197,13 @@ class _Text(Kind):
     def read(self, value: Any, folder: Path | None) -> str:
         if not isinstance(value, str) or (self.form and not value.strip()):
             raise self.misfit(value)
-        if self.form == "text":
-            value = value.strip()
-        elif self.form == "line":
-            value = " ".join(value.split())
-        if self.choices is not None and value not in self.choices:
-            hint = nearest(value, self.choices, "choose one of")
-            raise SettingError("", f"= {shown(value)}: {hint}")
-        return value
+        text: str = value
+        if self.form:
+            text = " ".join(text.split()) if self.form == "line" else text.strip()
+        if self.choices is not None and text not in self.choices:
+            hint = nearest(text, self.choices, f"choose one of {', '.join(self.choices)}")
+            raise SettingError("", f"= {shown(text)}: {hint}")
+        return text
 
     def schema(self) -> dict[str, Any]:
         if self.choices is not None:

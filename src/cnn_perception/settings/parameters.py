@@ -41,10 +41,9 @@ class NodeParameters:
 
     def settings(self) -> dict[str, Setting]:
         """Return the parameters by their ROS names, with the node's defaults."""
+        configs: list[type[Config]] = [NodeConfig, *self.configs]
         found = {}
-        for known in (
-            known for config in (NodeConfig, *self.configs) for known in settings(config)
-        ):
+        for known in (known for config in configs for known in settings(config)):
             name = known.parameter or known.name
             default = self.defaults.get(known.name, known.default)
             found[name] = dataclasses.replace(known, default=default, key=name)
