@@ -10,7 +10,7 @@ import recorded_robot as robot
 from cnn_perception.errors import BagError, ConfigError
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.case import run_case
-from cnn_perception.replay.expectations.terms import Expectations
+from cnn_perception.replay.expectations.schema import Expectations
 
 pytestmark = pytest.mark.usefixtures("compiled_kernels")
 

@@ -10,7 +10,7 @@ from operator import methodcaller
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.ledger import Account
-from cnn_perception.replay.expectations.terms import Bound, Expectations, shown
+from cnn_perception.replay.expectations.schema import Bound, Expectations, shown
 from cnn_perception.replay.moments import at, window_ns
 from cnn_perception.replay.run import ReplayRun
 

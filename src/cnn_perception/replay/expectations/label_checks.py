@@ -28,7 +28,7 @@ from cnn_perception.replay.expectations.failure_pictures import (
     mask_page,
     write_picture,
 )
-from cnn_perception.replay.expectations.terms import LabelTerm
+from cnn_perception.replay.expectations.schema import LabelTerm
 from cnn_perception.replay.moments import FrameTime, at, seconds
 from cnn_perception.replay.run import ReplayRun
 

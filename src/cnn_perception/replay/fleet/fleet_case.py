@@ -16,7 +16,7 @@ import cv2
 from cnn_perception.errors import BagError, PerceptionError
 from cnn_perception.replay.case import CaseResult, run_case
 from cnn_perception.replay.expectations.check import Check
-from cnn_perception.replay.expectations.terms import Expectations
+from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.plan import ReplayPlan
 
 __all__ = ["BROKEN", "FAILED", "PASSED", "FleetCase", "FleetRow", "run_fleet_case"]
