@@ -274,8 +274,8 @@ class _Mapping(Kind):
 
     def read(self, value: Any, folder: Path | None) -> dict[str, Any]:
         if not isinstance(value, Mapping):
-            known = f" with the keys {', '.join(self.keys)}" if self.keys else ""
-            raise SettingError("", f"is {shown(value)}: give a mapping{known}")
+            keys = f"the keys {', '.join(self.keys)}" if self.keys else "a name for each"
+            raise SettingError("", f"is {shown(value)}: give a mapping with {keys}")
         read = {}
         for key, each in value.items():
             if not isinstance(key, str):

@@ -58,17 +58,16 @@ class _BoundKind(Kind):
     def read(self, value: Any, folder: Path | None) -> Bound:
         if isinstance(value, Bound):
             return value
-        if not isinstance(value, Mapping):
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise self.misfit(value)
-            value = {"min": value, "max": value}
-            try:
-                return Bound.from_mapping(value)
-            except SettingError as error:
-                raise SettingError("", error.text) from error
-        if not value:
-            raise SettingError("", "has neither min nor max: give one, or a number")
-        return Bound.from_mapping(value)
+        if isinstance(value, Mapping):
+            if not value:
+                raise SettingError("", "has neither min nor max: give one, or a number")
+            return Bound.from_mapping(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.misfit(value)
+        try:
+            return Bound.from_mapping({"min": value, "max": value})
+        except SettingError as error:  # about min
+            raise SettingError("", error.text) from error
 
     def schema(self) -> dict[str, Any]:
         limits = {**Bound.as_kind().schema(), "minProperties": 1}
