@@ -127,7 +127,7 @@ class _NodeKind(Kind):
         self.name, self.parameters = name, parameters
 
     def read(self, value: Any, folder: Path | None) -> dict[str, Any] | None:
-        if value is False:
+        if value is False or value is None:
             return None
         if isinstance(value, str):
             given = _ros_parameters((folder or Path()) / value, self.name)
