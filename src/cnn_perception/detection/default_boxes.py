@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from cnn_perception.errors import ConfigError
 from cnn_perception.runtime.outputs import DefaultBoxSpec
+from cnn_perception.settings import REQUIRED, Config, setting
 from cnn_perception.types import Float32Array
 
-__all__ = ["DefaultBoxSpec", "default_boxes", "linear_scales", "pyramid_boxes"]
+__all__ = ["DefaultBoxSpec", "PyramidBoxes", "default_boxes", "linear_scales"]
 
 
 def linear_scales(levels: int, smallest: float, largest: float) -> tuple[float, ...]:
@@ -28,28 +29,36 @@ def linear_scales(levels: int, smallest: float, largest: float) -> tuple[float, 
     return (*(smallest + span * k / (levels - 1.0) for k in range(levels)), 1.0)
 
 
-def pyramid_boxes(section: Any, size: tuple[int, int]) -> DefaultBoxSpec:
-    """Return the default boxes of a network whose levels have strides 8, 16, 32, 64 ...
+@dataclass(frozen=True, slots=True)
+class PyramidBoxes(Config):
+    """Sizes and shapes of default boxes, wherever the levels of the network lie."""
 
-    section: a mapping with ``scales``, fractions of the image, one more than levels, and
-    ``aspect_ratios``, a list per level; size: (width, height) of the input, pixels, multiples of
-    32. Raises ConfigError for anything else.
-    """
-    if not isinstance(section, Mapping) or set(section) != {"scales", "aspect_ratios"}:
-        raise ConfigError(f"default_boxes = {section!r}: give scales and aspect_ratios")
-    try:
-        scales = tuple(float(scale) for scale in section["scales"])
-        ratios = tuple(tuple(float(r) for r in level) for level in section["aspect_ratios"])
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"default_boxes are not lists of numbers: {error}") from error
-    width, height = size
-    if width % 32 or height % 32:
-        raise ConfigError(f"image {width}x{height}: both must be multiples of 32")
-    maps = [(height // 8, width // 8)]
-    while len(maps) < len(ratios):
-        rows, columns = maps[-1]
-        maps.append(((rows + 1) // 2, (columns + 1) // 2))
-    return DefaultBoxSpec(tuple(maps[: len(ratios)]), scales, ratios)
+    scales: tuple[float, ...] = setting(
+        REQUIRED,
+        "Sizes of the boxes, fractions of the image: one more than levels",
+        minimum=1e-6,
+        maximum=1e6,
+    )
+    aspect_ratios: tuple[tuple[float, ...], ...] = setting(
+        REQUIRED, "A list for each level, without 1", minimum=1e-6, maximum=1e6
+    )
+
+    def at(self, size: tuple[int, int]) -> DefaultBoxSpec:
+        """Return the default boxes of a network whose levels have strides 8, 16, 32, 64 ...
+
+        size: (width, height) of the input, pixels. Raises ConfigError unless both are multiples of
+        32.
+        """
+        width, height = size
+        if width % 32 or height % 32:
+            raise ConfigError(f"image {width}x{height}: both must be multiples of 32")
+        maps = [(height // 8, width // 8)]
+        while len(maps) < len(self.aspect_ratios):
+            rows, columns = maps[-1]
+            maps.append(((rows + 1) // 2, (columns + 1) // 2))
+        return DefaultBoxSpec(
+            tuple(maps[: len(self.aspect_ratios)]), self.scales, self.aspect_ratios
+        )
 
 
 def default_boxes(spec: DefaultBoxSpec) -> Float32Array:

@@ -96,11 +96,8 @@ class ClassifierDesign:
         return [x for x in network.modules() if isinstance(x, nn.Linear | nn.Conv2d)][-1:]
 
 
-def design_classifier(section: Mapping[str, Any]) -> ClassifierDesign:
-    """Return the design that a plan's section ``network`` describes.
-
-    Keys are those of `ClassifierOptions`. Raises ConfigError for others.
-    """
+def design_classifier(section: Mapping[str, Any] | ClassifierOptions) -> ClassifierDesign:
+    """Return the design that a plan's section ``network`` describes; raises ConfigError."""
     options = ClassifierOptions.from_mapping(section)
     side, shorter_side, normalisation = 32, 36, IMAGENET
     if options.name == _LENET:

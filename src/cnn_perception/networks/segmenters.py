@@ -183,9 +183,6 @@ class SegmenterDesign:
         return network
 
 
-def design_segmenter(section: Mapping[str, Any]) -> SegmenterDesign:
-    """Return the design that a plan's section ``network`` describes.
-
-    Keys are those of `SegmenterOptions`. Raises ConfigError for others.
-    """
+def design_segmenter(section: Mapping[str, Any] | SegmenterOptions) -> SegmenterDesign:
+    """Return the design that a plan's section ``network`` describes; raises ConfigError."""
     return SegmenterDesign(SegmenterOptions.from_mapping(section))

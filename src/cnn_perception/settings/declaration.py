@@ -144,7 +144,7 @@ class Config:
                 object.__setattr__(self, known.name, read)
 
     @classmethod
-    def from_mapping(cls: type[C], values: Mapping[str, Any], folder: Path | None = None) -> C:
+    def from_mapping(cls: type[C], values: Any, folder: Path | None = None) -> C:
         """Build from keys and values as YAML gives them; paths are relative to `folder`.
 
         Raises SettingError for an unknown key, a missing one and a bad value.

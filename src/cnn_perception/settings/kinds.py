@@ -13,6 +13,7 @@ annotation                      value in a file
 ``Mapping[str, T]``             a mapping with free keys, or those that the setting names
 a subclass of ``Config``        a mapping with its settings
 ``T | None``                    T, or no value
+``Literal["a", "b"]``           one of these texts
 ``T | Literal[False]``          T, or false
 ``Any``                         whatever YAML can say
 ``Annotated[T, kind]``          what that object of a class of the caller's reads
@@ -98,8 +99,8 @@ def kind_of(annotation: Any, limits: Limits) -> Kind:
         )
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return _Mapping(kind_of(arguments[1], limits), limits.keys)
-    if origin is Literal and arguments == (False,):
-        return _No()
+    if origin is Literal:
+        return _No() if arguments == (False,) else _Text(arguments, "")
     if annotation is Any:
         return _Anything()
     if annotation in (int, float):

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from cnn_perception.datasets.find import Task
 from cnn_perception.errors import ConfigError
-from cnn_perception.settings import Config, setting
+from cnn_perception.settings import REQUIRED, Config, SettingError, setting
+from cnn_perception.settings.files import parse, read_yaml
 from cnn_perception.training.augmentation import AugmentationConfig
 from cnn_perception.training.optimisation import OptimisationConfig
 
-__all__ = ["TASKS", "DataConfig", "TrainingPlan", "load_plan", "parse_plan"]
+__all__ = ["TASKS", "DataConfig", "PlanFile", "TrainingPlan", "load_plan", "parse_plan"]
 
 TASKS: tuple[Task, ...] = ("rooms", "detection", "segmentation", "classification")
 
-_SECTIONS = ("network", "data", "augmentation", "optimisation")
+C = TypeVar("C", bound=Config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,19 @@ class DataConfig(Config):
 
 
 @dataclass(frozen=True, slots=True)
+class PlanFile(Config):
+    """A training plan as it is written."""
+
+    task: Task = setting(REQUIRED, "What is learnt")
+    network: Mapping[str, Any] = setting({}, "The network: settings that the task reads")
+    data: DataConfig = setting(DataConfig(), "The images to learn from and to measure on")
+    augmentation: AugmentationConfig = setting(AugmentationConfig(), "How images are varied")
+    optimisation: OptimisationConfig = setting(
+        OptimisationConfig(), "How long, how fast and how precisely the network learns"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingPlan:
     """Everything that decides what comes out of a training run.
 
@@ -57,17 +71,20 @@ class TrainingPlan:
     optimisation: OptimisationConfig
     tree: Mapping[str, Any]
 
+    def read_network(self, config: type[C]) -> C:
+        """Return the network's settings; raises ConfigError for those that it does not have."""
+        try:
+            return config.from_mapping(self.network)
+        except SettingError as error:
+            raise error.below("network") from error
+
 
 def load_plan(path: Path, changes: Sequence[str] = ()) -> TrainingPlan:
     """Return the plan that a YAML file describes; raises ConfigError naming what is wrong.
 
     changes: texts like ``optimisation.batch=4``, which take the place of what the file says.
     """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        text = " ".join(str(error).split())
-        raise ConfigError(f"{path} cannot be read as YAML: {text}") from error
+    tree = read_yaml(path)
     for change in changes:
         _change(tree, change)
     return parse_plan(tree, str(path))
@@ -79,24 +96,9 @@ def parse_plan(tree: Any, source: str) -> TrainingPlan:
         raise ConfigError(
             f"{source} is not a training plan: it needs 'task:', one of {', '.join(TASKS)}"
         )
-    if tree["task"] not in TASKS:
-        raise ConfigError(f"{source}: task = {tree['task']!r}: choose one of {', '.join(TASKS)}")
-    for name, section in tree.items():
-        if name == "task":
-            continue
-        if name not in _SECTIONS:
-            raise ConfigError(
-                f"{source}: unknown section {name!r}: a plan has task, {', '.join(_SECTIONS)}"
-            )
-        if not isinstance(section, Mapping):
-            raise ConfigError(f"{source}: {name} is not a mapping: write 'key: value' lines")
+    plan = parse(tree, PlanFile, Path(source))
     return TrainingPlan(
-        tree["task"],
-        tree.get("network", {}),
-        DataConfig.from_mapping(tree.get("data", {})),
-        AugmentationConfig.from_mapping(tree.get("augmentation", {})),
-        OptimisationConfig.from_mapping(tree.get("optimisation", {})),
-        tree,
+        plan.task, plan.network, plan.data, plan.augmentation, plan.optimisation, tree
     )
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from cnn_perception.detection.default_boxes import DefaultBoxSpec, pyramid_boxes
-from cnn_perception.settings import Config, setting
+from cnn_perception.detection.default_boxes import DefaultBoxSpec, PyramidBoxes
+from cnn_perception.settings import REQUIRED, Config, setting
 
-__all__ = ["RoomsConfig", "parse_rooms"]
+__all__ = ["RoomsConfig"]
 
 
 @dataclass(frozen=True, slots=True)
 class RoomsConfig(Config):
     """Size of the network and of its input, and how its losses are weighed."""
 
+    default_boxes: PyramidBoxes = setting(REQUIRED, "Sizes and shapes of the default boxes")
     image_width: int = setting(256, "Width of the input, pixels", minimum=64, maximum=1024)
     image_height: int = setting(192, "Height of the input, pixels", minimum=64, maximum=1024)
     width: float = setting(0.5, "Channel multiplier of MobileNetV2", minimum=0.1, maximum=2.0)
@@ -45,10 +44,11 @@ class RoomsConfig(Config):
     mask_weight: float = setting(1.0, "Weight of the mask loss", minimum=0.0, maximum=100.0)
     box_weight: float = setting(1.0, "Weight of the box loss", minimum=0.0, maximum=100.0)
 
+    def __post_init__(self) -> None:
+        Config.__post_init__(self)
+        self.boxes  # noqa: B018  checked before rooms are rendered for it
 
-def parse_rooms(section: Mapping[str, Any]) -> tuple[RoomsConfig, DefaultBoxSpec]:
-    """Return the settings and the default boxes; raises ConfigError naming what is wrong."""
-    rest = {name: value for name, value in section.items() if name != "default_boxes"}
-    config = RoomsConfig.from_mapping(rest)
-    size = (config.image_width, config.image_height)
-    return config, pyramid_boxes(section.get("default_boxes"), size)
+    @property
+    def boxes(self) -> DefaultBoxSpec:
+        """The default boxes at the input's size."""
+        return self.default_boxes.at((self.image_width, self.image_height))
