@@ -9,24 +9,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnn_perception.cli.options import (
+    SESSION,
     Json,
     Model,
     Network,
     Out,
     Provider,
-    ProviderOption,
     Threads,
     Weights,
+    option,
 )
+from cnn_perception.config import ExplainerConfig, SessionConfig
+from cnn_perception.explain.methods.optimisation_config import OptimisationConfig
 
 if TYPE_CHECKING:
     from cnn_perception.cli.annotate import Annotator
-    from cnn_perception.config import ExplainerConfig, SessionConfig
     from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = ["Method", "command"]
 
 _NO_HURRY_MS = 10000.0
+_DEFAULT, _MAXIMISATION = ExplainerConfig(), OptimisationConfig()
 
 
 class Method(str, Enum):
@@ -65,21 +68,16 @@ def command(
     target: Annotated[
         str, typer.Option(help="Explain the best answer of this class; empty: the best of all.")
     ] = "",
-    score: Annotated[
-        float,
-        typer.Option(min=-1.0, max=1.0, help="Lowest score; negative takes the model's own."),
-    ] = -1.0,
+    score: Annotated[float, option(ExplainerConfig, "score_threshold")] = _DEFAULT.score_threshold,
     region: Annotated[
         str,
         typer.Option(metavar="X,Y[,X,Y]", help="Of a bundle: what is at a point, or in a box."),
     ] = "",
-    most: Annotated[
-        int, typer.Option(min=1, max=100, help="Of a bundle: explain so many answers together.")
-    ] = 1,
+    most: Annotated[int, option(ExplainerConfig, "max_answers")] = _DEFAULT.max_answers,
     plus_plus: Annotated[
         bool, typer.Option("--plus-plus", help="Of a bundle: by Grad-CAM++.")
     ] = False,
-    alpha: Annotated[float, typer.Option(min=0.0, max=1.0, help="Opacity of the heat.")] = 0.5,
+    alpha: Annotated[float, option(ExplainerConfig, "overlay_alpha")] = _DEFAULT.overlay_alpha,
     method: Annotated[
         list[Method] | None,
         typer.Option(
@@ -95,13 +93,11 @@ def command(
             help="Layer of the network, as features.14 or conv5_3 (default: its last maps)."
         ),
     ] = None,
-    steps: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Of maximisation: gradient steps.")
-    ] = 300,
-    seed: Annotated[int, typer.Option(min=0, help="Of maximisation: of its noise.")] = 0,
+    steps: Annotated[int, option(OptimisationConfig, "steps")] = _MAXIMISATION.steps,
+    seed: Annotated[int, option(OptimisationConfig, "seed")] = _MAXIMISATION.seed,
     print_json: Json = False,
-    provider: ProviderOption = Provider.auto,
-    threads: Threads = 1,
+    provider: Provider = SESSION.provider,
+    threads: Threads = SESSION.threads,
 ) -> None:
     """Explain the best answer by Grad-CAM; writes heat over pictures, and explanations.json.
 
@@ -134,7 +130,6 @@ def command(
         )
     else:
         from cnn_perception.cli.annotate import annotate
-        from cnn_perception.config import ExplainerConfig, SessionConfig
 
         config = ExplainerConfig(
             method="gradcam++" if plus_plus else "gradcam",
@@ -145,7 +140,7 @@ def command(
             budget_ms=_NO_HURRY_MS,
             overlay_alpha=alpha,
         )
-        session = SessionConfig(provider=provider.value, threads=threads)
+        session = SessionConfig(provider=provider, threads=threads)
         annotator = _bundle_annotator(model, config, session)
         done = annotate(paths, out, "explanations", annotator, print_json=print_json)
     if not done:

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
-from cnn_perception.cli.options import Json, Model, Network, Out, Weights
+from cnn_perception.cli.options import Json, Model, Network, Out, Weights, option
+from cnn_perception.explain.methods.optimisation_config import OptimisationConfig
 
 __all__ = ["command"]
+
+_DEFAULT = OptimisationConfig()
 
 
 def command(
@@ -33,15 +36,9 @@ def command(
     texture: Annotated[
         bool, typer.Option("--texture", help="Make another picture with the texture of IMAGE.")
     ] = False,
-    steps: Annotated[int, typer.Option(min=1, max=1_000_000, help="Gradient steps.")] = 300,
-    rate: Annotated[
-        list[float] | None,
-        typer.Option(help="Learning rate of Adam at first. Repeatable. Default: 0.2."),
-    ] = None,
-    tv: Annotated[
-        list[float] | None,
-        typer.Option(help="Weight of the total variation. Repeatable. Default: 0.3."),
-    ] = None,
+    steps: Annotated[int, option(OptimisationConfig, "steps")] = _DEFAULT.steps,
+    rate: Annotated[list[float], option(OptimisationConfig, "rate")] = [_DEFAULT.rate],  # noqa: B006
+    tv: Annotated[list[float], option(OptimisationConfig, "tv")] = [_DEFAULT.tv],  # noqa: B006
     snapshot: Annotated[
         list[int] | None,
         typer.Option(help="Step after which the picture is shown as well. Repeatable."),
@@ -52,7 +49,7 @@ def command(
             min=0, max=4096, help="Shorter side of the picture, pixels; 0 is the network's own."
         ),
     ] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise that it begins with.")] = 0,
+    seed: Annotated[int, option(OptimisationConfig, "seed")] = _DEFAULT.seed,
     out: Out = Path("out/invert"),
     print_json: Json = False,
 ) -> None:
@@ -71,15 +68,12 @@ def command(
 
     opened = opened_network(model, network, weights)
     from cnn_perception.cli.invert_runs import Order, carry_out
-    from cnn_perception.explain.methods.image_optimisation import OptimisationConfig
 
     if size:
         opened = opened.of_size(size)
-    varied = {key: dict.fromkeys(values) for key, values in (("tv", tv), ("rate", rate)) if values}
-    fixed = {"steps": steps, "seed": seed, "snapshots": tuple(snapshot or ())}
     configs = [
-        OptimisationConfig.from_mapping({**fixed, **dict(zip(varied, values, strict=True))})
-        for values in product(*varied.values())
+        OptimisationConfig(steps, a_rate, a_tv, seed=seed, snapshots=tuple(snapshot or ()))
+        for a_tv, a_rate in product(dict.fromkeys(tv), dict.fromkeys(rate))
     ]
     groups = [names.split(",") for names in dict.fromkeys(layer or ())]
     order = Order(image, style, style_weight, texture, groups, configs)

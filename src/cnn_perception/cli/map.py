@@ -9,8 +9,8 @@ import typer
 
 from cnn_perception.cli import map_info
 from cnn_perception.cli.default_group import DEFAULT, DefaultCommand, DefaultGroup
+from cnn_perception.cli.options import option
 from cnn_perception.config import MapperConfig
-from cnn_perception.settings import settings
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -27,7 +27,7 @@ app = typer.Typer(
 app.command("info")(map_info.command)
 
 
-_ENGINE = next(known for known in settings(MapperConfig) if known.name == "engine")
+_DEFAULT = MapperConfig()
 
 
 @app.command(
@@ -39,19 +39,14 @@ _ENGINE = next(known for known in settings(MapperConfig) if known.name == "engin
 def command(
     source: Annotated[Path, typer.Argument(help="Rosbag, or folder of frame-N.depth.png files.")],
     out: Annotated[Path, typer.Option(help="Map file: .bt, .ot or .vox.")] = Path("map.bt"),
-    resolution: Annotated[float, typer.Option(help="Edge of a cell, metres.")] = 0.05,
-    max_range: Annotated[
-        float, typer.Option(help="Readings beyond, metres, only clear; negative: unlimited.")
-    ] = 5.0,
-    min_range: Annotated[float, typer.Option(help="Ignore nearer readings, metres.")] = 0.0,
+    resolution: Annotated[float, option(MapperConfig, "resolution")] = _DEFAULT.resolution,
+    max_range: Annotated[float, option(MapperConfig, "max_range")] = _DEFAULT.max_range,
+    min_range: Annotated[float, option(MapperConfig, "min_range")] = _DEFAULT.min_range,
     discretize: Annotated[
-        bool, typer.Option("--discretize", help="One ray per occupied cell: a slightly other map.")
-    ] = False,
-    engine: Annotated[
-        str,
-        typer.Option(metavar="|".join(_ENGINE.choices or ()), help="All give the same map."),
-    ] = _ENGINE.default,
-    stride: Annotated[int, typer.Option(help="Use every n-th row and column of images.")] = 1,
+        bool, option(MapperConfig, "discretize", "--discretize")
+    ] = _DEFAULT.discretize,
+    engine: Annotated[str, option(MapperConfig, "engine")] = _DEFAULT.engine,
+    stride: Annotated[int, option(MapperConfig, "depth_stride")] = _DEFAULT.depth_stride,
     every: Annotated[int, typer.Option(min=1, help="Use every n-th scan.")] = 1,
     depth_topic: Annotated[
         Optional[list[str]],  # noqa: UP045

@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from cnn_perception.config import SessionConfig
+from cnn_perception.errors import ConfigError
+from cnn_perception.settings import Config, settings
+
 __all__ = [
+    "SESSION",
     "Json",
     "Model",
     "Network",
     "Out",
     "Paths",
     "Provider",
-    "ProviderOption",
     "Threads",
     "Weights",
+    "option",
 ]
 
 
-class Provider(str, Enum):
-    """Where networks run."""
+SESSION = SessionConfig()
 
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
+
+def option(config: type[Config], name: str, *flags: str) -> Any:
+    """Return the option of a setting: its range or choices, and its description as the help.
+
+    flags: such as ``--score``, where the option is not called as the setting. The default stands in
+    the command's signature: that of an instance of the configuration.
+    """
+    known = next(known for known in settings(config) if known.name == name)
+    text = f"{known.description}."
+    if known.choices is None:
+        return typer.Option(*flags, min=known.minimum, max=known.maximum, help=text)
+    choices = known.choices
+
+    def checked(value: str) -> str:
+        try:
+            known.check(value)
+        except ConfigError as error:
+            raise typer.BadParameter(str(error)) from error
+        return value
+
+    # An enumeration would have to be written by hand beside the declaration.
+    return typer.Option(
+        *flags,
+        metavar=f"[{'|'.join(choices)}]",
+        help=text,
+        callback=checked,
+        autocompletion=lambda: list(choices),
+    )
 
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATHS...", help="Pictures, videos, folders.")]
@@ -46,10 +74,5 @@ Weights = Annotated[
         "checkpoint of 'cnn-perception train'."
     ),
 ]
-ProviderOption = Annotated[
-    Provider,
-    typer.Option("--provider", help="Where the network runs; auto takes CUDA if it works."),
-]
-Threads = Annotated[
-    int, typer.Option(min=0, max=256, help="Threads within the network; 0 is automatic.")
-]
+Provider = Annotated[str, option(SessionConfig, "provider")]
+Threads = Annotated[int, option(SessionConfig, "threads")]

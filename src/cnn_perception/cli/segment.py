@@ -7,21 +7,22 @@ from typing import Annotated
 
 import typer
 
-from cnn_perception.cli.options import Json, Model, Out, Paths, Provider, ProviderOption, Threads
+from cnn_perception.cli.options import SESSION, Json, Model, Out, Paths, Provider, Threads, option
+from cnn_perception.config import SegmenterConfig, SessionConfig
 
 __all__ = ["command"]
+
+_DEFAULT = SegmenterConfig()
 
 
 def command(
     paths: Paths,
     model: Model = "rooms_fcn",
     out: Out = Path("out/segment"),
-    alpha: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Opacity of the classes' colours.")
-    ] = 0.5,
+    alpha: Annotated[float, option(SegmenterConfig, "overlay_alpha")] = _DEFAULT.overlay_alpha,
     print_json: Json = False,
-    provider: ProviderOption = Provider.auto,
-    threads: Threads = 1,
+    provider: Provider = SESSION.provider,
+    threads: Threads = SESSION.threads,
 ) -> None:
     """Label every pixel; writes tinted pictures, masks of class ids (PNG), and segments.json.
 
@@ -30,7 +31,6 @@ def command(
     import numpy as np
 
     from cnn_perception.cli.annotate import Annotation, annotate
-    from cnn_perception.config import SegmenterConfig, SessionConfig
     from cnn_perception.image.draw import blend_mask
     from cnn_perception.runtime.bundle import load_bundle
     from cnn_perception.segmentation.segmenter import Segmenter
@@ -39,7 +39,7 @@ def command(
     segmenter = Segmenter(
         load_bundle(model),
         SegmenterConfig(overlay_alpha=alpha),
-        SessionConfig(provider=provider.value, threads=threads),
+        SessionConfig(provider=provider, threads=threads),
     )
 
     def annotator(rgb: UInt8Array) -> Annotation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,35 +70,6 @@ class ExplainGraph:
     count: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelBundle:
-    """A checked model.yaml and the files beside it.
-
-    labels: index is the class id; detectors have no entry for the background. palette: uint8
-    (labels, 3) RGB or None. limits: what it is not made for, or empty. history: how the weights
-    came to be, where a training plan does not tell it all, or empty. quality: what was measured,
-    on what; free text and numbers.
-    """
-
-    name: str
-    version: str
-    task: str
-    description: str
-    licence: str
-    source: str
-    file: Path
-    model: Path
-    input: InputSpec
-    output: OutputSpec
-    labels: tuple[str, ...]
-    palette: UInt8Array | None
-    thresholds: Thresholds
-    limits: str = ""
-    history: str = ""
-    quality: Mapping[str, Any] = field(default_factory=dict)
-    explain: tuple[ExplainGraph, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class _NetworkEntry(Config):
     """The mapping ``model`` of a model.yaml."""
@@ -142,9 +113,9 @@ class _GraphEntry(Config):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class BundleFile(Config):
-    """A model.yaml as it is written; `load_bundle` compares it with itself and with the files."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Description(Config):
+    """What a model.yaml says of its network, and a bundle after it."""
 
     name: Line = setting(REQUIRED, "The bundle's name; use the folder's")
     version: Line = setting(REQUIRED, 'A text: "1.0"')
@@ -156,7 +127,6 @@ class BundleFile(Config):
     description: Line = setting(REQUIRED, "What it finds, in a line")
     licence: Line = setting(REQUIRED, "Under which terms it may be used")
     source: Line = setting(REQUIRED, "Where it came from")
-    model: _NetworkEntry = setting(REQUIRED, "The network and its hash")
     input: InputSpec = setting(REQUIRED, "What the network takes")
     output: OutputSpec = setting(REQUIRED, "What the network answers")
     labels: tuple[Text, ...] = setting(
@@ -164,18 +134,39 @@ class BundleFile(Config):
         "Names; the index is the class id. Detectors have no entry for the background, segmenters "
         "have one for every class in the mask",
     )
+    limits: Line = setting("", "What it is not made for, one line")
+    history: Line = setting(
+        "", "How the weights came to be, where the training plan does not tell it all"
+    )
+    quality: Mapping[str, Any] = setting({}, "What was measured, on what, by name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleFile(_Description):
+    """A model.yaml as it is written; `load_bundle` compares it with itself and with the files."""
+
+    model: _NetworkEntry = setting(REQUIRED, "The network and its hash")
     palette: tuple[tuple[int, int, int], ...] | None = setting(
         None, "[red, green, blue] for each label", minimum=0, maximum=255
     )
     thresholds: _ThresholdsEntry | None = setting(
         None, "The model's own thresholds; needed for detection, optional for classification"
     )
-    limits: Line | None = setting(None, "What it is not made for, one line")
-    history: Line | None = setting(
-        None, "How the weights came to be, where the training plan does not tell it all"
-    )
-    quality: Mapping[str, Any] = setting({}, "What was measured, on what, by name")
     explain: tuple[_GraphEntry, ...] = setting((), "Graphs for Grad-CAM without PyTorch")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ModelBundle(_Description):
+    """A checked model.yaml and the files beside it.
+
+    file: the model.yaml; model: the network; palette: uint8 (labels, 3) RGB or None.
+    """
+
+    file: Path
+    model: Path
+    palette: UInt8Array | None
+    thresholds: Thresholds
+    explain: tuple[ExplainGraph, ...] = ()
 
 
 def load_bundle(name_or_path: str | Path) -> ModelBundle:
@@ -212,23 +203,13 @@ def _bundle(file: Path, written: BundleFile) -> ModelBundle:
     _check_output(output)
     remedy = f"get it from {written.source} and run 'cnn-perception models add {file.parent.name} "
     _check_file("model.file", written.model.file, written.model.sha256, f"{remedy}FILE'")
+    shared = {known.name: getattr(written, known.name) for known in settings(_Description)}
     return ModelBundle(
-        name=written.name,
-        version=written.version,
-        task=written.task,
-        description=written.description,
-        licence=written.licence,
-        source=written.source,
+        **shared,
         file=file,
         model=written.model.file,
-        input=written.input,
-        output=output,
-        labels=written.labels,
         palette=_palette(written),
         thresholds=_thresholds(written, final=form.final),
-        limits=written.limits or "",
-        history=written.history or "",
-        quality=written.quality,
         explain=_explain(written),
     )
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 from cnn_perception.errors import ConfigError
 from cnn_perception.settings.errors import SettingError, nearest, shown
-from cnn_perception.settings.kinds import Kind, Limits, kind_of
+from cnn_perception.settings.kinds import Kind, kind_of
 
 __all__ = ["REQUIRED", "Config", "Setting", "described", "setting", "settings"]
 
@@ -45,8 +45,7 @@ class Setting:
     kind: Kind = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        limits = Limits(self.minimum, self.maximum, self.choices, self.keys)
-        object.__setattr__(self, "kind", kind_of(self.type, limits))
+        object.__setattr__(self, "kind", kind_of(self.type, self))
 
     def check(self, value: Any) -> None:
         """Raise ConfigError unless `value` has the right type and lies in the range."""
@@ -120,6 +119,7 @@ def _settings(cls: type[Any]) -> tuple[Setting, ...]:
     return tuple(
         Setting(each.name, hints[each.name], _default(each), **each.metadata)
         for each in dataclasses.fields(cls)
+        if each.metadata  # others are no settings: what a subclass adds to what is read
     )
 
 

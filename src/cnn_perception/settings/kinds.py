@@ -26,13 +26,15 @@ import sys
 import types
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from cnn_perception.settings.errors import SettingError, nearest, shown
 
-__all__ = ["Kind", "Limits", "Line", "Text", "kind_of"]
+if TYPE_CHECKING:
+    from cnn_perception.settings.declaration import Setting
+
+__all__ = ["Kind", "Line", "Text", "kind_of"]
 
 Text = Annotated[str, "text"]
 """A text that is not empty; white space around it does not count."""
@@ -67,48 +69,41 @@ class Kind(ABC):
         return SettingError("", f"= {shown(value)}: give {self.wanted}")
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a setting asks for beyond its annotation, wherever below it that makes sense.
+def kind_of(annotation: Any, setting: Setting) -> Kind:
+    """Return the kind of an annotation, with the limits of its setting where they make sense.
 
-    choices: of texts; keys: of the innermost mapping.
+    These are minimum and maximum of numbers, choices of texts, and keys of the innermost mapping.
+    Raises TypeError for an annotation that settings cannot have.
     """
-
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] | None = None
-    keys: tuple[str, ...] | None = None
-
-
-def kind_of(annotation: Any, limits: Limits) -> Kind:
-    """Return the kind of an annotation; raises TypeError for one that settings cannot have."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         if isinstance(arguments[1], Kind):
             return arguments[1]
-        return _Text(limits.choices, arguments[1])
+        return _Text(setting.choices, arguments[1])
     if origin in (Union, types.UnionType):
         members = tuple(each for each in arguments if each is not types.NoneType)
         return _Union(
-            tuple(kind_of(each, limits) for each in members), len(members) < len(arguments)
+            tuple(kind_of(each, setting) for each in members), len(members) < len(arguments)
         )
     if origin is tuple:
         return _List(
-            tuple(kind_of(each, limits) for each in arguments if each is not Ellipsis),
+            tuple(kind_of(each, setting) for each in arguments if each is not Ellipsis),
             Ellipsis not in arguments,
         )
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return _Mapping(kind_of(arguments[1], limits), limits.keys)
+        return _Mapping(kind_of(arguments[1], setting), setting.keys)
     if origin is Literal:
-        return _No() if arguments == (False,) else _Text(arguments, "")
+        if arguments == (False,):
+            return _Plain("false", arguments, const=False)
+        return _Text(arguments, "")
     if annotation is Any:
-        return _Anything()
+        return _ANYTHING
     if annotation in (int, float):
-        return _Number(annotation is int, limits.minimum, limits.maximum)
+        return _Number(annotation is int, setting.minimum, setting.maximum)
     if annotation is bool:
-        return _Truth()
+        return _Plain("true or false", (True, False), type="boolean")
     if annotation is str:
-        return _Text(limits.choices, "")
+        return _Text(setting.choices, "")
     if annotation is Path:
         return _File()
     made = getattr(annotation, "as_kind", None)
@@ -118,36 +113,22 @@ def kind_of(annotation: Any, limits: Limits) -> Kind:
     return kind
 
 
-class _Anything(Kind):
+class _Plain(Kind):
+    """One of a few values, or anything."""
+
+    def __init__(self, wanted: str, allowed: tuple[Any, ...] | None, **schema: Any) -> None:
+        self.wanted, self.allowed, self._schema = wanted, allowed, schema
+
     def read(self, value: Any, folder: Path | None) -> Any:
-        return value
-
-    def schema(self) -> dict[str, Any]:
-        return {}
-
-
-class _Truth(Kind):
-    wanted = "true or false"
-
-    def read(self, value: Any, folder: Path | None) -> bool:
-        if not isinstance(value, bool):
+        if self.allowed is not None and not any(value is each for each in self.allowed):
             raise self.misfit(value)
         return value
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "boolean"}
+        return dict(self._schema)
 
 
-class _No(Kind):
-    wanted = "false"
-
-    def read(self, value: Any, folder: Path | None) -> Literal[False]:
-        if value is not False:
-            raise self.misfit(value)
-        return value
-
-    def schema(self) -> dict[str, Any]:
-        return {"const": False}
+_ANYTHING = _Plain("anything", None)
 
 
 class _Number(Kind):
@@ -183,9 +164,9 @@ class _Number(Kind):
         return f"{noun.rstrip(',')}, {bound}"
 
     def schema(self) -> dict[str, Any]:
-        limits = {"minimum": self.minimum, "maximum": self.maximum}
+        bounds = {"minimum": self.minimum, "maximum": self.maximum}
         return {"type": "integer" if self.whole else "number"} | {
-            name: limit for name, limit in limits.items() if limit is not None
+            name: limit for name, limit in bounds.items() if limit is not None
         }
 
 
@@ -194,6 +175,7 @@ class _Text(Kind):
 
     def __init__(self, choices: tuple[str, ...] | None, form: str) -> None:
         self.choices, self.form = choices, form
+        self.nullable = bool(form)
 
     def read(self, value: Any, folder: Path | None) -> str:
         if not isinstance(value, str) or (self.form and not value.strip()):
@@ -283,7 +265,7 @@ class _Mapping(Kind):
                 raise SettingError("", f"has the key {shown(key)}: give a text, in quotes")
             if self.keys is not None and key not in self.keys:
                 raise SettingError("", f": {nearest(key, self.keys)}", "unknown key ").below(key)
-            if each is None and not isinstance(self.values, _Anything):
+            if each is None and self.values is not _ANYTHING:
                 raise SettingError("", "is missing: add it", "the key ").below(key)
             try:
                 read[key] = self.values.read(each, folder)

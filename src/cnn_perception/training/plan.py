@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,9 +14,10 @@ from cnn_perception.errors import ConfigError
 from cnn_perception.settings import REQUIRED, Config, SettingError, setting
 from cnn_perception.settings.files import parse, read_yaml
 from cnn_perception.training.augmentation import AugmentationConfig
+from cnn_perception.training.data_config import DataConfig
 from cnn_perception.training.optimisation import OptimisationConfig
 
-__all__ = ["TASKS", "DataConfig", "PlanFile", "TrainingPlan", "load_plan", "parse_plan"]
+__all__ = ["TASKS", "DataConfig", "TrainingPlan", "load_plan", "parse_plan"]
 
 TASKS: tuple[Task, ...] = ("rooms", "detection", "segmentation", "classification")
 
@@ -24,28 +25,11 @@ C = TypeVar("C", bound=Config)
 
 
 @dataclass(frozen=True, slots=True)
-class DataConfig(Config):
-    """Which labelled images a network learns from, and on which it is measured meanwhile."""
+class TrainingPlan(Config):
+    """Everything that decides what comes out of a training run.
 
-    path: str = setting(
-        "", "Folder (or COCO file) of the images; task rooms renders them where there is none"
-    )
-    train: str = setting("train", "Split to learn from; empty where there is only one")
-    validation: str = setting("val", "Split to measure on; empty measures nothing")
-    validation_images: int = setting(0, "Most images to measure on; 0 takes all", minimum=0)
-    broken: str = setting(
-        "error", "What to do about files that cannot be used", choices=("error", "skip")
-    )
-    rooms: int = setting(3000, "Task rooms: rooms to render", minimum=1, maximum=1_000_000)
-    views: int = setting(4, "Task rooms: views of each room", minimum=1, maximum=1000)
-    evaluation_rooms: int = setting(
-        500, "Task rooms: further rooms, with one view, to measure on", minimum=1, maximum=100_000
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class PlanFile(Config):
-    """A training plan as it is written."""
+    tree: the whole plan as plain values, which checkpoints keep and `parse_plan` takes.
+    """
 
     task: Task = setting(REQUIRED, "What is learnt")
     network: Mapping[str, Any] = setting({}, "The network: settings that the task reads")
@@ -54,22 +38,7 @@ class PlanFile(Config):
     optimisation: OptimisationConfig = setting(
         OptimisationConfig(), "How long, how fast and how precisely the network learns"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """Everything that decides what comes out of a training run.
-
-    network: settings that the task of this name reads; tree: the whole plan as plain values, which
-    checkpoints keep and `parse_plan` takes.
-    """
-
-    task: Task
-    network: Mapping[str, Any]
-    data: DataConfig
-    augmentation: AugmentationConfig
-    optimisation: OptimisationConfig
-    tree: Mapping[str, Any]
+    tree: Mapping[str, Any] = field(default_factory=dict)
 
     def read_network(self, config: type[C]) -> C:
         """Return the network's settings; raises ConfigError for those that it does not have."""
@@ -96,10 +65,7 @@ def parse_plan(tree: Any, source: str) -> TrainingPlan:
         raise ConfigError(
             f"{source} is not a training plan: it needs 'task:', one of {', '.join(TASKS)}"
         )
-    plan = parse(tree, PlanFile, Path(source))
-    return TrainingPlan(
-        plan.task, plan.network, plan.data, plan.augmentation, plan.optimisation, tree
-    )
+    return replace(parse(tree, TrainingPlan, Path(source)), tree=tree)
 
 
 def _change(tree: Any, change: str) -> None:

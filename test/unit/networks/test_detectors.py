@@ -152,7 +152,7 @@ def test_wrong_sections() -> None:
         design_detector({"name": PYRAMID["name"]})
     with pytest.raises(ConfigError, match="multiples of 32"):
         design_detector({**PYRAMID, "image_width": 100})
-    with pytest.raises(ConfigError, match="default_boxes.aspect_ratios is missing"):
+    with pytest.raises(ConfigError, match=r"default_boxes\.aspect_ratios is missing"):
         design_detector({**PYRAMID, "default_boxes": {"scales": [0.1]}})
     with pytest.raises(ConfigError, match=r"default_boxes\.scales\[0\] = 'a': give a number"):
         design_detector({**PYRAMID, "default_boxes": {"scales": ["a"], "aspect_ratios": []}})
