@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_perception.errors import ModelError
 from cnn_perception.resources import share_directory
-from cnn_perception.settings import REQUIRED, Config, Line, Text, nearest, setting
+from cnn_perception.settings import REQUIRED, Config, Line, Text, setting
 from cnn_perception.settings.files import load
 
 __all__ = ["Published", "find_published", "read_catalog"]
@@ -102,5 +103,6 @@ def find_published(name: str, file: Path | None = None) -> Published:
     catalog = read_catalog(file)
     if name in catalog:
         return catalog[name]
-    hint = nearest(name, catalog, "see 'cnn-perception models list --available'")
+    near = difflib.get_close_matches(name, catalog, 1)
+    hint = f"did you mean {near[0]}?" if near else "see 'cnn-perception models list --available'"
     raise ModelError(f"no published network named {name!r} is known: {hint}")

@@ -139,8 +139,9 @@ class _NodeKind(Kind):
             raise self.misfit(value)
         return self.parameters.complete(given)
 
-    def schema(self) -> dict[str, Any]:
-        return {"anyOf": [{"type": ["boolean", "string", "null"]}, self.parameters.schema()]}
+    @property
+    def schema(self) -> dict[str, Any]:  # type: ignore[override]
+        return {"anyOf": [{"type": ["boolean", "string"]}, self.parameters.schema()]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -190,16 +191,14 @@ class _Record(Kind):
         except ConfigError as error:
             raise SettingError("", f": {error}") from error
 
-    def schema(self) -> dict[str, Any]:
-        schema = {
+    @property
+    def schema(self) -> dict[str, Any]:  # type: ignore[override]  # few are ever asked for
+        return {
             "type": "object",
             "properties": {key: described(each) for key, each in self.settings.items()},
+            "required": [key for key, each in self.settings.items() if each.required],
             "additionalProperties": False,
         }
-        required = [key for key, each in self.settings.items() if each.required]
-        if required:
-            schema["required"] = required
-        return schema
 
 
 @cache
@@ -209,10 +208,11 @@ def _record(cls: type[Any]) -> _Record:
 
 def described(known: Setting) -> dict[str, Any]:
     """Return the schema of a setting with its description, and its default where JSON has it."""
-    schema = {"description": known.description, **known.kind.schema()}
+    schema = dict(known.kind.schema)
+    if known.kind.nullable and not known.required:
+        schema = {"anyOf": [schema, {"type": "null"}]}
     default = list(known.default) if isinstance(known.default, tuple) else known.default
-    try:
+    with suppress(TypeError, ValueError):
         json.dumps(default, allow_nan=False)
-    except (TypeError, ValueError):
-        return schema
-    return schema if default is None else {**schema, "default": default}
+        schema |= {} if default is None else {"default": default}
+    return {"description": known.description, **schema}

@@ -35,13 +35,13 @@ class SettingError(ConfigError):
         )
 
 
-def nearest(name: object, known: Iterable[str], otherwise: str = "") -> str:
-    """Return ``did you mean x?`` for a name that is not known, or `otherwise`, or all that are."""
+def nearest(name: object, known: Iterable[str], otherwise: str = "known are") -> str:
+    """Return ``did you mean x?`` for a name that is not known, or else all that are."""
     import difflib  # here: it is slow to load, and hardly ever needed
 
     names = list(known)
     near = difflib.get_close_matches(str(name), names, 1)
-    return f"did you mean {near[0]}?" if near else otherwise or f"known are {', '.join(names)}"
+    return f"did you mean {near[0]}?" if near else f"{otherwise} {', '.join(names) or 'none'}"
 
 
 def shown(value: Any) -> str:

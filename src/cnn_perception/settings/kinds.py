@@ -14,7 +14,7 @@ annotation                      value in a file
 a subclass of ``Config``        a mapping with its settings
 ``T | None``                    T, or no value
 ``Literal["a", "b"]``           one of these texts
-``T | Literal[False]``          T, or false
+``Literal[False] | T``          false, or T
 ``Any``                         whatever YAML can say
 ``Annotated[T, kind]``          what that object of a class of the caller's reads
 ==============================  ==========================================================
@@ -25,7 +25,9 @@ from __future__ import annotations
 import sys
 import types
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -46,12 +48,15 @@ _LARGEST = sys.float_info.max
 
 
 class Kind(ABC):
-    """What values a setting takes."""
+    """What values a setting takes.
 
+    schema: the JSON schema of what `read` takes; wanted: what to give instead of something else;
+    nullable: whether a key without a value means the default, which is a mistake otherwise.
+    """
+
+    schema: Mapping[str, Any]
     wanted = "another value"
-    """What to give, for errors."""
     nullable = False
-    """Whether a key without a value means the default; for others it is a mistake."""
 
     @abstractmethod
     def read(self, value: Any, folder: Path | None) -> Any:
@@ -59,10 +64,6 @@ class Kind(ABC):
 
         A value that is one already comes back as it is. Raises SettingError.
         """
-
-    @abstractmethod
-    def schema(self) -> dict[str, Any]:
-        """Return the JSON schema of what `read` takes."""
 
     def misfit(self, value: Any) -> SettingError:
         """Return the error about a value of another kind."""
@@ -77,149 +78,129 @@ def kind_of(annotation: Any, setting: Setting) -> Kind:
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        if isinstance(arguments[1], Kind):
-            return arguments[1]
-        return _Text(setting.choices, arguments[1])
+        own = arguments[1]
+        return own if isinstance(own, Kind) else _Text(setting.choices, own)
+    if origin is Literal and arguments != (False,):
+        return _Text(arguments, "")
     if origin in (Union, types.UnionType):
-        members = tuple(each for each in arguments if each is not types.NoneType)
-        return _Union(
-            tuple(kind_of(each, setting) for each in members), len(members) < len(arguments)
-        )
+        return _Union([kind_of(x, setting) for x in arguments if x is not types.NoneType])
     if origin is tuple:
-        return _List(
-            tuple(kind_of(each, setting) for each in arguments if each is not Ellipsis),
-            Ellipsis not in arguments,
-        )
+        entries = [kind_of(x, setting) for x in arguments if x is not Ellipsis]
+        return _List(entries, Ellipsis not in arguments)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return _Mapping(kind_of(arguments[1], setting), setting.keys)
-    if origin is Literal:
-        if arguments == (False,):
-            return _Plain("false", arguments, const=False)
-        return _Text(arguments, "")
-    if annotation is Any:
-        return _ANYTHING
-    if annotation in (int, float):
-        return _Number(annotation is int, setting.minimum, setting.maximum)
-    if annotation is bool:
-        return _Plain("true or false", (True, False), type="boolean")
-    if annotation is str:
-        return _Text(setting.choices, "")
-    if annotation is Path:
-        return _File()
-    made = getattr(annotation, "as_kind", None)
+    simple: dict[Any, Callable[[], Kind]] = {
+        Any: lambda: _ANYTHING,
+        Literal[False]: lambda: _Plain("false", (False,), const=False),
+        bool: lambda: _Plain("true or false", (True, False), type="boolean"),
+        int: lambda: _Number(int, setting.minimum, setting.maximum),
+        float: lambda: _Number(float, setting.minimum, setting.maximum),
+        str: lambda: _Text(setting.choices, ""),
+        Path: _File,
+    }
+    made = simple.get(annotation) or getattr(annotation, "as_kind", None)
     if made is None:
         raise TypeError(f"a setting cannot be of type {annotation!r}")
-    kind: Kind = made()
-    return kind
+    return made()
 
 
 class _Plain(Kind):
     """One of a few values, or anything."""
 
     def __init__(self, wanted: str, allowed: tuple[Any, ...] | None, **schema: Any) -> None:
-        self.wanted, self.allowed, self._schema = wanted, allowed, schema
+        self.wanted, self.allowed, self.schema = wanted, allowed, schema
 
     def read(self, value: Any, folder: Path | None) -> Any:
         if self.allowed is not None and not any(value is each for each in self.allowed):
             raise self.misfit(value)
         return value
 
-    def schema(self) -> dict[str, Any]:
-        return dict(self._schema)
-
 
 _ANYTHING = _Plain("anything", None)
 
 
 class _Number(Kind):
-    def __init__(self, whole: bool, minimum: float | None, maximum: float | None) -> None:
-        self.whole, self.minimum, self.maximum = whole, minimum, maximum
-        free = -float("inf") if whole else -_LARGEST
-        self.low = free if minimum is None else minimum
-        self.high = -free if maximum is None else maximum
-        self.type = int if whole else float
-        self.wanted = self._wanted()
+    def __init__(
+        self, type: type[int] | type[float], least: float | None, most: float | None
+    ) -> None:
+        self.type, whole = type, type is int
+        free = float("inf") if whole else _LARGEST
+        self.low, self.high = -free if least is None else least, free if most is None else most
+        self.schema = {"type": "integer" if whole else "number"}
+        self.schema |= {"minimum": least} if least is not None else {}
+        self.schema |= {"maximum": most} if most is not None else {}
+        text = str if whole else "{:g}".format
+        self.wanted = "a whole number" if whole else "a number"
+        if least is not None and most is not None:
+            self.wanted += f"{',' if whole else ' from'} {text(least)} to {text(most)}"
+        elif least is not None or most is not None:
+            bound = f"{text(most)} or less" if least is None else f"{text(least)} or more"
+            self.wanted += f", {bound}"
 
     def read(self, value: Any, folder: Path | None) -> float:
         number: float = value
         if type(value) is not self.type:
-            if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+            if isinstance(value, bool) or not isinstance(value, int | self.type):
                 raise self.misfit(value)
-            if self.whole or abs(value) <= _LARGEST:  # else too large for a float, maybe
+            if self.type is int or abs(value) <= _LARGEST:  # else too large for a float, maybe
                 number = self.type(value)
         if not self.low <= number <= self.high:  # which NaN is not
             raise self.misfit(value)
         return number
-
-    def _wanted(self) -> str:
-        """Return: a whole number, 1 to 8; a number from 0 to 1; a number, 0 or more."""
-        least, most = self.minimum, self.maximum
-        text = str if self.whole else "{:g}".format
-        noun, comma = ("a whole number,", "") if self.whole else ("a number", " from")
-        if least is not None and most is not None:
-            return f"{noun}{comma} {text(least)} to {text(most)}"
-        if least is None and most is None:
-            return noun.rstrip(",")
-        bound = f"{text(least)} or more" if least is not None else f"{text(most)} or less"
-        return f"{noun.rstrip(',')}, {bound}"
-
-    def schema(self) -> dict[str, Any]:
-        bounds = {"minimum": self.minimum, "maximum": self.maximum}
-        return {"type": "integer" if self.whole else "number"} | {
-            name: limit for name, limit in bounds.items() if limit is not None
-        }
 
 
 class _Text(Kind):
     wanted = "a text, in quotes"
 
     def __init__(self, choices: tuple[str, ...] | None, form: str) -> None:
-        self.choices, self.form = choices, form
-        self.nullable = bool(form)
+        self.choices, self.form, self.nullable = choices, form, bool(form)
+        self.schema = {"type": "string", "pattern": r"\S"} if form else {"type": "string"}
+        if choices is not None:
+            self.schema = {"enum": list(choices)}
 
-    def read(self, value: Any, folder: Path | None) -> str:
+    def read(self, value: Any, folder: Path | None) -> Any:
         if not isinstance(value, str) or (self.form and not value.strip()):
             raise self.misfit(value)
-        text: str = value
-        if self.form:
-            text = " ".join(text.split()) if self.form == "line" else text.strip()
+        text = " ".join(value.split()) if self.form == "line" else value
+        text = text.strip() if self.form else text
         if self.choices is not None and text not in self.choices:
-            hint = nearest(text, self.choices, f"choose one of {', '.join(self.choices)}")
+            hint = nearest(text, self.choices, "choose one of")
             raise SettingError("", f"= {shown(text)}: {hint}")
         return text
 
-    def schema(self) -> dict[str, Any]:
-        if self.choices is not None:
-            return {"enum": list(self.choices)}
-        return {"type": "string", "pattern": r"\S"} if self.form else {"type": "string"}
 
-
-class _File(Kind):
+class _File(_Text):
     wanted = "the name of a file, in quotes"
 
-    def read(self, value: Any, folder: Path | None) -> Path:
+    def __init__(self) -> None:
+        super().__init__(None, "text")
+
+    def read(self, value: Any, folder: Path | None) -> Any:
         if isinstance(value, Path):
             return value
-        if not isinstance(value, str) or not value.strip() or "\0" in value:
+        name = super().read(value, folder)
+        if "\0" in name:
             raise self.misfit(value)
         try:
-            path = Path(value.strip()).expanduser()
-        except RuntimeError as error:  # no such user
+            path = Path(name).expanduser()
+            path.exists()
+        except (RuntimeError, OSError) as error:  # no such user; a name that no file can have
             raise SettingError("", f"= {shown(value)}: {error}") from error
         return path if folder is None else folder / path
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": r"\S"}
 
 
 class _List(Kind):
     wanted = "a list"
     nullable = True
 
-    def __init__(self, entries: tuple[Kind, ...], fixed: bool) -> None:
-        self.entries, self.fixed = entries, fixed
-        first = entries[0]
+    def __init__(self, entries: Sequence[Kind], fixed: bool) -> None:
+        self.entries, self.fixed, first = entries, fixed, entries[0]
         self.distinct = not fixed and isinstance(first, _Text) and bool(first.form)
+        self.schema = {"type": "array", "items": first.schema}
+        if fixed:
+            self.schema |= {"minItems": len(entries), "maxItems": len(entries)}
+        elif self.distinct:
+            self.schema |= {"minItems": 1, "uniqueItems": True}
 
     def read(self, value: Any, folder: Path | None) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
@@ -227,9 +208,8 @@ class _List(Kind):
         if self.fixed and len(value) != len(self.entries):
             noun = "numbers" if isinstance(self.entries[0], _Number) else "values"
             raise SettingError("", f"= {shown(value)}: give {len(self.entries)} {noun}")
-        kinds = self.entries if self.fixed else self.entries * len(value)
         read: list[Any] = []
-        for index, (kind, each) in enumerate(zip(kinds, value, strict=True)):
+        for index, (kind, each) in enumerate(zip(cycle(self.entries), value, strict=False)):
             try:
                 one = kind.read(each, folder)
             except SettingError as error:
@@ -241,19 +221,16 @@ class _List(Kind):
             raise SettingError("", "is empty: give at least one")
         return tuple(read)
 
-    def schema(self) -> dict[str, Any]:
-        schema: dict[str, Any] = {"type": "array", "items": self.entries[0].schema()}
-        if self.fixed:
-            schema |= {"minItems": len(self.entries), "maxItems": len(self.entries)}
-        return schema | ({"minItems": 1, "uniqueItems": True} if self.distinct else {})
-
 
 class _Mapping(Kind):
     nullable = True
 
     def __init__(self, values: Kind, keys: tuple[str, ...] | None) -> None:
-        self.values = values
-        self.keys = None if isinstance(values, _Mapping) else keys
+        self.values, self.keys = values, None if isinstance(values, _Mapping) else keys
+        self.schema = {"type": "object", "additionalProperties": values.schema}
+        if self.keys is not None:
+            properties = dict.fromkeys(self.keys, values.schema)
+            self.schema |= {"properties": properties, "additionalProperties": False}
 
     def read(self, value: Any, folder: Path | None) -> dict[str, Any]:
         if not isinstance(value, Mapping):
@@ -261,43 +238,33 @@ class _Mapping(Kind):
             raise SettingError("", f"is {shown(value)}: give a mapping with {keys}")
         read = {}
         for key, each in value.items():
-            if not isinstance(key, str):
-                raise SettingError("", f"has the key {shown(key)}: give a text, in quotes")
-            if self.keys is not None and key not in self.keys:
-                raise SettingError("", f": {nearest(key, self.keys)}", "unknown key ").below(key)
-            if each is None and self.values is not _ANYTHING:
-                raise SettingError("", "is missing: add it", "the key ").below(key)
             try:
+                if not isinstance(key, str):
+                    raise SettingError("", "is a key: give a text, in quotes")
+                if self.keys is not None and key not in self.keys:
+                    raise SettingError("", f": {nearest(key, self.keys)}", "unknown key ")
+                if each is None and self.values is not _ANYTHING:
+                    raise SettingError("", "is missing: add it", "the key ")
                 read[key] = self.values.read(each, folder)
             except SettingError as error:
                 raise error.below(key) from error
         return read
 
-    def schema(self) -> dict[str, Any]:
-        values = self.values.schema()
-        if self.keys is None:
-            return {"type": "object", "additionalProperties": values}
-        properties = dict.fromkeys(self.keys, values)
-        return {"type": "object", "properties": properties, "additionalProperties": False}
-
 
 class _Union(Kind):
-    def __init__(self, members: tuple[Kind, ...], optional: bool) -> None:
-        self.members, self.optional = members, optional
-        self.nullable = optional or any(member.nullable for member in members)
+    nullable = True
+
+    def __init__(self, members: Sequence[Kind]) -> None:
+        self.members = members
+        self.schema = {"anyOf": [member.schema for member in members]}
+        if len(members) == 1:
+            self.schema = members[0].schema
 
     def read(self, value: Any, folder: Path | None) -> Any:
-        if value is None and self.optional:
+        if value is None:
             return None
         # The last one speaks for all where none takes the value: its errors are the telling ones.
         for member in self.members[:-1]:
-            try:
+            with suppress(SettingError):
                 return member.read(value, folder)
-            except SettingError:
-                continue
         return self.members[-1].read(value, folder)
-
-    def schema(self) -> dict[str, Any]:
-        if len(self.members) == 1:
-            return self.members[0].schema()
-        return {"anyOf": [member.schema() for member in self.members]}

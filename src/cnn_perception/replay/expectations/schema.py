@@ -55,6 +55,10 @@ class _BoundKind(Kind):
 
     wanted = "a number, or a mapping with min, max or both"
 
+    def __init__(self) -> None:
+        limits = {**Bound.as_kind().schema, "minProperties": 1}
+        self.schema = {"anyOf": [{"type": "number"}, limits]}
+
     def read(self, value: Any, folder: Path | None) -> Bound:
         if isinstance(value, Bound):
             return value
@@ -68,10 +72,6 @@ class _BoundKind(Kind):
             return Bound.from_mapping({"min": value, "max": value})
         except SettingError as error:  # about min
             raise SettingError("", error.text) from error
-
-    def schema(self) -> dict[str, Any]:
-        limits = {**Bound.as_kind().schema(), "minProperties": 1}
-        return {"anyOf": [{"type": "number"}, limits]}
 
 
 _Bounds = Mapping[str, Annotated[Bound, _BoundKind()]]
