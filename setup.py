@@ -106,6 +106,7 @@ setup(
         "test": [
             "pytest",
             "hypothesis",
+            "jsonschema",
             "catkin_pkg",
             "mujoco>=3.3.7",
             "onnx",

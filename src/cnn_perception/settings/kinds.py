@@ -240,7 +240,7 @@ class _Mapping(Kind):
         for key, each in value.items():
             try:
                 if not isinstance(key, str):
-                    raise SettingError("", "is a key: give a text, in quotes")
+                    raise SettingError("", "is a key that is no text: put it in quotes")
                 if self.keys is not None and key not in self.keys:
                     raise SettingError("", f": {nearest(key, self.keys)}", "unknown key ")
                 if each is None and self.values is not _ANYTHING:
