@@ -9,6 +9,8 @@ import typer
 
 from cnn_perception.cli import bench_explain, bench_models, bench_replay
 from cnn_perception.cli.bench_output import AsJson, JsonFile, tell
+from cnn_perception.cli.options import option
+from cnn_perception.config import MapperConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,11 +36,8 @@ def mapping_command(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Bag or RGB-D folder; the shipped drive by default."),
     ] = None,
-    resolution: Annotated[
-        Optional[list[float]],  # noqa: UP045
-        typer.Option(help="Edge of a cell, metres; repeatable.  [default: 0.05]"),
-    ] = None,
-    max_range: Annotated[float, typer.Option(help="Range of the sensor, metres.")] = 5.0,
+    resolution: list[float] = option(MapperConfig, "resolution", repeatable=True),
+    max_range: float = option(MapperConfig, "max_range"),
     frames: Annotated[
         int, typer.Option(min=0, help="Frames, spread evenly over the data; 0: all.")
     ] = 10,
@@ -70,7 +69,7 @@ def mapping_command(
         "rounds": rounds,
         "core": core,
     }
-    results, lacking = _measure(source, resolution or [0.05], settings, Console(stderr=True))
+    results, lacking = _measure(source, resolution, settings, Console(stderr=True))
     answer = {
         "benchmark": "mapping",
         "machine": describe_machine(),
@@ -91,7 +90,6 @@ def _measure(
 
     from cnn_perception.benchmarks.frames import read_frames
     from cnn_perception.benchmarks.mapping import MODES, measure
-    from cnn_perception.config import MapperConfig
 
     configs = [
         MapperConfig(resolution=resolution, max_range=settings["max_range"])

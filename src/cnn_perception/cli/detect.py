@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from cnn_perception.cli.options import SESSION, Json, Model, Out, Paths, Provider, Threads, option
+from cnn_perception.cli.options import Json, Model, Out, Paths, option
 from cnn_perception.config import DetectorConfig, SessionConfig
 
 __all__ = ["command"]
-
-_DEFAULT = DetectorConfig()
 
 
 def command(
     paths: Paths,
     model: Model = "rooms_ssdlite",
     out: Out = Path("out/detect"),
-    score: Annotated[float, option(DetectorConfig, "score_threshold")] = _DEFAULT.score_threshold,
-    iou: Annotated[float, option(DetectorConfig, "iou_threshold")] = _DEFAULT.iou_threshold,
-    most: Annotated[int, option(DetectorConfig, "max_detections")] = _DEFAULT.max_detections,
+    score: float = option(DetectorConfig, "score_threshold"),
+    iou: float = option(DetectorConfig, "iou_threshold"),
+    most: int = option(DetectorConfig, "max_detections"),
     print_json: Json = False,
-    provider: Provider = SESSION.provider,
-    threads: Threads = SESSION.threads,
+    provider: str = option(SessionConfig, "provider"),
+    threads: int = option(SessionConfig, "threads"),
 ) -> None:
     """Find objects; writes pictures with boxes, and detections.json.
 

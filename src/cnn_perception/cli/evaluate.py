@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cnn_perception.cli.options import SESSION, Json, Provider, Threads, option
+from cnn_perception.cli.options import Json, option
 from cnn_perception.config import SessionConfig
 from cnn_perception.training.data_config import DataConfig
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_DEFAULT = DataConfig()
-_ROOMS = _DEFAULT.evaluation_rooms
+_ROOMS = DataConfig().evaluation_rooms
 
 
 def command(
@@ -47,7 +46,7 @@ def command(
     split: Annotated[
         str | None, typer.Option(help="Which list of the data; val, else test.")
     ] = None,
-    broken: Annotated[str, option(DataConfig, "broken")] = _DEFAULT.broken,
+    broken: str = option(DataConfig, "broken"),
     out: Annotated[
         Path | None,
         typer.Option(
@@ -58,8 +57,8 @@ def command(
         int, typer.Option(min=0, max=99, help="How many of the worst images --out gets.")
     ] = 12,
     print_json: Json = False,
-    provider: Provider = SESSION.provider,
-    threads: Threads = SESSION.threads,
+    provider: str = option(SessionConfig, "provider"),
+    threads: int = option(SessionConfig, "threads"),
 ) -> None:
     """Measure a bundle: average precision of boxes, IoU of masks, accuracy of classes.
 

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnn_perception.cli.options import (
-    SESSION,
     Json,
     Model,
     Network,
     Out,
-    Provider,
-    Threads,
     Weights,
     option,
 )
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Method", "command"]
 
 _NO_HURRY_MS = 10000.0
-_DEFAULT, _MAXIMISATION = ExplainerConfig(), OptimisationConfig()
 
 
 class Method(str, Enum):
@@ -68,16 +64,16 @@ def command(
     target: Annotated[
         str, typer.Option(help="Explain the best answer of this class; empty: the best of all.")
     ] = "",
-    score: Annotated[float, option(ExplainerConfig, "score_threshold")] = _DEFAULT.score_threshold,
+    score: float = option(ExplainerConfig, "score_threshold"),
     region: Annotated[
         str,
         typer.Option(metavar="X,Y[,X,Y]", help="Of a bundle: what is at a point, or in a box."),
     ] = "",
-    most: Annotated[int, option(ExplainerConfig, "max_answers")] = _DEFAULT.max_answers,
+    most: int = option(ExplainerConfig, "max_answers", of="a bundle"),
     plus_plus: Annotated[
         bool, typer.Option("--plus-plus", help="Of a bundle: by Grad-CAM++.")
     ] = False,
-    alpha: Annotated[float, option(ExplainerConfig, "overlay_alpha")] = _DEFAULT.overlay_alpha,
+    alpha: float = option(ExplainerConfig, "overlay_alpha"),
     method: Annotated[
         list[Method] | None,
         typer.Option(
@@ -93,11 +89,11 @@ def command(
             help="Layer of the network, as features.14 or conv5_3 (default: its last maps)."
         ),
     ] = None,
-    steps: Annotated[int, option(OptimisationConfig, "steps")] = _MAXIMISATION.steps,
-    seed: Annotated[int, option(OptimisationConfig, "seed")] = _MAXIMISATION.seed,
+    steps: int = option(OptimisationConfig, "steps", of="maximisation"),
+    seed: int = option(OptimisationConfig, "seed", of="maximisation"),
     print_json: Json = False,
-    provider: Provider = SESSION.provider,
-    threads: Threads = SESSION.threads,
+    provider: str = option(SessionConfig, "provider"),
+    threads: int = option(SessionConfig, "threads"),
 ) -> None:
     """Explain the best answer by Grad-CAM; writes heat over pictures, and explanations.json.
 

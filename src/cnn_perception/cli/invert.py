@@ -12,8 +12,6 @@ from cnn_perception.explain.methods.optimisation_config import OptimisationConfi
 
 __all__ = ["command"]
 
-_DEFAULT = OptimisationConfig()
-
 
 def command(
     image: Annotated[Path, typer.Argument(help="Picture.")],
@@ -36,9 +34,9 @@ def command(
     texture: Annotated[
         bool, typer.Option("--texture", help="Make another picture with the texture of IMAGE.")
     ] = False,
-    steps: Annotated[int, option(OptimisationConfig, "steps")] = _DEFAULT.steps,
-    rate: Annotated[list[float], option(OptimisationConfig, "rate")] = [_DEFAULT.rate],  # noqa: B006
-    tv: Annotated[list[float], option(OptimisationConfig, "tv")] = [_DEFAULT.tv],  # noqa: B006
+    steps: int = option(OptimisationConfig, "steps"),
+    rate: list[float] = option(OptimisationConfig, "rate", repeatable=True),
+    tv: list[float] = option(OptimisationConfig, "tv", repeatable=True),
     snapshot: Annotated[
         list[int] | None,
         typer.Option(help="Step after which the picture is shown as well. Repeatable."),
@@ -49,7 +47,7 @@ def command(
             min=0, max=4096, help="Shorter side of the picture, pixels; 0 is the network's own."
         ),
     ] = 0,
-    seed: Annotated[int, option(OptimisationConfig, "seed")] = _DEFAULT.seed,
+    seed: int = option(OptimisationConfig, "seed"),
     out: Out = Path("out/invert"),
     print_json: Json = False,
 ) -> None:

@@ -27,9 +27,6 @@ app = typer.Typer(
 app.command("info")(map_info.command)
 
 
-_DEFAULT = MapperConfig()
-
-
 @app.command(
     DEFAULT,
     cls=DefaultCommand,
@@ -39,14 +36,12 @@ _DEFAULT = MapperConfig()
 def command(
     source: Annotated[Path, typer.Argument(help="Rosbag, or folder of frame-N.depth.png files.")],
     out: Annotated[Path, typer.Option(help="Map file: .bt, .ot or .vox.")] = Path("map.bt"),
-    resolution: Annotated[float, option(MapperConfig, "resolution")] = _DEFAULT.resolution,
-    max_range: Annotated[float, option(MapperConfig, "max_range")] = _DEFAULT.max_range,
-    min_range: Annotated[float, option(MapperConfig, "min_range")] = _DEFAULT.min_range,
-    discretize: Annotated[
-        bool, option(MapperConfig, "discretize", "--discretize")
-    ] = _DEFAULT.discretize,
-    engine: Annotated[str, option(MapperConfig, "engine")] = _DEFAULT.engine,
-    stride: Annotated[int, option(MapperConfig, "depth_stride")] = _DEFAULT.depth_stride,
+    resolution: float = option(MapperConfig, "resolution"),
+    max_range: float = option(MapperConfig, "max_range"),
+    min_range: float = option(MapperConfig, "min_range"),
+    discretize: bool = option(MapperConfig, "discretize", "--discretize"),
+    engine: str = option(MapperConfig, "engine"),
+    stride: int = option(MapperConfig, "depth_stride"),
     every: Annotated[int, typer.Option(min=1, help="Use every n-th scan.")] = 1,
     depth_topic: Annotated[
         Optional[list[str]],  # noqa: UP045

@@ -7,37 +7,34 @@ from typing import Annotated, Any
 
 import typer
 
-from cnn_perception.config import SessionConfig
 from cnn_perception.errors import ConfigError
 from cnn_perception.settings import Config, settings
 
 __all__ = [
-    "SESSION",
     "Json",
     "Model",
     "Network",
     "Out",
     "Paths",
-    "Provider",
-    "Threads",
     "Weights",
     "option",
 ]
 
 
-SESSION = SessionConfig()
+def option(
+    config: type[Config], name: str, *flags: str, of: str = "", repeatable: bool = False
+) -> Any:
+    """Return the option of a setting, as the default of a parameter of a command.
 
-
-def option(config: type[Config], name: str, *flags: str) -> Any:
-    """Return the option of a setting: its range or choices, and its description as the help.
-
-    flags: such as ``--score``, where the option is not called as the setting. The default stands in
-    the command's signature: that of an instance of the configuration.
+    Default, range or choices and help are the setting's. flags: where they are not to be made of
+    the parameter's name; of: what the option is for, where it is not for all that the command does.
     """
     known = next(known for known in settings(config) if known.name == name)
     text = f"{known.description}."
+    text = f"Of {of}: {text[0].lower()}{text[1:]}" if of else text
+    default = [known.default] if repeatable else known.default
     if known.choices is None:
-        return typer.Option(*flags, min=known.minimum, max=known.maximum, help=text)
+        return typer.Option(default, *flags, min=known.minimum, max=known.maximum, help=text)
     choices = known.choices
 
     def checked(value: str) -> str:
@@ -49,6 +46,7 @@ def option(config: type[Config], name: str, *flags: str) -> Any:
 
     # An enumeration would have to be written by hand beside the declaration.
     return typer.Option(
+        default,
         *flags,
         metavar=f"[{'|'.join(choices)}]",
         help=text,
@@ -74,5 +72,3 @@ Weights = Annotated[
         "checkpoint of 'cnn-perception train'."
     ),
 ]
-Provider = Annotated[str, option(SessionConfig, "provider")]
-Threads = Annotated[int, option(SessionConfig, "threads")]

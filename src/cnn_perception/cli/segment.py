@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from cnn_perception.cli.options import SESSION, Json, Model, Out, Paths, Provider, Threads, option
+from cnn_perception.cli.options import Json, Model, Out, Paths, option
 from cnn_perception.config import SegmenterConfig, SessionConfig
 
 __all__ = ["command"]
-
-_DEFAULT = SegmenterConfig()
 
 
 def command(
     paths: Paths,
     model: Model = "rooms_fcn",
     out: Out = Path("out/segment"),
-    alpha: Annotated[float, option(SegmenterConfig, "overlay_alpha")] = _DEFAULT.overlay_alpha,
+    alpha: float = option(SegmenterConfig, "overlay_alpha"),
     print_json: Json = False,
-    provider: Provider = SESSION.provider,
-    threads: Threads = SESSION.threads,
+    provider: str = option(SessionConfig, "provider"),
+    threads: int = option(SessionConfig, "threads"),
 ) -> None:
     """Label every pixel; writes tinted pictures, masks of class ids (PNG), and segments.json.
 

@@ -36,11 +36,10 @@ class PyramidBoxes(Config):
     scales: tuple[float, ...] = setting(
         REQUIRED,
         "Sizes of the boxes, fractions of the image: one more than levels",
-        minimum=1e-6,
-        maximum=1e6,
+        between=(1e-6, 1e6),
     )
     aspect_ratios: tuple[tuple[float, ...], ...] = setting(
-        REQUIRED, "A list for each level, without 1", minimum=1e-6, maximum=1e6
+        REQUIRED, "A list for each level, without 1", between=(1e-6, 1e6)
     )
 
     def at(self, size: tuple[int, int]) -> DefaultBoxSpec:

@@ -29,8 +29,8 @@ class InputSpec(Config):
     """What a network takes: float32 (1, 3, height, width) of (pixel - mean) / std."""
 
     name: Text = setting(REQUIRED, "Name of the input tensor")
-    width: int = setting(REQUIRED, "Pixels", minimum=1, maximum=LARGEST_SIDE)
-    height: int = setting(REQUIRED, "Pixels", minimum=1, maximum=LARGEST_SIDE)
+    width: int = setting(REQUIRED, "Pixels", between=(1, LARGEST_SIDE))
+    height: int = setting(REQUIRED, "Pixels", between=(1, LARGEST_SIDE))
     channels: str = setting("rgb", "Order of the channels", choices=("rgb", "bgr"), required=True)
     resize: str = setting(
         "stretch",
@@ -42,18 +42,14 @@ class InputSpec(Config):
     mean: tuple[float, float, float] = setting(
         (0.0, 0.0, 0.0),
         "Subtracted from pixels on the 0 to 255 scale, by channel in this order",
-        minimum=-1e6,
-        maximum=1e6,
+        between=(-1e6, 1e6),
         required=True,
     )
     std: tuple[float, float, float] = setting(
-        (1.0, 1.0, 1.0), "What they are then divided by", minimum=1e-9, maximum=1e6, required=True
+        (1.0, 1.0, 1.0), "What they are then divided by", between=(1e-9, 1e6), required=True
     )
     shorter_side: int | None = setting(
-        None,
-        "crop: what the shorter side of the image becomes, pixels",
-        minimum=1,
-        maximum=LARGEST_SIDE,
+        None, "crop: what the shorter side of the image becomes, pixels", between=(1, LARGEST_SIDE)
     )
 
     def __post_init__(self) -> None:

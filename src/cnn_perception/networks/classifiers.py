@@ -39,10 +39,10 @@ class ClassifierOptions(Config):
         "dict with torchvision's names; the head fits only where the classes are as many",
     )
     image_width: int = setting(
-        0, "Width of the input, pixels; 0 is the published one", minimum=0, maximum=2048
+        0, "Width of the input, pixels; 0 is the published one", between=(0, 2048)
     )
     image_height: int = setting(
-        0, "Height of the input, pixels; 0 is the published one", minimum=0, maximum=2048
+        0, "Height of the input, pixels; 0 is the published one", between=(0, 2048)
     )
 
 

@@ -100,10 +100,10 @@ class DetectorOptions(Config):
         "Published SSDs: sizes of the default boxes, fractions of the image, one more than levels; "
         "none takes those for COCO",
     )
-    image_width: int = setting(256, "Width of the input, pixels", minimum=64, maximum=2048)
-    image_height: int = setting(192, "Height of the input, pixels", minimum=64, maximum=2048)
-    width: float = setting(1.0, "Channel multiplier of MobileNetV2", minimum=0.1, maximum=2.0)
-    box_width: int = setting(96, "Channels of the pyramid", minimum=16, maximum=512)
+    image_width: int = setting(256, "Width of the input, pixels", between=(64, 2048))
+    image_height: int = setting(192, "Height of the input, pixels", between=(64, 2048))
+    width: float = setting(1.0, "Channel multiplier of MobileNetV2", between=(0.1, 2.0))
+    box_width: int = setting(96, "Channels of the pyramid", between=(16, 512))
     default_boxes: PyramidBoxes | None = setting(
         None, "ssdlite_fpn_mobilenet_v2: its default boxes"
     )

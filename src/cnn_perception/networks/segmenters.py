@@ -56,15 +56,15 @@ class SegmenterOptions(Config):
         "Starting weights: none, imagenet (torchvision's, downloaded once), or the path of a state "
         "dict with torchvision's names, of the classifier underneath or of the whole network",
     )
-    image_width: int = setting(480, "Width of the input, pixels", minimum=32, maximum=2048)
-    image_height: int = setting(480, "Height of the input, pixels", minimum=32, maximum=2048)
+    image_width: int = setting(480, "Width of the input, pixels", between=(32, 2048))
+    image_height: int = setting(480, "Height of the input, pixels", between=(32, 2048))
     auxiliary: bool = setting(
         True, "Train a second head on the last but one stage, where torchvision's network has one"
     )
     width: float = setting(
-        1.0, "Channel multiplier of fcn_mobilenet_v2's trunk", minimum=0.1, maximum=2.0
+        1.0, "Channel multiplier of fcn_mobilenet_v2's trunk", between=(0.1, 2.0)
     )
-    mask_width: int = setting(96, "Channels of fcn_mobilenet_v2's decoder", minimum=16, maximum=512)
+    mask_width: int = setting(96, "Channels of fcn_mobilenet_v2's decoder", between=(16, 512))
 
 
 class TorchvisionSegmenter(nn.Module):

@@ -21,7 +21,7 @@ class _NetworkEntry(Config):
 
     file: Text = setting(REQUIRED, "Last part of the address")
     megabytes: float = setting(REQUIRED, "Size of the download", minimum=0.0)
-    figure: float = setting(REQUIRED, "What its authors measured", minimum=0.0, maximum=1.0)
+    figure: float = setting(REQUIRED, "What its authors measured", between=(0.0, 1.0))
     weights: Text = setting("", "Member of torchvision's enumeration of weights")
     sha256: Text | None = setting(
         None, "Its first digits or all of them; without it, those at the end of the file's name"

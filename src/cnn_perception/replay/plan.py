@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -89,10 +89,7 @@ class ReplayPlan:
     def as_mapping(self) -> dict[str, Any]:
         """Return the whole plan as plain values, by the keys of a file."""
         return {
-            "cameras": {
-                name: {"color": each.color, "depth": each.depth, "camera_info": each.camera_info}
-                for name, each in self.cameras.items()
-            },
+            "cameras": {name: asdict(each) for name, each in self.cameras.items()},
             "clouds": list(self.clouds) or None,
             "window": {"start": self.window_s[0], "stop": self.window_s[1]},
             "patience": self.patience_s,
@@ -106,11 +103,7 @@ class ReplayPlan:
                 for name in NODES
             },
             "truth": self.truth is not None
-            and {
-                "detections": self.truth.detections,
-                "mask": self.truth.mask,
-                "map": None if self.truth.map is None else str(self.truth.map),
-            },
+            and {**asdict(self.truth), "map": self.truth.map and str(self.truth.map)},
         }
 
 
@@ -167,8 +160,7 @@ class _RecordingPart(Config):
     patience: float = setting(
         0.5,
         "Recorded seconds for which a scan waits for its transform and an image for its depth",
-        minimum=0.0,
-        maximum=60.0,
+        between=(0.0, 60.0),
     )
     truth: Literal[False] | Truth = setting(
         Truth(), "What to measure against, where the bag has it; false measures nothing"

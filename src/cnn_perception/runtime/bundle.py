@@ -82,13 +82,12 @@ class _NetworkEntry(Config):
 class _ThresholdsEntry(Config):
     """The mapping ``thresholds`` of a model.yaml."""
 
-    score: float = setting(REQUIRED, "Lowest score of an answer", minimum=0.0, maximum=1.0)
+    score: float = setting(REQUIRED, "Lowest score of an answer", between=(0.0, 1.0))
     iou: float | None = setting(
         None,
         "Overlap above which the weaker of two boxes of a class is dropped; for detection, but "
         "optional for formats whose answers need no suppression",
-        minimum=0.0,
-        maximum=1.0,
+        between=(0.0, 1.0),
     )
 
 
@@ -99,8 +98,7 @@ class _GraphEntry(Config):
     level: int = setting(
         REQUIRED,
         "Feature map level whose boxes it explains; 0 for other tasks",
-        minimum=0,
-        maximum=_HIGHEST_LEVEL,
+        between=(0, _HIGHEST_LEVEL),
     )
     graph: Path = setting(REQUIRED, "The graph, an ONNX file")
     feature_map: Text = setting(REQUIRED, "Tensor of the network that the graph reads")
@@ -108,8 +106,7 @@ class _GraphEntry(Config):
     anchors: tuple[int, int] | None = setting(
         None,
         "Detection: [first, count] of the level's boxes, by row of the output",
-        minimum=0,
-        maximum=10**12,
+        between=(0, 10**12),
     )
 
 
@@ -147,7 +144,7 @@ class BundleFile(_Description):
 
     model: _NetworkEntry = setting(REQUIRED, "The network and its hash")
     palette: tuple[tuple[int, int, int], ...] | None = setting(
-        None, "[red, green, blue] for each label", minimum=0, maximum=255
+        None, "[red, green, blue] for each label", between=(0, 255)
     )
     thresholds: _ThresholdsEntry | None = setting(
         None, "The model's own thresholds; needed for detection, optional for classification"

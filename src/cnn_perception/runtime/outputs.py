@@ -57,26 +57,24 @@ class DefaultBoxSpec(Config):
     """
 
     feature_maps: tuple[tuple[int, int], ...] = setting(
-        REQUIRED, "[rows, columns] of each level", minimum=1, maximum=LARGEST_SIDE
+        REQUIRED, "[rows, columns] of each level", between=(1, LARGEST_SIDE)
     )
     scales: tuple[float, ...] = setting(
         REQUIRED,
         "Sizes of the boxes, fractions of the image: one more than levels",
-        minimum=1e-6,
-        maximum=1e6,
+        between=(1e-6, 1e6),
     )
     aspect_ratios: tuple[tuple[float, ...], ...] = setting(
-        REQUIRED, "A list for each level, without 1", minimum=1e-6, maximum=1e6
+        REQUIRED, "A list for each level, without 1", between=(1e-6, 1e6)
     )
     steps: tuple[float, ...] | None = setting(
         None,
         "Pixels between the centres of two cells, for each level, where the maps do not divide the "
         "image evenly; they need image_size",
-        minimum=1e-6,
-        maximum=LARGEST_SIDE,
+        between=(1e-6, LARGEST_SIDE),
     )
     image_size: tuple[int, int] | None = setting(
-        None, "[height, width] of the network's input, pixels", minimum=1, maximum=LARGEST_SIDE
+        None, "[height, width] of the network's input, pixels", between=(1, LARGEST_SIDE)
     )
     clip: bool = setting(True, "Limit widths and heights to the image")
 
@@ -138,12 +136,10 @@ class OutputSpec(Config):
     variances: tuple[float, float, float, float] = setting(
         (0.1, 0.1, 0.2, 0.2),
         "ssd_raw: what offsets are multiplied with, x, y, width, height",
-        minimum=1e-6,
-        maximum=1e6,
+        between=(1e-6, 1e6),
     )
     background: int | None = setting(
         None,
         'The column of scores (boxes_scores) or the label (torchvision) that means "no object"',
-        minimum=0,
-        maximum=1 << 16,
+        between=(0, 1 << 16),
     )

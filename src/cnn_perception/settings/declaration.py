@@ -74,6 +74,7 @@ def setting(
     default: Any,
     description: str,
     *,
+    between: tuple[float, float] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
@@ -85,22 +86,17 @@ def setting(
 ) -> Any:
     """Declare a field of a Config.
 
-    default: REQUIRED where there is none; `required` asks for it in files all the same. minimum,
-    maximum and choices: of the value, or of each in a list; keys: of a mapping, the innermost one.
-    `live` says that it may change between two frames; `parameter` is its ROS parameter's name where
-    an established node has set one, `key` its name in files, else the field's own name.
+    default: REQUIRED where there is none; `required` asks for it in files all the same. between:
+    minimum and maximum at once; these and choices are of the value, or of each in a list; keys: of
+    a mapping, the innermost one. `live` says that it may change between two frames; `parameter` is
+    its ROS parameter's name where an established node has set one, `key` its name in files, else
+    the field's own name.
     """
-    metadata = {
-        "description": description,
-        "minimum": minimum,
-        "maximum": maximum,
-        "choices": choices,
-        "live": live,
-        "parameter": parameter,
-        "key": key,
-        "keys": keys,
-        "required": required or default is REQUIRED,
-    }
+    metadata = locals().copy()  # all but the default are fields of Setting
+    del metadata["default"], metadata["between"]
+    metadata["required"] = required or default is REQUIRED
+    if between is not None:
+        metadata["minimum"], metadata["maximum"] = between
     if isinstance(default, dict):
         return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

@@ -29,9 +29,9 @@ _DETECTIONS = "vision_msgs/msg/Detection2DArray"
 class RecordingConfig(Config):
     """How long and in what quality a drive is recorded."""
 
-    seconds: float = setting(12.0, "Length of the drive, seconds", minimum=0.1, maximum=3600.0)
-    rate: float = setting(10.0, "Images per second", minimum=0.1, maximum=120.0)
-    jpeg_quality: int = setting(90, "Quality of the colour images", minimum=1, maximum=100)
+    seconds: float = setting(12.0, "Length of the drive, seconds", between=(0.1, 3600.0))
+    rate: float = setting(10.0, "Images per second", between=(0.1, 120.0))
+    jpeg_quality: int = setting(90, "Quality of the colour images", between=(1, 100))
     ground_truth: bool = setting(True, "Also record true masks and boxes")
 
 

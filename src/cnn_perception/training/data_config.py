@@ -22,8 +22,8 @@ class DataConfig(Config):
     broken: str = setting(
         "error", "What to do about files that cannot be used", choices=("error", "skip")
     )
-    rooms: int = setting(3000, "Task rooms: rooms to render", minimum=1, maximum=1_000_000)
-    views: int = setting(4, "Task rooms: views of each room", minimum=1, maximum=1000)
+    rooms: int = setting(3000, "Task rooms: rooms to render", between=(1, 1_000_000))
+    views: int = setting(4, "Task rooms: views of each room", between=(1, 1000))
     evaluation_rooms: int = setting(
-        500, "Task rooms: further rooms, with one view, to measure on", minimum=1, maximum=100_000
+        500, "Task rooms: further rooms, with one view, to measure on", between=(1, 100_000)
     )

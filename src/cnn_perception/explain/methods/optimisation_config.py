@@ -13,16 +13,15 @@ __all__ = ["OptimisationConfig"]
 class OptimisationConfig(Config):
     """How an image is sought. Lengths are pixels, values those of normalised images."""
 
-    steps: int = setting(300, "Gradient steps", minimum=1, maximum=1_000_000)
+    steps: int = setting(300, "Gradient steps", between=(1, 1_000_000))
     rate: float = setting(
         0.2,
         "Learning rate of Adam at first, about what a value changes by in a step; it falls to 0 "
         "along half a cosine",
-        minimum=1e-6,
-        maximum=100.0,
+        between=(1e-6, 100.0),
     )
-    tv: float = setting(0.3, "Weight of the total variation", minimum=0.0, maximum=1e6)
-    decay: float = setting(0.0, "Weight of the mean square of values", minimum=0.0, maximum=1e6)
+    tv: float = setting(0.3, "Weight of the total variation", between=(0.0, 1e6))
+    decay: float = setting(0.0, "Weight of the mean square of values", between=(0.0, 1e6))
     blur: float = setting(
         0.0,
         "Standard deviation at first of the blur of every fourth step; it falls as the rate does",

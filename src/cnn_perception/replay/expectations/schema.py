@@ -81,28 +81,23 @@ _Bounds = Mapping[str, Annotated[Bound, _BoundKind()]]
 class Tolerance(Config):
     """How far answers may be from the golden ones; the defaults leave room for rounding alone."""
 
-    box_iou: float = setting(0.99, "Lowest overlap of a box with its own", minimum=0.0, maximum=1.0)
-    score: float = setting(0.005, "Largest difference of scores", minimum=0.0, maximum=1.0)
+    box_iou: float = setting(0.99, "Lowest overlap of a box with its own", between=(0.0, 1.0))
+    score: float = setting(0.005, "Largest difference of scores", between=(0.0, 1.0))
     box_3d: float = setting(
         0.05,
         "Largest distance of centres of 3D boxes and difference of their edges, metres",
-        minimum=0.0,
-        maximum=1000.0,
+        between=(0.0, 1000.0),
     )
     mask: float = setting(
-        0.001, "Largest share of a frame's pixels that differ", minimum=0.0, maximum=1.0
+        0.001, "Largest share of a frame's pixels that differ", between=(0.0, 1.0)
     )
     heatmap: float | None = setting(
         None,
         "Largest mean difference of a frame's heat; without it none is compared",
-        minimum=0.0,
-        maximum=1.0,
+        between=(0.0, 1.0),
     )
     map_cells: float = setting(
-        0.001,
-        "Largest share of the known cells whose occupancy differs",
-        minimum=0.0,
-        maximum=1.0,
+        0.001, "Largest share of the known cells whose occupancy differs", between=(0.0, 1.0)
     )
 
 
@@ -118,10 +113,8 @@ class LabelTerm(Config):
         minimum=0.0,
         key="window",
     )
-    min_score: float = setting(0.0, "Lower scores do not count", minimum=0.0, maximum=1.0)
-    min_frames: int = setting(
-        1, "How many frames must show each label of must", minimum=1, maximum=10**9
-    )
+    min_score: float = setting(0.0, "Lower scores do not count", between=(0.0, 1.0))
+    min_frames: int = setting(1, "How many frames must show each label of must", between=(1, 10**9))
     node: Text = setting("detector", "Node that sees them")
 
     def __post_init__(self) -> None:

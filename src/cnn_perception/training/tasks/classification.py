@@ -36,8 +36,7 @@ class ClassLossConfig(ClassifierOptions):
     label_smoothing: float = setting(
         0.0,
         "Share of certainty that is spread over all classes (Szegedy et al. 2016, section 7)",
-        minimum=0.0,
-        maximum=0.99,
+        between=(0.0, 0.99),
     )
 
 

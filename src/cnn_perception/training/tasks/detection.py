@@ -37,19 +37,16 @@ class MultiboxConfig(DetectorOptions):
     """A detector, which of its default boxes learn what, and how its two losses are weighed."""
 
     match_iou: float = setting(
-        0.5, "Overlap from which a default box is an object", minimum=0.1, maximum=0.9
+        0.5, "Overlap from which a default box is an object", between=(0.1, 0.9)
     )
     ignore_iou: float = setting(
         0.5,
         "Default boxes from this overlap up to match_iou, or with a difficult object or in a "
         "crowd, do not count",
-        minimum=0.1,
-        maximum=0.9,
+        between=(0.1, 0.9),
     )
-    negatives: float = setting(
-        3.0, "Hard negatives per positive default box", minimum=0.5, maximum=100.0
-    )
-    box_weight: float = setting(1.0, "Weight of the offsets' loss", minimum=0.0, maximum=100.0)
+    negatives: float = setting(3.0, "Hard negatives per positive default box", between=(0.5, 100.0))
+    box_weight: float = setting(1.0, "Weight of the offsets' loss", between=(0.0, 100.0))
 
 
 class DetectionTask:

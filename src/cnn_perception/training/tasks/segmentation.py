@@ -39,10 +39,10 @@ class MaskLossConfig(SegmenterOptions):
     """A network, and how the terms of its loss are weighed against the pixels' cross entropy."""
 
     dice_weight: float = setting(
-        0.0, "Weight of the soft Dice loss, for small objects", minimum=0.0, maximum=100.0
+        0.0, "Weight of the soft Dice loss, for small objects", between=(0.0, 100.0)
     )
     auxiliary_weight: float = setting(
-        0.5, "Weight of the auxiliary head's loss", minimum=0.0, maximum=100.0
+        0.5, "Weight of the auxiliary head's loss", between=(0.0, 100.0)
     )
 
 
