@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, make_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -177,6 +178,7 @@ class _RecordingPart(Config):
                 )
 
 
+@cache
 def plan_file() -> type[Config]:
     """Return the declaration of a plan: of the recording, and of each node that there is."""
     nodes = [
