@@ -21,9 +21,10 @@ from cnn_perception.settings import (
     Line,
     SettingError,
     Text,
-    nearest,
+    missing,
     setting,
     settings,
+    unknown,
 )
 from cnn_perception.settings.files import load
 from cnn_perception.types import UInt8Array
@@ -217,17 +218,14 @@ def _check_output(output: OutputSpec) -> None:
     for known in settings(output):
         used = known.required or known.name in form.keys
         if not used and getattr(output, known.name) != known.default:
-            keys = ("format", "tensors", *form.keys)
-            raise SettingError(f"output.{known.name}", f": {nearest('', keys)}", "unknown key ")
-    for role in output.tensors:
+            raise unknown(known.name, ("format", "tensors", *form.keys)).below("output")
+    for role in (*output.tensors, *form.roles):
         if role not in form.roles:
-            hint = nearest(role, form.roles)
-            raise SettingError(f"output.tensors.{role}", f": {hint}", "unknown key ")
-    missing = [f"tensors.{role}" for role in form.roles if role not in output.tensors]
+            raise unknown(role, form.roles).below("output.tensors")
+        if role not in output.tensors:
+            raise missing(f"output.tensors.{role}")
     if "default_boxes" in form.keys and output.default_boxes is None:
-        missing.append("default_boxes")
-    if missing:
-        raise SettingError(f"output.{missing[0]}", "is missing: add it", "the key ")
+        raise missing("output.default_boxes")
 
 
 def _check_file(key: str, path: Path, sha256: str | None, remedy: str) -> None:
@@ -264,11 +262,10 @@ def _thresholds(written: BundleFile, *, final: bool) -> Thresholds:
         if given is None:
             return Thresholds()
         if given.iou is not None:
-            raise SettingError("thresholds.iou", ": known are score", "unknown key ")
+            raise unknown("iou", ["score"]).below("thresholds")
         return Thresholds(given.score)
     if given is None or (given.iou is None and not final):
-        key = "thresholds" if given is None else "thresholds.iou"
-        raise SettingError(key, "is missing: add it", "the key ")
+        raise missing("thresholds" if given is None else "thresholds.iou")
     return Thresholds(given.score, 1.0 if given.iou is None else given.iou)
 
 
@@ -312,7 +309,7 @@ def _anchors(entry: _GraphEntry, boxes: DefaultBoxSpec | None, *, detects: bool)
             raise SettingError("anchors", "has no meaning without boxes: remove it")
         return 0, 0
     if entry.anchors is None:
-        raise SettingError("anchors", "is missing: add it", "the key ")
+        raise missing("anchors")
     if boxes is not None:
         counts = boxes.boxes_per_level
         expected = (sum(counts[: entry.level]), counts[entry.level])

@@ -9,7 +9,7 @@ are written from it (docs/write_settings.py).
 """
 
 from cnn_perception.settings.declaration import REQUIRED, Config, Setting, setting, settings
-from cnn_perception.settings.errors import SettingError, nearest
+from cnn_perception.settings.errors import SettingError, missing, nearest, unknown
 from cnn_perception.settings.kinds import Kind, Line, Text
 from cnn_perception.settings.parameters import NodeConfig, NodeParameters, read
 
@@ -23,8 +23,10 @@ __all__ = [
     "Setting",
     "SettingError",
     "Text",
+    "missing",
     "nearest",
     "read",
     "setting",
     "settings",
+    "unknown",
 ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 from cnn_perception.errors import ConfigError
-from cnn_perception.settings.errors import SettingError, nearest, shown
+from cnn_perception.settings.errors import SettingError, missing, shown, unknown
 from cnn_perception.settings.kinds import Kind, kind_of
 
 __all__ = ["REQUIRED", "Config", "Setting", "described", "setting", "settings"]
@@ -172,14 +172,14 @@ class _Record(Kind):
             raise SettingError("", f"is {shown(value)}: give a mapping with the keys {keys}")
         for key in value:
             if key not in known:
-                raise SettingError("", f": {nearest(key, known)}", "unknown key ").below(key)
+                raise unknown(key, known)
         chosen = {}
         for key, each in known.items():
             given = value.get(key)
             if given is not None:
                 chosen[each.name] = each.read(given, folder)
             elif each.required or (key in value and not each.kind.nullable):
-                raise SettingError(key, "is missing: add it", "the key ")
+                raise missing(key)
         try:
             return self.cls(**chosen)
         except SettingError:

@@ -7,7 +7,7 @@ from typing import Any
 
 from cnn_perception.errors import ConfigError
 
-__all__ = ["SettingError", "nearest", "shown"]
+__all__ = ["SettingError", "missing", "nearest", "shown", "unknown"]
 
 
 class SettingError(ConfigError):
@@ -33,6 +33,16 @@ class SettingError(ConfigError):
         return SettingError(
             f"{key if plain else shown(key)}{between}{self.key}", self.text, self.before
         )
+
+
+def unknown(key: object, known: Iterable[str], what: str = "key") -> SettingError:
+    """Return the error about a key that is not among the known ones."""
+    return SettingError("", f": {nearest(key, known)}", f"unknown {what} ").below(key)
+
+
+def missing(key: str) -> SettingError:
+    """Return the error about a key that has to be given."""
+    return SettingError("", "is missing: add it", "the key ").below(key)
 
 
 def nearest(name: object, known: Iterable[str], otherwise: str = "known are") -> str:

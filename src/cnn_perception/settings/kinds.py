@@ -31,7 +31,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from cnn_perception.settings.errors import SettingError, nearest, shown
+from cnn_perception.settings.errors import SettingError, missing, nearest, shown, unknown
 
 if TYPE_CHECKING:
     from cnn_perception.settings.declaration import Setting
@@ -238,13 +238,13 @@ class _Mapping(Kind):
             raise SettingError("", f"is {shown(value)}: give a mapping with {keys}")
         read = {}
         for key, each in value.items():
+            if self.keys is not None and key not in self.keys:
+                raise unknown(key, self.keys)
+            if each is None and self.values is not _ANYTHING:
+                raise missing(key)
             try:
                 if not isinstance(key, str):
                     raise SettingError("", "is a key that is no text: put it in quotes")
-                if self.keys is not None and key not in self.keys:
-                    raise SettingError("", f": {nearest(key, self.keys)}", "unknown key ")
-                if each is None and self.values is not _ANYTHING:
-                    raise SettingError("", "is missing: add it", "the key ")
                 read[key] = self.values.read(each, folder)
             except SettingError as error:
                 raise error.below(key) from error

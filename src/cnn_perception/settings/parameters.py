@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from cnn_perception.settings.declaration import Config, Setting, described, setting, settings
-from cnn_perception.settings.errors import SettingError, nearest
+from cnn_perception.settings.errors import unknown
 
 __all__ = ["NodeConfig", "NodeParameters", "flat", "read"]
 
@@ -54,9 +54,7 @@ class NodeParameters:
         known = self.settings()
         for name in given:
             if name not in known:
-                raise SettingError("", f": {nearest(name, known)}", "unknown parameter ").below(
-                    name
-                )
+                raise unknown(name, known, "parameter")
         return {
             name: each.read(given[name]) if name in given else each.default
             for name, each in known.items()
