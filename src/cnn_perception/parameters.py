@@ -53,10 +53,10 @@ class DepthConfig(Config):
         False, "Fit 3D boxes from depth/image and depth/camera_info, registered to the image"
     )
     depth_slop: float = setting(
-        0.02, "Most seconds between an image and its depth", minimum=0.0, maximum=1.0, live=True
+        0.02, "Most seconds between an image and its depth", between=(0.0, 1.0), live=True
     )
     depth_timeout: float = setting(
-        0.1, "Most seconds to wait for the depth of an image", minimum=0.0, maximum=2.0, live=True
+        0.1, "Most seconds to wait for the depth of an image", between=(0.0, 2.0), live=True
     )
 
 
@@ -67,8 +67,7 @@ class RateConfig(Config):
     max_rate: float = setting(
         0.0,
         "Most images per second of their stamps that are explained; 0: every one",
-        minimum=0.0,
-        maximum=1000.0,
+        between=(0.0, 1000.0),
         live=True,
     )
 
@@ -92,15 +91,13 @@ class MapperNodeConfig(Config):
     transform_timeout: float = setting(
         0.5,
         "Most seconds to wait for a transform or a camera_info before a frame is skipped",
-        minimum=0.0,
-        maximum=10.0,
+        between=(0.0, 10.0),
         live=True,
     )
     silence_timeout: float = setting(
         5.0,
         "Seconds without a mapped frame after which log and diagnostics say what is missing",
-        minimum=0.1,
-        maximum=3600.0,
+        between=(0.1, 3600.0),
         live=True,
     )
     time_jump: str = setting(
@@ -110,7 +107,7 @@ class MapperNodeConfig(Config):
         live=True,
     )
     publish_rate: float = setting(
-        1.0, "Most often, per second, that the map is published", minimum=0.01, maximum=100.0
+        1.0, "Most often, per second, that the map is published", between=(0.01, 100.0)
     )
     latch: bool = setting(True, "Keep the last map of each topic for readers that come later")
     publish_free_space: bool = setting(
@@ -124,8 +121,7 @@ class MapperNodeConfig(Config):
     autosave_period: float = setting(
         0.0,
         "Seconds between saves to save_path, which is written at deactivate too; 0: only ~/save",
-        minimum=0.0,
-        maximum=86400.0,
+        between=(0.0, 86400.0),
     )
     clear_to: str = setting(
         "free",
@@ -137,12 +133,7 @@ class MapperNodeConfig(Config):
 
 def _channel(name: str, default: float, cells: str, parameter: str) -> float:
     channel: float = setting(
-        default,
-        f"{name} of {cells} cells",
-        minimum=0.0,
-        maximum=1.0,
-        live=True,
-        parameter=parameter,
+        default, f"{name} of {cells} cells", between=(0.0, 1.0), live=True, parameter=parameter
     )
     return channel
 
@@ -155,8 +146,7 @@ class MapColors(Config):
     color_factor: float = setting(
         0.8,
         "Part of the colour circle that use_height_map spans, from red at the top",
-        minimum=0.0,
-        maximum=1.0,
+        between=(0.0, 1.0),
         live=True,
     )
     colored_map: bool = setting(
@@ -203,8 +193,7 @@ class MaskConfig(Config):
     slop: float = setting(
         0.01,
         "Most seconds between the stamps of a mask and of its depth image",
-        minimum=0.0,
-        maximum=1.0,
+        between=(0.0, 1.0),
         parameter="semantics.slop",
     )
     labels: tuple[str, ...] = setting(
