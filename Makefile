@@ -48,6 +48,7 @@ bench: setup  ## Measure this machine; results in out/bench
 	$(RUN) cnn-perception bench mapping --out out/bench/mapping.json
 	$(RUN) cnn-perception bench explain --out out/bench/explain.json
 	$(RUN) cnn-perception bench replay --out out/bench/replay.json
+	$(RUN) cnn-perception bench live --out out/bench/live.json
 	$(RUN) for file in benchmarks/[a-z]*.py; do \
 	  echo "$$file"; python "$$file" --out "out/bench/$$(basename "$$file" .py).json"; \
 	done

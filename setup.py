@@ -121,7 +121,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"{PACKAGE.replace('_', '-')} = {PACKAGE}.cli.main:main",
-            *(f"{node} = {PACKAGE}.nodes.{node}:main" for node in NODES),
+            *(f"{node} = {PACKAGE}.ros.run:{node}" for node in NODES),
         ],
         # Named like the module: `pytest -p` with it finds this one, and does not load it twice.
         "pytest11": [

@@ -37,20 +37,9 @@ def compiled_kernels() -> None:
     After a change of their sources a mapper compiles them for up to a minute, longer than tests
     wait for a process. What there is to compile, a node knows best.
     """
-    pytest.importorskip("rclpy", reason="no rclpy: install ROS 2, or run 'make setup'")
-    import rclpy
-    from rclpy.context import Context
-    from rclpy.lifecycle import TransitionCallbackReturn
-    from rclpy.parameter import Parameter
+    from cnn_perception.components.component import Setup
+    from cnn_perception.components.mapper import MapperComponent
+    from cnn_perception.recording.compose import encode
 
-    from cnn_perception.nodes.mapper import MapperNode
-
-    context = Context()
-    rclpy.init(context=context)
-    parameters = [Parameter("semantics.enabled", value=True)]
-    node = MapperNode("mapper", context=context, parameter_overrides=parameters)
-    configured = node.trigger_configure()
-    node.stop()
-    node.destroy_node()
-    rclpy.shutdown(context=context)
-    assert configured == TransitionCallbackReturn.SUCCESS
+    values = MapperComponent.parameters.complete({"semantics.enabled": True})
+    MapperComponent(Setup("mapper", values, encode)).services()

@@ -14,11 +14,13 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 
-from cnn_perception.nodes.lockstep import Lockstep
-from cnn_perception.nodes.player import PlaySummary, open_player
+from cnn_perception.components.component import Component
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.recording.lockstep import LockstepOptions
 from cnn_perception.recording.timeline import PlayOptions
+from cnn_perception.ros.host import ComponentNode
+from cnn_perception.ros.lockstep import Lockstep
+from cnn_perception.ros.player import PlaySummary, open_player
 from cnn_perception.ros.spinning import SpinningThread
 
 READY_S = 60.0
@@ -36,11 +38,10 @@ class Robot:
         self._nodes: list[Any] = []
         self._threads = [SpinningThread(self.listener, self.context)]
 
-    def run(
-        self, make: Callable[..., Any], name: str, remaps: dict[str, str], **values: Any
-    ) -> Any:
+    def run(self, kind: type[Component], name: str, remaps: dict[str, str], **values: Any) -> Any:
         arguments = [part for pair in remaps.items() for part in ("-r", ":=".join(pair))]
-        node = make(
+        node = ComponentNode(
+            kind,
             name,
             context=self.context,
             cli_args=["--ros-args", *arguments],
@@ -67,7 +68,6 @@ class Robot:
         for thread in self._threads:
             thread.close()
         for node in self._nodes:
-            node.stop()
             node.destroy_node()
         self.listener.destroy_node()
         rclpy.shutdown(context=self.context)

@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
-from cnn_perception.nodes.mapper import MapperNode
+from cnn_perception.components.mapper import MapperComponent
 from cnn_perception.ros.encode import encode
 from cnn_perception.ros.qos import TRANSFORM_STATIC
 
@@ -71,7 +71,7 @@ class Robot:
 
     def see(self, seconds: float, depth_m: float = WALL_Z) -> None:
         """Show the mapper a wall and wait until it is in the map."""
-        before = self.node.account.snapshot().received
+        before = self.node.statistics.snapshot().received
         self.depth.publish(wall(seconds, depth_m, self.frame))
         snapshot = self.stage.settled(self.node, before + 1)
         assert not snapshot.dropped, snapshot.dropped
@@ -81,7 +81,7 @@ def mapper(stage: Any, *arguments: str, **parameters: Any) -> Any:
     """Start a mapper that hears transforms of this test alone."""
     remaps = ("-r", f"/tf:={stage.namespace}/tf", "-r", f"/tf_static:={stage.namespace}/tf_static")
     return stage.running(
-        MapperNode,
+        MapperComponent,
         "mapper",
         *remaps,
         *arguments,
@@ -108,7 +108,7 @@ class Lidar:
 
     def see(self, seconds: float, points: Any) -> None:
         """Show the mapper points, (N, 3), and wait until they are in the map."""
-        before = self.node.account.snapshot().received
+        before = self.node.statistics.snapshot().received
         cloud = np.array(points, np.float32).reshape(-1, 3)
         self.clouds.publish(encode.point_cloud(header(seconds, self.frame), cloud))
         snapshot = self.stage.settled(self.node, before + 1)

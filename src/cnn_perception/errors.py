@@ -10,13 +10,19 @@ __all__ = [
     "MapError",
     "MessageError",
     "ModelError",
+    "OffMapError",
     "PerceptionError",
     "TransformError",
 ]
 
 
 class PerceptionError(Exception):
-    """Base of everything that this package raises on purpose."""
+    """Base of everything that this package raises on purpose.
+
+    `reason` is the slug under which a message is counted that could not be used for it.
+    """
+
+    reason = "internal_error"
 
 
 class ConfigError(PerceptionError, ValueError):
@@ -30,13 +36,25 @@ class DatasetError(PerceptionError):
 class ModelError(PerceptionError):
     """A model bundle is missing, malformed, or does not do what its model.yaml says."""
 
+    reason = "model_failed"
+
 
 class ExplainError(ModelError):
     """What a network answers cannot be explained as asked: it has no such maps, or no gradient."""
 
+    reason = "not_explainable"
+
 
 class MapError(PerceptionError):
     """A map cannot be updated, encoded, saved or loaded as asked."""
+
+    reason = "map_failed"
+
+
+class OffMapError(MapError):
+    """A sensor is where the map does not reach."""
+
+    reason = "sensor_off_map"
 
 
 class BagError(PerceptionError):
@@ -46,8 +64,8 @@ class BagError(PerceptionError):
 class MessageError(PerceptionError, ValueError):
     """A message cannot be used.
 
-    `reason` is a short stable slug (``truncated_data``, ``unknown_encoding`` ...) under which the
-    dropped message is counted; the text says what was wrong and what to do about it.
+    `reason` is a short stable slug (``truncated_data``, ``unknown_encoding`` ...); the text says
+    what was wrong and what to do about it.
     """
 
     def __init__(self, reason: str, text: str) -> None:
@@ -58,11 +76,14 @@ class MessageError(PerceptionError, ValueError):
 class TransformError(PerceptionError):
     """No transform is known between two frames at a stamp.
 
-    `retriable` is true while a later message may still bring it (the data end before the stamp, or
-    a frame was never heard of), false when it can no longer come (the stamp is older than the
-    buffer).
+    `edge` names the frames, as in ``map <- camera``. `retriable` is true while a later message may
+    still bring it (the data end before the stamp, or a frame was never heard of), false when it can
+    no longer come (the stamp is older than the buffer).
     """
 
-    def __init__(self, text: str, *, retriable: bool) -> None:
+    reason = "no_transform"
+
+    def __init__(self, text: str, *, retriable: bool, edge: str = "") -> None:
         super().__init__(text)
         self.retriable = retriable
+        self.edge = edge

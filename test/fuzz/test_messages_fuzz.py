@@ -27,7 +27,7 @@ from cnn_perception.messages.decode import (
     decode_mask,
     decode_point_cloud,
 )
-from cnn_perception.messages.stamps import StampedSynchroniser
+from cnn_perception.messages.sync import ApproximateTimeSynchronizer
 
 _ENCODINGS = [
     *(f"{name}{bits}" for name in ("rgb", "bgr", "rgba", "bgra", "mono") for bits in (8, 16)),
@@ -252,7 +252,7 @@ def test_placements_invert(
 def test_synchroniser_accounts_for_everything(
     events: list[tuple[str, int]], slop: int, queue_size: int, jump: int
 ) -> None:
-    sync = StampedSynchroniser("abc", slop_ns=slop, queue_size=queue_size, jump_ns=jump)
+    sync = ApproximateTimeSynchronizer("abc", slop_ns=slop, queue_size=queue_size, jump_ns=jump)
     groups = []
     for stream, stamp in events:
         group = sync.add(stream, stamp, (stream, stamp))

@@ -48,7 +48,7 @@ def node_pids(out: Path) -> list[int]:
             environment = (folder / "environ").read_bytes()
         except OSError:
             continue
-        if b"cnn_perception.nodes." in line and str(out / "logs").encode() in environment:
+        if b"cnn_perception.ros.run" in line and str(out / "logs").encode() in environment:
             pids.append(int(folder.name))
     return pids
 

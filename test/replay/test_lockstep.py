@@ -21,16 +21,16 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 from visualization_msgs.msg import MarkerArray
 
+from cnn_perception.components.detector import DetectorComponent
+from cnn_perception.components.mapper import MapperComponent
+from cnn_perception.components.segmenter import SegmenterComponent
 from cnn_perception.errors import ConfigError, PerceptionError
 from cnn_perception.messages.stamps import stamp_to_ns
-from cnn_perception.nodes.detector import DetectorNode
-from cnn_perception.nodes.lockstep import Lockstep
-from cnn_perception.nodes.mapper import MapperNode
-from cnn_perception.nodes.player import open_player
-from cnn_perception.nodes.segmenter import SegmenterNode
 from cnn_perception.recording.bag import BagReader, BagWriter
 from cnn_perception.recording.lockstep import LockstepOptions
 from cnn_perception.recording.timeline import PlayOptions
+from cnn_perception.ros.lockstep import Lockstep
+from cnn_perception.ros.player import open_player
 from live_robot import READY_S, Robot, play
 from painted_drive import FRAMES, PERIOD_NS, START_NS
 
@@ -47,7 +47,7 @@ def robot() -> Iterator[Robot]:
 
 def mapper(robot: Robot, **values: Any) -> Any:
     remaps = {"depth/image": DEPTH, "depth/camera_info": "/camera/camera_info"}
-    return robot.run(MapperNode, "mapper", remaps, publish_rate=100.0, **values)
+    return robot.run(MapperComponent, "mapper", remaps, publish_rate=100.0, **values)
 
 
 def stamps(messages: list[Any]) -> list[int]:
@@ -59,14 +59,14 @@ def test_three_loops_answer_every_frame_alike(drive: Path, bundles: Path, robot:
     models = {"use_sim_time": True}
     nodes = (
         robot.run(
-            DetectorNode,
+            DetectorComponent,
             "detector",
             {"image": COLOR},
             model=str(bundles / "rooms_ssdlite"),
             **models,
         ),
         robot.run(
-            SegmenterNode,
+            SegmenterComponent,
             "segmenter",
             {"image": COLOR},
             model=str(bundles / "rooms_fcn"),
@@ -88,8 +88,8 @@ def test_three_loops_answer_every_frame_alike(drive: Path, bundles: Path, robot:
         assert loop.answered == dict.fromkeys(outputs, FRAMES)
         assert loop.sent[COLOR] == loop.sent[DEPTH] == loop.sent["/tf"] == FRAMES
     for node in nodes:
-        robot.until(lambda node=node: node.account.snapshot().processed == 3 * FRAMES)
-        snapshot = node.account.snapshot()
+        robot.until(lambda node=node: node.statistics.snapshot().processed == 3 * FRAMES)
+        snapshot = node.statistics.snapshot()
         assert snapshot.received == 3 * FRAMES
         assert not any(snapshot.dropped.values())
     robot.until(lambda: len(clock) == len(detections) == len(masks) == 3 * FRAMES)
@@ -134,7 +134,7 @@ def test_a_transform_recorded_after_its_image_is_sent_ahead(
     summary = play(late_transforms(tmp_path / "late", drive), {"/octomap_binary": ""})
     assert summary.missing == ()
     assert summary.loops[0].answered == {"/octomap_binary": 3}
-    robot.until(lambda: node.account.snapshot().processed == 3)
+    robot.until(lambda: node.statistics.snapshot().processed == 3)
 
 
 @pytest.mark.usefixtures("compiled_kernels")
@@ -144,7 +144,7 @@ def test_a_frame_that_the_mapper_drops_is_missed(drive: Path, robot: Robot, tmp_
     summary = play(bag, {"/octomap_binary": ""}, run_ahead_ns=0, patience_s=0.5)
     assert [output.stamp_ns for output in summary.missing] == STAMPS[:3]
     assert summary.messages[DEPTH] == 3
-    robot.until(lambda: node.account.snapshot().dropped.get("no_transform") == 3)
+    robot.until(lambda: node.statistics.snapshot().dropped.get("no_transform") == 3)
 
 
 def test_an_output_that_never_comes_is_named_and_fails_the_command(
@@ -173,16 +173,16 @@ def test_images_of_one_stamp_are_answered_one_by_one(
             for delay_ns in (0, 1):
                 bag.write_raw(raw.topic, raw.msgtype, raw.data, raw.stamp_ns + delay_ns)
     node = robot.run(
-        DetectorNode, "detector", {"image": COLOR}, model=str(bundles / "rooms_ssdlite")
+        DetectorComponent, "detector", {"image": COLOR}, model=str(bundles / "rooms_ssdlite")
     )
     done = command("play", str(twins), "--lockstep", "--await", "/detector/detections")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10  /detector/detections came" in done.stdout
-    robot.until(lambda: node.account.snapshot().processed == 10)
+    robot.until(lambda: node.statistics.snapshot().processed == 10)
 
 
 def test_a_paused_player_sends_one_step_at_a_time(drive: Path, bundles: Path, robot: Robot) -> None:
-    robot.run(DetectorNode, "detector", {"image": COLOR}, model=str(bundles / "rooms_ssdlite"))
+    robot.run(DetectorComponent, "detector", {"image": COLOR}, model=str(bundles / "rooms_ssdlite"))
     detections = robot.hear(Detection2DArray, "/detector/detections")
     depths = robot.hear(Image, DEPTH)
     options = LockstepOptions({"/detector/detections": ""}, gates=frozenset({COLOR}))

@@ -16,12 +16,12 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray, Detection3DArray
 
+from cnn_perception.components.detector import DetectorComponent
+from cnn_perception.components.explainer import ExplainerComponent
+from cnn_perception.components.mapper import MapperComponent
+from cnn_perception.components.segmenter import SegmenterComponent
 from cnn_perception.mapping.files.octomap_codec import decode_full
 from cnn_perception.messages.stamps import stamp_to_ns
-from cnn_perception.nodes.detector import DetectorNode
-from cnn_perception.nodes.explainer import ExplainerNode
-from cnn_perception.nodes.mapper import MapperNode
-from cnn_perception.nodes.segmenter import SegmenterNode
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.recording.streams import camera_streams
 from cnn_perception.replay.plan import NODES, ReplayPlan
@@ -30,10 +30,10 @@ from cnn_perception.resources import demo_drive
 from live_robot import Robot, play
 
 KINDS = {
-    "detector": DetectorNode,
-    "segmenter": SegmenterNode,
-    "explainer": ExplainerNode,
-    "mapper": MapperNode,
+    "detector": DetectorComponent,
+    "segmenter": SegmenterComponent,
+    "explainer": ExplainerComponent,
+    "mapper": MapperComponent,
 }
 TYPES = {
     "/detector/detections": Detection2DArray,

@@ -30,9 +30,9 @@ from tf2_msgs.msg import TFMessage
 
 from cnn_perception.errors import BagError, ConfigError, PerceptionError
 from cnn_perception.messages.stamps import stamp_to_ns
-from cnn_perception.nodes.player import BagPlayer, message_class, open_player
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.recording.timeline import PlayOptions, TimelineEvent
+from cnn_perception.ros.player import BagPlayer, message_class, open_player
 from painted_drive import FRAMES, PERIOD_NS, START_NS
 
 PATIENCE_S = 30.0

@@ -21,6 +21,10 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile  # noqa: E402
 
+from cnn_perception.components.component import Component  # noqa: E402
+from cnn_perception.ros.host import ComponentNode  # noqa: E402
+from cnn_perception.runtime.inference import InferencePool  # noqa: E402
+
 PATIENCE_S = 30.0
 _NUMBER = itertools.count()
 
@@ -37,10 +41,19 @@ class Stage:
         self.executor.add_node(self.probe)
         self._nodes: list[Any] = []
 
-    def node(self, make: Callable[..., Any], name: str, *args: str, **parameters: Any) -> Any:
-        """Make a node with parameters and ROS command line arguments; not yet started."""
-        node = make(
+    def node(
+        self,
+        kind: type[Component],
+        name: str,
+        *args: str,
+        networks: InferencePool | None = None,
+        **parameters: Any,
+    ) -> Any:
+        """Make a component's node with parameters and ROS command line arguments; not started."""
+        node = ComponentNode(
+            kind,
             name,
+            networks=networks,
             namespace=self.namespace,
             context=self.context,
             cli_args=["--ros-args", *args] if args else None,
@@ -50,9 +63,9 @@ class Stage:
         self.executor.add_node(node)
         return node
 
-    def running(self, make: Callable[..., Any], name: str, *args: str, **parameters: Any) -> Any:
+    def running(self, kind: type[Component], name: str, *args: str, **parameters: Any) -> Any:
         """Make a node and bring it to active."""
-        node = self.node(make, name, *args, **parameters)
+        node = self.node(kind, name, *args, **parameters)
         assert node.start()
         return node
 
@@ -93,16 +106,15 @@ class Stage:
         return value
 
     def settled(self, node: Any, received: int) -> Any:
-        """Spin until the fate of so many messages is known; returns the node's account."""
-        self.until(lambda: node.account.snapshot().received >= received)
-        snapshot = node.account.snapshot()
+        """Spin until the fate of so many messages is known; returns the node's counts."""
+        self.until(lambda: node.statistics.snapshot().received >= received)
+        snapshot = node.statistics.snapshot()
         assert snapshot.received == snapshot.processed + sum(snapshot.dropped.values())
         return snapshot
 
     def close(self) -> None:
         """End everything."""
         for node in self._nodes:
-            node.stop()
             node.destroy_node()
         self.probe.destroy_node()
         self.executor.shutdown()

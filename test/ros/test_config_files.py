@@ -11,17 +11,17 @@ import yaml
 
 pytest.importorskip("rclpy", reason="no rclpy: install ROS 2, or run 'make setup'")
 
-from cnn_perception.nodes.detector import DetectorNode
-from cnn_perception.nodes.explainer import ExplainerNode
-from cnn_perception.nodes.mapper import MapperNode
-from cnn_perception.nodes.segmenter import SegmenterNode
+from cnn_perception.components.detector import DetectorComponent
+from cnn_perception.components.explainer import ExplainerComponent
+from cnn_perception.components.mapper import MapperComponent
+from cnn_perception.components.segmenter import SegmenterComponent
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 NODES = {
-    "detector": DetectorNode,
-    "segmenter": SegmenterNode,
-    "explainer": ExplainerNode,
-    "mapper": MapperNode,
+    "detector": DetectorComponent,
+    "segmenter": SegmenterComponent,
+    "explainer": ExplainerComponent,
+    "mapper": MapperComponent,
 }
 
 

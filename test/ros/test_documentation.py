@@ -9,19 +9,19 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no rclpy: install ROS 2, or run 'make setup'")
 
+from cnn_perception.components.detector import DetectorComponent
+from cnn_perception.components.explainer import ExplainerComponent
+from cnn_perception.components.mapper import MapperComponent
+from cnn_perception.components.segmenter import SegmenterComponent
 from cnn_perception.messages import DROP_REASONS
-from cnn_perception.nodes.detector import DetectorNode
-from cnn_perception.nodes.explainer import ExplainerNode
-from cnn_perception.nodes.mapper import MapperNode
-from cnn_perception.nodes.segmenter import SegmenterNode
 from cnn_perception.parameters import NodeConfig
 from cnn_perception.settings import settings
 
 NODES = {
-    "detector": DetectorNode,
-    "segmenter": SegmenterNode,
-    "explainer": ExplainerNode,
-    "mapper": MapperNode,
+    "detector": DetectorComponent,
+    "segmenter": SegmenterComponent,
+    "explainer": ExplainerComponent,
+    "mapper": MapperComponent,
 }
 COMMON = {known.name: known for known in settings(NodeConfig)}
 

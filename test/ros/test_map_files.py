@@ -117,9 +117,9 @@ def test_a_continued_map_keeps_its_resolution(stage, tmp_path: Path) -> None:
 def test_a_map_that_cannot_be_continued_leaves_the_node_unconfigured(
     stage, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from cnn_perception.nodes.mapper import MapperNode
+    from cnn_perception.components.mapper import MapperComponent
 
-    node = stage.node(MapperNode, "mapper", octomap_path=str(tmp_path / "none.bt"))
+    node = stage.node(MapperComponent, "mapper", octomap_path=str(tmp_path / "none.bt"))
     assert not node.start()
     assert "none.bt: No such file" in capfd.readouterr().err
 
@@ -162,3 +162,17 @@ def test_the_saved_file_is_what_other_tools_read(stage, tmp_path: Path) -> None:
     read = load_map(tmp_path / "seen.bt")
     assert read.resolution == pytest.approx(0.1)
     assert np.count_nonzero(read.leaves.occupied) > 10
+
+
+def test_no_callback_ends_the_executor(stage, tmp_path: Path) -> None:
+    """Whatever a service runs into is an answer and a line in the log; the node goes on."""
+    node = mapper(stage, save_path="~nosuchrobot/map.bt")
+    for name in ("mapper/save", "mapper/load"):
+        answer = stage.call(Trigger, name, Trigger.Request())
+        assert not answer.success
+        assert "nosuchrobot" in answer.message or "home" in answer.message
+    node.component.classes = object()  # a defect of ours
+    everything = BoundingBoxQuery.Request()
+    stage.call(BoundingBoxQuery, "mapper/clear_bbox", everything)
+    change(node, save_path=str(tmp_path / "map.bt"))
+    assert stage.call(Trigger, "mapper/save", Trigger.Request()).success

@@ -128,7 +128,7 @@ def test_a_transform_that_comes_late_is_waited_for(stage) -> None:
     robot = Robot(stage, node)
     robot.info.publish(camera_info())
     robot.depth.publish(wall(2.5))
-    stage.until(lambda: node.account.snapshot().in_flight)
+    stage.until(lambda: node.statistics.snapshot().in_flight)
     for stamp in (2.0, 3.0):
         robot.tf.publish(TFMessage(transforms=[edge("map", "camera", stamp, CAMERA, OPTICAL)]))
     assert stage.settled(node, 1).processed == 1
@@ -182,7 +182,7 @@ def test_bad_depth_never_enters_the_map(stage, depth, info, reason) -> None:
 
     def mended() -> int:
         robot.depth.publish(wall(2.0))  # again, since the new camera_info may overtake it
-        return node.account.snapshot().processed
+        return node.statistics.snapshot().processed
 
     stage.until(mended)
 
@@ -203,18 +203,23 @@ def test_three_loops_of_a_recording_give_equal_counts(stage) -> None:
     robot.info.publish(camera_info())
     counts = []
     for _ in range(3):
-        before = node.account.snapshot().received
+        before = node.statistics.snapshot().received
         for step in range(1, 6):
             # The image goes first: its transform, seconds older than those of the last loop's
             # end, is still to come.
             robot.depth.publish(wall(float(step)))
-            stage.until(lambda: node.account.snapshot().in_flight)
+            known = before + step
+            stage.until(
+                lambda known=known: (
+                    (s := node.statistics.snapshot()).in_flight or s.received == known
+                )
+            )
             for stamp in (step - 0.5, step + 0.5):
                 robot.tf.publish(
                     TFMessage(transforms=[edge("map", "camera", stamp, CAMERA, OPTICAL)])
                 )
             stage.settled(node, before + step)
-        counts.append(node.account.snapshot().processed)
+        counts.append(node.statistics.snapshot().processed)
     assert counts == [5, 10, 15]
 
 
@@ -260,7 +265,7 @@ def test_the_counts_add_up_under_a_burst(stage) -> None:
         robot.depth.publish(wall(float(stamp)))
         stage.executor.spin_once(timeout_sec=0)
     snapshot = stage.until(
-        lambda: (s := node.account.snapshot()).processed and not s.in_flight and s
+        lambda: (s := node.statistics.snapshot()).processed and not s.in_flight and s
     )
     assert snapshot.received == snapshot.processed + sum(snapshot.dropped.values())
     assert set(snapshot.dropped) <= {"superseded"}

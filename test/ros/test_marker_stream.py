@@ -11,10 +11,11 @@ from rclpy.serialization import deserialize_message
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
+from cnn_perception.components.map_cubes import height_palette, height_shades, leaf_cubes
 from cnn_perception.mapping.leaves import Leaves
+from cnn_perception.messages.encode import Encoder
 from cnn_perception.ros import marker_stream
-from cnn_perception.ros.height_colors import height_palette, height_shades
-from cnn_perception.ros.marker_stream import cell_markers
+from cnn_perception.ros.encode import _layout_is_known, encode
 
 PALETTE = np.float32([[0.0, 0.25, 0.5, 1.0], [1.0, 0.0, 0.0, 0.5], [0.0, 1.0, 0.0, 0.125]])
 
@@ -38,10 +39,10 @@ def header(frame_id: str) -> Header:
 def test_equals_the_message_made_cell_by_cell(count: int, shaded: bool, frame_id: str) -> None:
     cells = leaves(count)
     shades = np.arange(count) % 3 if shaded else None
-    stream = cell_markers(header(frame_id), cells, 0.05, PALETTE, shades)
+    lists = leaf_cubes(cells, 0.05, PALETTE, shades)
+    stream = encode.cubes(header(frame_id), lists)
     assert isinstance(stream, bytes)  # else this ROS has another Marker, and everything is slow
-    lists = marker_stream.cube_lists(cells, 0.05, PALETTE, shades)
-    expected = marker_stream._as_objects(header(frame_id), lists)
+    expected = Encoder.cubes(encode, header(frame_id), lists)
     assert deserialize_message(stream, MarkerArray) == expected
 
 
@@ -51,7 +52,7 @@ def test_each_depth_has_its_list_as_octomap_server_numbers_them() -> None:
         np.array([16, 13], np.uint8),
         np.ones(2, np.float32),
     )
-    stream = cell_markers(Header(frame_id="map"), cells, 0.5, PALETTE, np.array([1, 2]))
+    stream = encode.cubes(Header(frame_id="map"), leaf_cubes(cells, 0.5, PALETTE, np.array([1, 2])))
     markers = deserialize_message(stream, MarkerArray).markers
     assert [m.id for m in markers] == list(range(17))
     assert {m.ns for m in markers} == {"map"}
@@ -67,12 +68,12 @@ def test_each_depth_has_its_list_as_octomap_server_numbers_them() -> None:
 
 def test_another_layout_of_markers_falls_back_to_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(marker_stream, "_LITTLE_ENDIAN_CDR", b"\x00\x00\x00\x00")  # big-endian
-    marker_stream._layout_is_known.cache_clear()
-    message = cell_markers(header("map"), leaves(5), 0.05, PALETTE)
+    _layout_is_known.cache_clear()
+    message = encode.cubes(header("map"), leaf_cubes(leaves(5), 0.05, PALETTE))
     assert isinstance(message, MarkerArray)
     assert sum(len(m.points) for m in message.markers) == 5
     monkeypatch.undo()
-    marker_stream._layout_is_known.cache_clear()
+    _layout_is_known.cache_clear()
 
 
 def test_heights_go_from_the_factor_hue_at_the_bottom_to_red_at_the_top() -> None:

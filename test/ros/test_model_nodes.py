@@ -17,10 +17,10 @@ from std_msgs.msg import Header
 from vision_msgs.msg import Classification, Detection2DArray, Detection3DArray, LabelInfo
 from visualization_msgs.msg import MarkerArray
 
+from cnn_perception.components.detector import DetectorComponent
+from cnn_perception.components.explainer import ExplainerComponent
+from cnn_perception.components.segmenter import SegmenterComponent
 from cnn_perception.image.codec import encode_png
-from cnn_perception.nodes.detector import DetectorNode
-from cnn_perception.nodes.explainer import ExplainerNode
-from cnn_perception.nodes.segmenter import SegmenterNode
 from cnn_perception.ros.encode import encode
 from cnn_perception.ros.qos import LATCHED
 
@@ -46,7 +46,7 @@ def detector_model(tmp_path: Path) -> str:
 
 
 def test_detections_carry_labels_boxes_scores_and_the_header(stage, detector_model) -> None:
-    node = stage.running(DetectorNode, "detector", model=detector_model)
+    node = stage.running(DetectorComponent, "detector", model=detector_model)
     found = stage.hear(Detection2DArray, "detector/detections")
     stage.linked(node, "~/detections")
     sent = picture(7.25, models.paint({(1, 2): "red", (4, 6): "green"}))
@@ -69,7 +69,7 @@ def test_detections_carry_labels_boxes_scores_and_the_header(stage, detector_mod
 
 
 def test_an_image_without_objects_gives_an_empty_array(stage, detector_model) -> None:
-    node = stage.running(DetectorNode, "detector", model=detector_model)
+    node = stage.running(DetectorComponent, "detector", model=detector_model)
     found = stage.hear(Detection2DArray, "detector/detections")
     stage.linked(node, "~/detections")
     sent = picture(1.5, models.paint({}))
@@ -79,7 +79,7 @@ def test_an_image_without_objects_gives_an_empty_array(stage, detector_model) ->
 
 
 def test_a_late_reader_gets_the_labels(stage, detector_model) -> None:
-    stage.running(DetectorNode, "detector", model=detector_model)
+    stage.running(DetectorComponent, "detector", model=detector_model)
     labels = stage.hear(LabelInfo, "detector/label_info", LATCHED)
     stage.until(lambda: labels)
     names = {c.class_id: c.class_name for c in labels[0].class_map}
@@ -89,7 +89,7 @@ def test_a_late_reader_gets_the_labels(stage, detector_model) -> None:
 
 def test_compressed_images_arrive_under_the_base_topic_remapped(stage, detector_model) -> None:
     node = stage.running(
-        DetectorNode,
+        DetectorComponent,
         "detector",
         "-r",
         "image:=camera/color",
@@ -107,7 +107,7 @@ def test_compressed_images_arrive_under_the_base_topic_remapped(stage, detector_
 
 
 def test_overlays_are_drawn_only_for_a_reader(stage, detector_model) -> None:
-    node = stage.running(DetectorNode, "detector", model=detector_model)
+    node = stage.running(DetectorComponent, "detector", model=detector_model)
     camera = stage.speak(Image, "image")
     image = models.paint({(2, 3): "red"})
     camera.publish(picture(1.0, image))
@@ -122,7 +122,7 @@ def test_overlays_are_drawn_only_for_a_reader(stage, detector_model) -> None:
 
 
 def test_the_threshold_changes_between_two_images(stage, detector_model) -> None:
-    node = stage.running(DetectorNode, "detector", model=detector_model)
+    node = stage.running(DetectorComponent, "detector", model=detector_model)
     found = stage.hear(Detection2DArray, "detector/detections")
     stage.linked(node, "~/detections")
     camera = stage.speak(Image, "image")
@@ -139,7 +139,7 @@ def test_the_threshold_changes_between_two_images(stage, detector_model) -> None
 
 
 def test_boxes_in_space_come_from_the_depth_of_the_same_moment(stage, detector_model) -> None:
-    node = stage.running(DetectorNode, "detector", model=detector_model, use_depth=True)
+    node = stage.running(DetectorComponent, "detector", model=detector_model, use_depth=True)
     found = stage.hear(Detection3DArray, "detector/detections_3d")
     markers = stage.hear(MarkerArray, "detector/markers")
     stage.linked(node, "~/detections_3d", "~/markers")
@@ -167,20 +167,20 @@ def test_boxes_in_space_come_from_the_depth_of_the_same_moment(stage, detector_m
 
 def test_missing_depth_leaves_the_detections_and_is_counted(stage, detector_model) -> None:
     node = stage.running(
-        DetectorNode, "detector", model=detector_model, use_depth=True, depth_timeout=0.0
+        DetectorComponent, "detector", model=detector_model, use_depth=True, depth_timeout=0.0
     )
     found = stage.hear(Detection2DArray, "detector/detections")
     stage.linked(node, "~/detections")
     stage.speak(Image, "image").publish(picture(1.0, models.paint({(0, 0): "red"})))
     stage.until(lambda: found)
     assert stage.settled(node, 1).processed == 1
-    assert node.describe()["without_depth"] == "1"
+    assert node.component.describe()["without_depth"] == 1
 
 
 @pytest.mark.parametrize("form", ["mask_index", "mask_logits"])
 def test_masks_hold_class_indices_at_input_size(stage, tmp_path, form) -> None:
     model = str(models.write_segmenter_bundle(tmp_path / "segmenter", form=form))
-    node = stage.running(SegmenterNode, "segmenter", model=model)
+    node = stage.running(SegmenterComponent, "segmenter", model=model)
     masks = stage.hear(Image, "segmenter/mask")
     colored = stage.hear(Image, "segmenter/color_mask")
     overlays = stage.hear(Image, "segmenter/overlay")
@@ -206,7 +206,7 @@ def test_masks_hold_class_indices_at_input_size(stage, tmp_path, form) -> None:
 
 
 def test_the_heat_map_is_hottest_on_the_explained_detection(stage, detector_model) -> None:
-    node = stage.running(ExplainerNode, "explainer", model=detector_model)
+    node = stage.running(ExplainerComponent, "explainer", model=detector_model)
     heatmaps = stage.hear(Image, "explainer/heatmap")
     explained = stage.hear(Detection2DArray, "explainer/explained")
     overlays = stage.hear(Image, "explainer/overlay")
@@ -231,7 +231,9 @@ def test_the_heat_map_is_hottest_on_the_explained_detection(stage, detector_mode
 
 
 def test_a_chosen_class_is_explained_instead_of_the_best(stage, detector_model) -> None:
-    node = stage.running(ExplainerNode, "explainer", model=detector_model, target_class="green")
+    node = stage.running(
+        ExplainerComponent, "explainer", model=detector_model, target_class="green"
+    )
     explained = stage.hear(Detection2DArray, "explainer/explained")
     stage.linked(node, "~/explained")
     image = models.paint({(1, 5): "red", (4, 1): (0, 200, 0)})
@@ -242,7 +244,7 @@ def test_a_chosen_class_is_explained_instead_of_the_best(stage, detector_model) 
 
 def test_a_classifier_is_explained_as_a_classification(stage, tmp_path) -> None:
     model = str(models.write_classifier_bundle(tmp_path / "classifier"))
-    node = stage.running(ExplainerNode, "explainer", model=model)
+    node = stage.running(ExplainerComponent, "explainer", model=model)
     classes = stage.hear(Classification, "explainer/classification")
     stage.linked(node, "~/classification")
     image = np.zeros((480, 640, 3), np.uint8)
@@ -273,7 +275,7 @@ def broken(change: Any) -> Image:
 def test_a_malformed_image_is_counted_and_the_next_one_works(
     stage, detector_model, change, reason
 ) -> None:
-    node = stage.running(DetectorNode, "detector", model=detector_model)
+    node = stage.running(DetectorComponent, "detector", model=detector_model)
     found = stage.hear(Detection2DArray, "detector/detections")
     stage.linked(node, "~/detections")
     camera = stage.speak(Image, "image")
@@ -285,7 +287,7 @@ def test_a_malformed_image_is_counted_and_the_next_one_works(
 
 
 def test_the_resolution_may_change_from_image_to_image(stage, detector_model) -> None:
-    node = stage.running(DetectorNode, "detector", model=detector_model)
+    node = stage.running(DetectorComponent, "detector", model=detector_model)
     found = stage.hear(Detection2DArray, "detector/detections")
     stage.linked(node, "~/detections")
     camera = stage.speak(Image, "image")

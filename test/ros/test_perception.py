@@ -50,7 +50,7 @@ def test_one_process_sees_segments_explains_and_maps(stage, tmp_path: Path) -> N
     arguments = [part for key, value in remaps.items() for part in ("-r", f"{key}:={value}")]
     arguments += ["--params-file", str(params)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "cnn_perception.nodes.perception", "--ros-args", *arguments],
+        [sys.executable, "-m", "cnn_perception.ros.run", "perception", "--ros-args", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import sys
 from typing import Any
@@ -21,9 +20,8 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
-from cnn_perception.nodes.mapper import MapperNode
-from cnn_perception.ros import query_interface
-from cnn_perception.ros.encode import encode
+from cnn_perception.components.mapper import MapperComponent
+from cnn_perception.ros.encode import encode, interface
 from cnn_perception.ros.qos import TRANSFORM_STATIC
 
 RESOLUTION = 0.1
@@ -64,7 +62,7 @@ class Planner:
         self.stage = stage
         remaps = ("-r", f"/tf:={stage.namespace}/tf", "-r", f"/tf_static:={stage.namespace}/static")
         self.node = stage.running(
-            MapperNode,
+            MapperComponent,
             "mapper",
             *remaps,
             **{"resolution": RESOLUTION, "source": "cloud", **parameters},
@@ -80,7 +78,7 @@ class Planner:
         header.stamp.sec = 3
         clouds.publish(encode.point_cloud(header, wall))
         stage.settled(self.node, 1)
-        assert self.node.account.snapshot().processed == 1
+        assert self.node.statistics.snapshot().processed == 1
 
     def ask(self, kind: str, service: str, frame_id: str = "", **fields: Any) -> Any:
         header = Header(frame_id=frame_id)
@@ -277,9 +275,9 @@ def test_without_the_package_the_mapper_maps_and_says_what_is_missing(
     planner.node.trigger_cleanup()
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "cnn_perception_msgs", None)
-        importlib.reload(query_interface)
+        interface.cache_clear()
         assert planner.node.start()
-    importlib.reload(query_interface)
+    interface.cache_clear()
     assert "reset" in service_names(planner.node)
     assert not query_services & service_names(planner.node)
     log = capfd.readouterr().err

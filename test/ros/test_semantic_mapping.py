@@ -21,11 +21,11 @@ from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import LabelInfo
 from visualization_msgs.msg import Marker, MarkerArray
 
+from cnn_perception.components.mapper import MapperComponent
 from cnn_perception.image.codec import encode_jpeg, encode_png
 from cnn_perception.mapping.files.color_codec import decode_color
 from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.semantic.class_colors import class_colors
-from cnn_perception.nodes.mapper import MapperNode
 from cnn_perception.ros.encode import encode
 from cnn_perception.ros.qos import LATCHED, TRANSFORM_STATIC
 from cnn_perception.runtime.bundle import load_bundle
@@ -76,7 +76,7 @@ class Robot:
     def __init__(self, stage: Any, labels: tuple[str, ...] | None = LABELS, **settings: Any):
         self.stage = stage
         self.node = stage.running(
-            MapperNode,
+            MapperComponent,
             "mapper",
             *("-r", f"/tf:={stage.namespace}/tf"),
             *("-r", f"/tf_static:={stage.namespace}/tf_static"),
@@ -104,19 +104,18 @@ class Robot:
         if labels is not None:
             self.labels = stage.speak(LabelInfo, "label_info", LATCHED)
             self.labels.publish(encode.label_info(labels, 0.0))
-            stage.until(lambda: self.semantics._classes.layer.labels)
+            stage.until(lambda: self.semantics.map.layer.labels)
 
     @property
     def semantics(self) -> Any:
-        return self.node._semantics
+        return self.node.component.classes
 
     def account(self) -> dict[str, str]:
         """What diagnostics say of masks."""
-        return {
-            k.removeprefix("masks_"): v
-            for k, v in self.semantics.describe().items()
-            if k.startswith("masks_")
-        }
+        told = self.node.worker.call(self.semantics.describe).result(30.0)
+        dropped = {f"dropped.{k}": str(v) for k, v in told["masks_dropped"].items()}
+        counts = ("received", "fused", "waiting")
+        return {**{name: str(told[f"masks_{name}"]) for name in counts}, **dropped}
 
     def show(self, milliseconds: int, mask: Image | CompressedImage | None = None) -> None:
         """Publish a depth image and its mask, and wait until both are known."""
@@ -240,7 +239,7 @@ def test_the_map_does_not_wait_for_masks(stage) -> None:
     assert robot.account()["received"] == "0"
     robot.mask.publish(halves(1100))  # late, but its depth image is remembered
     stage.until(lambda: robot.account()["fused"] == "1")
-    assert int(robot.semantics.describe()["classified_cells"]) > 100
+    assert robot.semantics.describe()["classified_cells"] > 100
 
 
 def test_a_mask_may_come_before_its_depth_image(stage) -> None:
@@ -354,7 +353,7 @@ def test_heights_that_are_not_published_have_no_classes(stage) -> None:
     robot.show(1000)
     points = points_of(stage.until(lambda: heard and heard[-1].width and heard[-1]))
     assert points["z"].max() < 0.5
-    assert int(robot.semantics.describe()["classified_cells"]) > 1.5 * len(points)
+    assert robot.semantics.describe()["classified_cells"] > 1.5 * len(points)
 
 
 def test_each_camera_has_masks_of_its_own(stage) -> None:
@@ -384,14 +383,14 @@ def test_the_least_confidence_changes_live(stage) -> None:
 
 
 def test_clouds_cannot_have_masks(stage) -> None:
-    node = stage.node(MapperNode, "mapper", **{"semantics.enabled": True, "source": "cloud"})
+    node = stage.node(MapperComponent, "mapper", **{"semantics.enabled": True, "source": "cloud"})
     assert not node.start()
 
 
 def test_without_the_parameter_there_are_no_such_topics(stage) -> None:
     robot_topics = {
         p.topic_name.rpartition("/")[2]
-        for p in stage.running(MapperNode, "mapper", resolution=RESOLUTION).publishers
+        for p in stage.running(MapperComponent, "mapper", resolution=RESOLUTION).publishers
     }
     assert "octomap_binary" in robot_topics
     assert not robot_topics & set(TOPICS)
@@ -411,7 +410,7 @@ def test_octomap_full_has_colours_if_that_is_asked_for(stage) -> None:
 
 
 def test_colours_without_classes_are_refused(stage) -> None:
-    node = stage.running(MapperNode, "mapper")
+    node = stage.running(MapperComponent, "mapper")
     [result] = node.set_parameters([Parameter("colored_map", value=True)])
     assert not result.successful
     assert "colored_map needs semantics.enabled" in result.reason

@@ -11,26 +11,20 @@ pytest.importorskip("rclpy", reason="no rclpy: install ROS 2, or run 'make setup
 
 from octomap_msgs.srv import GetOctomap
 
-from cnn_perception.nodes.mapper import MapperNode
-
-
-class BusyMapper(MapperNode):
-    """A mapper whose worker is kept busy until the node cancels what it waits for."""
-
-    def __init__(self, name: str, **options: Any) -> None:
-        self.cancelled = threading.Event()
-        super().__init__(name, **options)
-
-    def cancel(self) -> None:
-        super().cancel()
-        self.cancelled.set()
+from cnn_perception.components.mapper import MapperComponent
 
 
 @pytest.fixture
 def busy(stage: Any) -> tuple[Any, Any]:
-    """A mapper, and the answer that is due when its worker comes to it."""
-    node = stage.running(BusyMapper, "mapper")
-    node.worker.call(node.cancelled.wait)
+    """A mapper whose worker is busy until it is stopped, and the answer that is due then."""
+    node = stage.running(MapperComponent, "mapper")
+    never = threading.Event()
+
+    def work() -> None:
+        while not node.worker._stopping:
+            never.wait(0.01)
+
+    node.worker.call(work)
     client = stage.probe.create_client(GetOctomap, "octomap_full")
     stage.until(client.service_is_ready)
     due = client.call_async(GetOctomap.Request())

@@ -25,19 +25,21 @@ LAYERS = (
     ("classification", "networks"),
     ("explain",),
     ("parameters",),
-    ("recording", "ros"),
-    ("nodes", "simulation"),
+    ("components",),
+    ("recording",),
+    ("ros", "simulation"),
     ("datasets",),
     ("metrics",),
     ("evaluation", "export"),
     ("replay",),
     ("pretrained", "training"),
-    ("benchmarks", "demo"),
+    ("demo",),
+    ("benchmarks",),
     ("cli",),
 )
 HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
-ROS_PARTS = {"ros", "nodes"}
-ABOVE_ROS = ROS_PARTS | {"demo", "cli"}
+ROS_PARTS = {"ros"}
+ABOVE_ROS = ROS_PARTS | {"demo", "benchmarks", "cli"}
 TORCH_PARTS = {"networks", "pretrained", "training", "export", "datasets", "metrics", "explain"}
 TORCH_PARTS |= {"benchmarks"}  # in modules of their own, see below
 ROS_PACKAGES = {
@@ -71,8 +73,10 @@ TORCH_PACKAGES = {
     "torchmetrics",
     "torchvision",
 }
-NODES = sorted(
-    f"{PACKAGE}.nodes.{path.stem}" for path in (SOURCE / PACKAGE / "nodes").glob("[a-z]*.py")
+ROBOT = sorted(
+    f"{PACKAGE}.{part}.{path.stem}"
+    for part in ("components", "ros")
+    for path in (SOURCE / PACKAGE / part).glob("[a-z]*.py")
 )
 
 
@@ -141,7 +145,7 @@ def test_modules_can_be_loaded_in_some_order() -> None:
     assert set(graphlib.TopologicalSorter(graph).static_order()) == set(MODULES)
 
 
-def test_only_ros_and_nodes_know_ros() -> None:
+def test_only_one_part_knows_ros() -> None:
     users = {
         part(module)
         for module, targets in IMPORTS.items()
@@ -184,7 +188,7 @@ def test_the_core_loads_without_ros_and_torch() -> None:
         for module in MODULES
         if part(module) in {"", "types", "config", "settings", "image", "runtime", "messages"}
         or part(module) in {"classification", "detection", "segmentation", "mapping"}
-        or part(module) in {"recording", "replay"}
+        or part(module) in {"components", "recording", "replay"}
         or module == f"{PACKAGE}.explain.explainer"
     ]
     assert not loaded_by(core) & (ROS_PACKAGES | TORCH_PACKAGES)
@@ -205,7 +209,7 @@ def test_benchmarks_of_what_runs_on_a_robot_load_no_torch() -> None:
     find_spec("rclpy") is None, reason="no rclpy: install ROS 2, or run 'make setup'"
 )
 def test_nodes_load_no_torch_and_nothing_of_training() -> None:
-    loaded = loaded_by(NODES)
+    loaded = loaded_by(ROBOT)
     assert "rclpy" in loaded
     assert not loaded & (TORCH_PACKAGES | {"mujoco", "onnx", "pycocotools", "matplotlib"})
 

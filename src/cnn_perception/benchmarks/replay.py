@@ -21,11 +21,14 @@ from cnn_perception.config import (
 from cnn_perception.detection.detector import Detector
 from cnn_perception.explain.explainer import Explainer
 from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.scan_queue import ScanQueue
 from cnn_perception.mapping.scans import CloudScan, DepthScan, Scan
+from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages.decode import decode_color
+from cnn_perception.messages.frame import Frame
 from cnn_perception.parameters import ModelConfig, read
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.recording.scan_queue import ScanQueue
+from cnn_perception.recording.streams import TF, TF_STATIC
 from cnn_perception.replay.inputs import find_inputs
 from cnn_perception.replay.plan import NODES, ReplayPlan
 from cnn_perception.replay.replayer import replay
@@ -104,14 +107,22 @@ class _BareLoop:
         with BagReader(self._path) as bag:
             found = find_inputs(bag, self._plan)
             (camera,) = found.cameras.values()
-            scans = ScanQueue(found.scans, "map", round(self._plan.patience_s * 1e9))
-            have = {topic.name for topic in bag.topics}
-            for item in bag.messages(have & {camera.color or "", *scans.topics}):
+            (scan,) = found.scans
+            buffer, patience_ns = TransformBuffer(), round(self._plan.patience_s * 1e9)
+            queue = ScanQueue({"": bool(scan.camera_info)}, buffer, "map", lambda: patience_ns)
+            wanted = {camera.color or "", scan.topic, scan.camera_info, TF, TF_STATIC}
+            for item in bag.messages({topic.name for topic in bag.topics} & wanted):
                 if item.topic == camera.color:
                     yield decode_color(item.message)
+                    continue
+                if item.topic == scan.topic:
+                    list(queue.add("", Frame(item.message, item.topic, item.stamp_ns)))
+                elif item.topic == scan.camera_info:
+                    queue.add_info("", item.message)
                 else:
-                    yield from (each.scan for each in scans.take(item) if each.scan is not None)
-            yield from (each.scan for each in scans.finish() if each.scan is not None)
+                    buffer.learn(item.message, item.topic == TF_STATIC)
+                yield from (q.scan for q in queue.leaving(item.stamp_ns) if q.scan is not None)
+            yield from (q.scan for q in queue.leaving(None) if q.scan is not None)
 
 
 class _Replay:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from cnn_perception.cli import bench_explain, bench_models, bench_replay
+from cnn_perception.cli import bench_explain, bench_live, bench_models, bench_replay
 from cnn_perception.cli.bench_output import AsJson, JsonFile, tell
 from cnn_perception.cli.options import option
 from cnn_perception.config import MapperConfig
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("models")(bench_models.command)
 app.command("explain")(bench_explain.command)
 app.command("replay")(bench_replay.command)
+app.command("live")(bench_live.command)
 
 
 @app.callback()

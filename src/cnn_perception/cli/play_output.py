@@ -10,11 +10,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cnn_perception.errors import ConfigError
 from cnn_perception.messages.stamps import ns_to_stamp
-from cnn_perception.nodes.lockstep import Lockstep
-from cnn_perception.nodes.player import BagPlayer, PlaySummary, open_player
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.recording.lockstep import LockstepOptions, MissingOutput, Step
 from cnn_perception.recording.timeline import PlayOptions, TimelineEvent
+from cnn_perception.ros.lockstep import Lockstep
+from cnn_perception.ros.player import BagPlayer, PlaySummary, open_player
 
 __all__ = ["Playing", "play"]
 

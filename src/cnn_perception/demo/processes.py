@@ -13,15 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_perception.errors import PerceptionError
+from cnn_perception.resources import share_directory
 
-__all__ = ["NodeProcess", "NodeSpec", "node_processes"]
+__all__ = [
+    "NodeProcess",
+    "NodeSpec",
+    "environment_variables",
+    "node_processes",
+    "ros_environment",
+]
 
 _STOP_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """A node to run: module name below ``cnn_perception.nodes``, topic renames, parameters."""
+    """A node to run: its name, topic renames, parameters."""
 
     name: str
     remaps: Mapping[str, str]
@@ -29,7 +36,7 @@ class NodeSpec:
 
 
 class NodeProcess:
-    """One node, run as ``python -m cnn_perception.nodes.<name>``; its output goes to a log file."""
+    """One node, run as ``python -m cnn_perception.ros.<name>``; its output goes to a log file."""
 
     def __init__(self, spec: NodeSpec, log: Path, environment: Mapping[str, str]) -> None:
         self.name = spec.name
@@ -41,7 +48,7 @@ class NodeProcess:
             arguments += ["-p", f"{key}:={value}"]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"cnn_perception.nodes.{spec.name}", *arguments],
+                [sys.executable, "-m", "cnn_perception.ros.run", spec.name, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -105,3 +112,31 @@ def node_processes(
         deadline = time.monotonic() + _STOP_S
         for process in processes:
             process.wait(deadline)
+
+
+def ros_environment(logs: Path, domain: int) -> dict[str, str]:
+    """Return what keeps ROS on this machine, in one domain, and lets raw images through."""
+    humble = os.environ.get("ROS_DISTRO") == "humble"
+    profile = "FASTRTPS_DEFAULT_PROFILES_FILE" if humble else "FASTDDS_DEFAULT_PROFILES_FILE"
+    large_images = share_directory() / "config" / "fastdds_large_images.xml"
+    return {
+        "ROS_DOMAIN_ID": str(domain),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_LOG_DIR": str((logs / "ros").absolute()),
+        profile: os.environ.get(profile, str(large_images)),
+    }
+
+
+@contextmanager
+def environment_variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process's environment within a block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

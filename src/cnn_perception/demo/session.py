@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_perception.demo.outcome import DemoOutcome, NodeAccount
-from cnn_perception.demo.processes import NodeProcess, NodeSpec, node_processes
+from cnn_perception.demo.processes import (
+    NodeProcess,
+    NodeSpec,
+    environment_variables,
+    node_processes,
+    ros_environment,
+)
+from cnn_perception.demo.reports import NodeReports
 from cnn_perception.errors import BagError, ConfigError, PerceptionError
 from cnn_perception.mapping.jit import is_cached
 from cnn_perception.messages.stamps import header_stamp_ns
-from cnn_perception.nodes.player import BagPlayer, open_player
-from cnn_perception.nodes.recorder import RecordedTopic, Recorder, open_recorder
 from cnn_perception.recording.bag import BagReader, BagWriter
 from cnn_perception.recording.streams import CameraStreams, camera_streams
 from cnn_perception.recording.timeline import PlayOptions, TimelineEvent
-from cnn_perception.resources import share_directory
+from cnn_perception.ros.player import BagPlayer, open_player
+from cnn_perception.ros.recorder import RecordedTopic, Recorder, open_recorder
 
 __all__ = ["LATE_OUTPUTS", "OUTPUTS", "DemoRun", "Progress", "run_nodes"]
 
@@ -92,8 +96,8 @@ def run_nodes(
     """
     logs = out / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    environment = _ros_environment(logs, domain)
-    with BagReader(bag_path) as bag, _environment(environment):
+    environment = ros_environment(logs, domain)
+    with BagReader(bag_path) as bag, environment_variables(environment):
         streams = camera_streams(bag)
         specs = _node_specs(streams, out / "map.bt", models)
         with (
@@ -103,7 +107,7 @@ def run_nodes(
         ):
             session = _Session(bag, streams, recorder, processes, progress)
             session.run()
-            accounts = session.accounts()
+            accounts = session.reports.accounts()
     faults = [
         *session.faults,
         *(fault for process in processes for fault in process.faults()),
@@ -138,6 +142,7 @@ class _Session:
         self._recorder = recorder
         self._processes = processes
         self._progress = progress
+        self.reports = NodeReports(recorder, [each.name for each in processes], self._check)
         self.faults: list[str] = []
         self.sent: Mapping[str, int] = {}
         self.sent_ns: dict[int, int] = {}
@@ -150,16 +155,6 @@ class _Session:
             self._play(player)
             self._drain()
         self.faults.extend(self._save())
-
-    def accounts(self) -> dict[str, NodeAccount]:
-        """Return what each node said at the end."""
-        reports = self._recorder.reports
-        return {
-            process.name: NodeAccount.from_diagnostics(
-                process.name, reports[f"/{process.name}"].values
-            )
-            for process in self._processes
-        }
 
     def _inputs(self) -> frozenset[str]:
         have = {topic.name for topic in self._bag.topics}
@@ -184,10 +179,7 @@ class _Session:
                 f"after {_START_S:g} s no node listens on {', '.join(player.lonely(expected))}: "
                 f"see {self._processes[0].log.parent}"
             )
-        before = self._report_counts()
-        if not self._recorder.wait_until(
-            lambda: self._all_reported_since(before, 1), _START_S, self._check
-        ):
+        if not self.reports.wait_for_new(_START_S):
             raise PerceptionError("not every node publishes /diagnostics: see their logs")
 
     def _play(self, player: BagPlayer) -> None:
@@ -207,18 +199,7 @@ class _Session:
     def _drain(self) -> None:
         """Wait until each node has nothing in work and says so twice with the same count."""
         self._progress("waiting for the last results", 0, 1)
-        quiet: dict[str, tuple[str, int]] = {}
-
-        def settled() -> bool:
-            for name, report in self._recorder.reports.items():
-                received = report.values.get("received", "")
-                busy = report.values.get("in_flight", "0") != "0"
-                known = quiet.get(name)
-                if known is None or known[0] != received or busy:
-                    quiet[name] = (received, report.reports)
-            return self._all_reported_since({name: since for name, (_, since) in quiet.items()}, 2)
-
-        if not self._recorder.wait_until(settled, _DRAIN_S, self._check):
+        if not self.reports.wait_until_settled(_DRAIN_S):
             self.faults.append(f"the nodes were still busy {_DRAIN_S:g} s after the last message")
         self._recorder.record(LATE_OUTPUTS)
         # What is still missing after that is named among the faults.
@@ -238,14 +219,6 @@ class _Session:
     def _check(self) -> None:
         for process in self._processes:
             process.check()
-
-    def _report_counts(self) -> dict[str, int]:
-        return {name: report.reports for name, report in self._recorder.reports.items()}
-
-    def _all_reported_since(self, before: Mapping[str, int], times: int) -> bool:
-        now = self._report_counts()
-        names = [f"/{process.name}" for process in self._processes]
-        return all(now.get(name, 0) >= before.get(name, 0) + times for name in names)
 
 
 def _node_specs(
@@ -273,33 +246,6 @@ def _node_specs(
         )
         for name, (remaps, parameters) in of_node.items()
     ]
-
-
-def _ros_environment(logs: Path, domain: int) -> dict[str, str]:
-    """Return what keeps the demonstration on this machine and lets raw images through."""
-    humble = os.environ.get("ROS_DISTRO") == "humble"
-    profile = "FASTRTPS_DEFAULT_PROFILES_FILE" if humble else "FASTDDS_DEFAULT_PROFILES_FILE"
-    large_images = share_directory() / "config" / "fastdds_large_images.xml"
-    return {
-        "ROS_DOMAIN_ID": str(domain),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "ROS_LOG_DIR": str((logs / "ros").absolute()),
-        profile: os.environ.get(profile, str(large_images)),
-    }
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _missing(counts: Mapping[str, int]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from cnn_perception.errors import MessageError
@@ -12,9 +14,12 @@ from cnn_perception.types import (
     Float32Array,
 )
 
-__all__ = ["boxes_from_depth"]
+__all__ = ["boxes_from_depth", "scaled_to"]
 
 MIN_PIXELS = 10
+
+_SAME_SHAPE = 0.01
+"""Most by which the scales of width and height differ in images of one field of view."""
 
 
 def boxes_from_depth(
@@ -43,6 +48,25 @@ def boxes_from_depth(
             low, high = np.percentile(points, (2, 98), axis=0)
             centers[i], sizes[i], valid[i] = (low + high) / 2, high - low, True
     return Boxes3D(centers, sizes, valid)
+
+
+def scaled_to(detections: Detections, color: tuple[int, ...], depth: tuple[int, ...]) -> Detections:
+    """Return detections of a colour image in pixels of a depth image that is registered to it.
+
+    color, depth: heights and widths; the two show the same field of view. Raises
+    MessageError(``size_mismatch``) where their shapes say that they do not.
+    """
+    if color == depth:
+        return detections
+    height, width = depth[0] / color[0], depth[1] / color[1]
+    if abs(height - width) > _SAME_SHAPE * width:
+        raise MessageError(
+            "size_mismatch",
+            f"depth of {depth[1]}x{depth[0]} cannot be registered to a colour image of "
+            f"{color[1]}x{color[0]}: give depth that is registered to the colour image",
+        )
+    scale = np.array([width, height, width, height], np.float32)
+    return dataclasses.replace(detections, boxes=detections.boxes * scale)
 
 
 def _object_points(

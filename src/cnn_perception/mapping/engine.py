@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from cnn_perception.config import MapperConfig
-from cnn_perception.errors import MapError
+from cnn_perception.errors import OffMapError
 from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
 from cnn_perception.types import (
     BoolArray,
@@ -177,7 +177,7 @@ def check_origin(origin: Float32Array, resolution: float) -> None:
     """Raise MapError when a sensor's position, float32 (3,) metres, is off the map."""
     if not _on_map(origin[None, :], resolution)[0]:
         reach = KEY_ORIGIN * resolution
-        raise MapError(
+        raise OffMapError(
             f"the sensor is at {tuple(round(float(v), 3) for v in origin)} but a map of resolution "
             f"{resolution:g} m reaches from -{reach:g} to {reach:g} m: check the transform, or "
             "raise the resolution"

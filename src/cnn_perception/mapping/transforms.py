@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import Any
@@ -148,9 +147,9 @@ class TransformBuffer:
         self._horizon_ns = horizon_ns
         self._jump_ns = jump_ns
         self._edges: dict[str, _Edge] = {}
-        self._changed = threading.Condition(threading.RLock())
-        self._cancelled = False
+        self._lock = threading.RLock()
         self._jumps = 0
+        self.refused = 0
 
     @property
     def jumps(self) -> int:
@@ -164,7 +163,7 @@ class TransformBuffer:
         frames and values that are not finite; the buffer is unchanged then.
         """
         sample = _checked(transform)
-        with self._changed:
+        with self._lock:
             self._refuse_loop(sample)
             edge = self._edges.get(sample.child)
             if static:
@@ -184,7 +183,6 @@ class TransformBuffer:
                 self._insert(_Edge(), sample)
             else:
                 self._insert(edge, sample)
-            self._changed.notify_all()
 
     def learn(self, message: Any, static: bool = False) -> list[MessageError]:
         """Take in the edges of a tf2_msgs/TFMessage; returns why some were refused."""
@@ -194,6 +192,7 @@ class TransformBuffer:
                 self.add(transform, static)
             except MessageError as error:  # one bad edge must not cost the others
                 refused.append(error)
+        self.refused += len(refused)
         return refused
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
@@ -204,68 +203,35 @@ class TransformBuffer:
         target, source = target.lstrip("/"), source.lstrip("/")
         if target == source:
             return RigidTransform.identity()
-        with self._changed:
+        with self._lock:
             try:
                 return self._resolve(target, source, stamp_ns)
             except TransformError as error:
                 raise TransformError(
                     f"no transform {target} <- {source} at {_seconds(stamp_ns)}: {error}",
                     retriable=error.retriable,
+                    edge=f"{target} <- {source}",
                 ) from None
-
-    def wait(self, target: str, source: str, stamp_ns: int, timeout_s: float) -> RigidTransform:
-        """Look up, waiting up to `timeout_s` for data still to come.
-
-        Raises TransformError at once where no later message can help, else when the time is over or
-        `cancel` is called. Not for the thread that calls `add`: it would wait for itself.
-        """
-        deadline = time.monotonic() + timeout_s
-        with self._changed:
-            while True:
-                try:
-                    return self.lookup(target, source, stamp_ns)
-                except TransformError as error:
-                    remaining = deadline - time.monotonic()
-                    if not error.retriable or remaining <= 0:
-                        raise
-                    if self._cancelled:
-                        raise TransformError(
-                            f"{error}; waiting was cancelled", retriable=True
-                        ) from None
-                self._changed.wait(remaining)
-
-    def cancel(self) -> None:
-        """End every wait, now and from now on, until `resume`."""
-        with self._changed:
-            self._cancelled = True
-            self._changed.notify_all()
-
-    def resume(self) -> None:
-        """Let `wait` wait again after `cancel`."""
-        with self._changed:
-            self._cancelled = False
 
     def clear(self) -> None:
         """Forget all samples, because time jumped; static transforms are kept."""
-        with self._changed:
+        with self._lock:
             self._forget_samples()
-            self._changed.notify_all()
 
     def rewind(self, stamp_ns: int, slack_ns: int = SECOND_NS) -> None:
         """Forget what lies after a stamp, because time went back to it.
 
         Samples up to `slack_ns` ahead are kept: those of the new time may be there already, and
-        some publishers date theirs a little ahead. A `wait` goes on for data still to come.
+        some publishers date theirs a little ahead.
         """
-        with self._changed:
+        with self._lock:
             for name, edge in list(self._edges.items()):
                 if edge.static is None and not edge.keep_until(stamp_ns + slack_ns):
                     del self._edges[name]
-            self._changed.notify_all()
 
     def frames(self) -> tuple[str, ...]:
         """Return the names of all known frames, sorted."""
-        with self._changed:
+        with self._lock:
             names = set(self._edges)
             for edge in self._edges.values():
                 names |= edge.parents()

@@ -30,6 +30,7 @@ from cnn_perception.types import (
 )
 
 __all__ = [
+    "check_frames",
     "decode_camera_info",
     "decode_color",
     "decode_depth",
@@ -47,6 +48,19 @@ _FLOATS = {7: "f4", 8: "f8"}
 def decode_header(header: Any) -> Header:
     """Return a std_msgs/Header's stamp and frame; a leading '/' of older ROS is taken off."""
     return Header(stamp_to_ns(header.stamp), str(header.frame_id).lstrip("/"))
+
+
+def check_frames(image: Header, partner: Header, what: str) -> None:
+    """Raise MessageError(``frame_mismatch``) where a partner of a depth image has another frame.
+
+    what: the partner, for the text. One that names no frame passes.
+    """
+    if partner.frame_id not in ("", image.frame_id):
+        raise MessageError(
+            "frame_mismatch",
+            f"the depth image is of {image.frame_id}, its {what} of {partner.frame_id}: give each "
+            "camera topics of its own, and depth that is registered to the colour image",
+        )
 
 
 def decode_color(msg: Any) -> UInt8Array:

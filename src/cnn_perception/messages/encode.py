@@ -7,6 +7,7 @@ What differs between the two libraries, making a message and filling its arrays,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,18 +21,38 @@ from cnn_perception.types import (
     Detections,
     ExplainedAnswer,
     Float32Array,
+    Float64Array,
     GridMap2D,
     Header,
     StampedTransform,
 )
 
-__all__ = ["Encoder", "MessageFactory"]
+__all__ = ["CubeList", "Encoder", "MessageFactory"]
 
 # Constants of visualization_msgs/Marker and sensor_msgs/PointField.
 _CUBE = 1
+_CUBE_LIST = 6
+_DELETE = 2
 _TEXT_VIEW_FACING = 9
 _DELETE_ALL = 3
 _FLOAT32 = 7
+_XYZ = np.dtype([(axis, "<f4") for axis in "xyz"])
+_DATATYPES = {"label": 6}
+"""Types of fields that are not float32."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CubeList:
+    """Cubes of one size: centers float64 (N, 3), edge in metres; one colour, or one for each.
+
+    color: RGBA in [0, 1]; colors: float32 (N, 4) or None. Viewers show and hide by namespace.
+    """
+
+    centers: Float64Array
+    edge: float
+    color: tuple[float, float, float, float]
+    colors: Float32Array | None = None
+    namespace: str = "map"
 
 
 class MessageFactory(Protocol):
@@ -56,12 +77,12 @@ class Encoder:
     """Makes messages of the package's types with one library's objects.
 
     A `header` is that library's own std_msgs/Header and becomes part of the message untouched;
-    `header` makes one. Arrays may share the memory of what they were made from, so a message is
-    for sending or writing at once.
+    `header` makes one, `message` any message. Arrays may share the memory of what they were made
+    from, so a message is for sending or writing at once.
     """
 
     def __init__(self, factory: MessageFactory) -> None:
-        self._message = factory.message
+        self.message = self._message = factory.message
         self._sequence = factory.sequence
 
     def header(self, source: Header) -> Any:
@@ -130,8 +151,14 @@ class Encoder:
             "tf2_msgs/msg/TFMessage", transforms=[self._transform(edge) for edge in edges]
         )
 
-    def point_cloud(self, header: Any, points: Float32Array) -> Any:
-        """Return an unorganised sensor_msgs/PointCloud2 of float32 (N, 3) points, metres."""
+    def point_cloud(self, header: Any, points: Float32Array | NDArray[np.void]) -> Any:
+        """Return an unorganised sensor_msgs/PointCloud2.
+
+        points: float32 (N, 3), metres, or (N,) records whose fields have four bytes each.
+        """
+        if points.dtype.names is None:
+            points = np.ascontiguousarray(points, "<f4").view(_XYZ).reshape(-1)
+        names, step = points.dtype.names or (), points.dtype.itemsize
         message = self._message(
             "sensor_msgs/msg/PointCloud2",
             header=header,
@@ -142,18 +169,42 @@ class Encoder:
                     "sensor_msgs/msg/PointField",
                     name=name,
                     offset=4 * i,
-                    datatype=_FLOAT32,
+                    datatype=_DATATYPES.get(name, _FLOAT32),
                     count=1,
                 )
-                for i, name in enumerate("xyz")
+                for i, name in enumerate(names)
             ],
-            point_step=12,
-            row_step=12 * len(points),
+            point_step=step,
+            row_step=step * len(points),
             is_dense=True,
         )
-        packed = np.ascontiguousarray(points, "<f4")
-        message.data = self._sequence(packed.reshape(-1).view(np.uint8))
+        message.data = self._sequence(np.ascontiguousarray(points).view(np.uint8).reshape(-1))
         return message
+
+    def points(self, vectors: Float64Array) -> list[Any]:
+        """Return geometry_msgs/Points of float64 (N, 3)."""
+        kind = "geometry_msgs/msg/Point"
+        return [self._message(kind, x=x, y=y, z=z) for x, y, z in vectors.tolist()]
+
+    def cubes(self, header: Any, lists: Sequence[CubeList]) -> Any:
+        """Return a visualization_msgs/MarkerArray, or its serialised form where that is possible.
+
+        It has one marker for each list, in its order; an empty list deletes what was shown of it.
+        """
+        markers = []
+        for number, cubes in enumerate(lists):
+            marker = self._marker(header, cubes.namespace, number, _CUBE_LIST, np.zeros(3))
+            marker.action = 0 if len(cubes.centers) else _DELETE
+            marker.pose.orientation.w = 1.0
+            _set_xyz(marker.scale, np.full(3, cubes.edge))
+            _set_rgba(marker.color, cubes.color)
+            marker.points = self.points(cubes.centers)
+            if cubes.colors is not None:
+                for color in cubes.colors.astype(float).tolist():
+                    marker.colors.append(self._message("std_msgs/msg/ColorRGBA"))
+                    _set_rgba(marker.colors[-1], color)
+            markers.append(marker)
+        return self._message("visualization_msgs/msg/MarkerArray", markers=markers)
 
     def detections_2d(
         self,

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from cnn_perception.errors import BagError
+from cnn_perception.mapping.scan_queue import QueuedScan, ScanQueue
 from cnn_perception.mapping.scans import Scan
+from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages import drop_reason
+from cnn_perception.messages.frame import Frame
+from cnn_perception.messages.stamps import BACKWARD_JUMP_NS
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.recording.scan_queue import TF, TF_STATIC, QueuedScan, ScanQueue
-from cnn_perception.recording.streams import ScanStream
+from cnn_perception.recording.streams import TF, TF_STATIC, ScanStream
 
 __all__ = ["BagScans"]
 
@@ -41,11 +44,26 @@ class BagScans:
         return self._count
 
     def __iter__(self) -> Iterator[Scan]:
-        queue = ScanQueue(self._streams, self._map_frame, _PATIENCE_NS, infos=self._present)
-        wanted = [name for name in queue.topics if name in self._present or name not in _POSES]
-        for item in self._bag.messages(wanted):
-            yield from self._placed(queue.take(item))
-        yield from self._placed(queue.finish())
+        infos = {stream.topic: stream.camera_info for stream in self._streams}
+        buffer = TransformBuffer(jump_ns=BACKWARD_JUMP_NS)
+        has_info = {topic: bool(info) for topic, info in infos.items()}
+        queue = ScanQueue(has_info, buffer, self._map_frame, lambda: _PATIENCE_NS)
+        poses = [name for name in _POSES if name in self._present]
+        wanted = dict.fromkeys((*infos, *(info for info in infos.values() if info), *poses))
+        for item in self._bag.messages(list(wanted)):
+            if queue.deadline_ns is not None and item.stamp_ns >= queue.deadline_ns:
+                yield from self._placed(queue.leaving(item.stamp_ns))  # without what comes now
+            if item.topic in _POSES:
+                buffer.learn(item.message, item.topic == TF_STATIC)
+            elif item.topic in infos:
+                frame = Frame(item.message, item.topic, item.stamp_ns)
+                yield from self._placed(queue.add(item.topic, frame))
+            else:
+                for topic, info in infos.items():
+                    if info == item.topic:
+                        queue.add_info(topic, item.message)
+            yield from self._placed(queue.leaving(item.stamp_ns))
+        yield from self._placed(queue.leaving(None))
 
     def _placed(self, scans: Iterable[QueuedScan]) -> Iterator[Scan]:
         for each in scans:

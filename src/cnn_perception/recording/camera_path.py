@@ -10,7 +10,7 @@ from cnn_perception.errors import TransformError
 from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages.decode import decode_header
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.recording.scan_queue import TF, TF_STATIC
+from cnn_perception.recording.streams import TF, TF_STATIC
 from cnn_perception.types import Float32Array, Float64Array, Header
 
 __all__ = ["camera_path"]

@@ -9,6 +9,8 @@ from cnn_perception.errors import BagError
 from cnn_perception.recording.bag import BagReader, BagTopic
 
 __all__ = [
+    "TF",
+    "TF_STATIC",
     "CameraStreams",
     "ScanStream",
     "camera_streams",
@@ -16,6 +18,8 @@ __all__ = [
     "nearest_topic",
     "scan_streams",
 ]
+
+TF, TF_STATIC = "/tf", "/tf_static"
 
 _RAW = "sensor_msgs/msg/Image"
 _COMPRESSED = "sensor_msgs/msg/CompressedImage"

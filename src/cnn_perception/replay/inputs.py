@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cnn_perception.errors import BagError, ConfigError
 from cnn_perception.parameters import DepthConfig, MapperNodeConfig, MaskConfig, read
 from cnn_perception.recording.bag import BagReader, BagTopic
-from cnn_perception.recording.scan_queue import TF, TF_STATIC
-from cnn_perception.recording.streams import ScanStream, image_topics, nearest_topic
+from cnn_perception.recording.streams import (
+    TF,
+    TF_STATIC,
+    ScanStream,
+    image_topics,
+    nearest_topic,
+)
 from cnn_perception.replay.plan import NODES, CameraTopics, ReplayPlan
 
-__all__ = ["Inputs", "find_inputs"]
+__all__ = ["Inputs", "Wiring", "find_inputs"]
 
+Wiring = tuple[str, str, Mapping[str, Any], Mapping[str, tuple[str, ...]]]
+"""A component to make: its kind, its name, its parameters, and the topics of each of its inputs."""
 
 _IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _INFO = "sensor_msgs/msg/CameraInfo"
@@ -31,6 +39,40 @@ class Inputs:
     cameras: Mapping[str, CameraTopics]
     scans: tuple[ScanStream, ...]
     left_out: Mapping[str, str]
+
+    def wiring(self, plan: ReplayPlan) -> Iterator[Wiring]:
+        """Yield what is to be made: kind, name, parameters, and topics by input."""
+        masks: dict[str, str] = {}
+        for camera_name, camera in self.cameras.items():
+            prefix = f"{camera_name}/" if camera_name else ""
+            for kind in ("detector", "segmenter", "explainer"):
+                if kind in plan.parameters and camera.color:
+                    feeds = {
+                        "image": (camera.color,),
+                        "depth/image": (camera.depth or "",),
+                        "depth/camera_info": (camera.camera_info or "",),
+                    }
+                    yield kind, f"{prefix}{kind}", plan.parameters[kind], feeds
+                    if kind == "segmenter" and camera.depth:
+                        masks[camera.depth] = f"/{prefix}segmenter"
+        if self.scans:
+            yield self._mapper(plan, masks)
+
+    def _mapper(self, plan: ReplayPlan, masks: Mapping[str, str]) -> Wiring:
+        """Give each scan stream a prefix of its own, under which the mapper reads it."""
+        values = {**plan.parameters["mapper"]}
+        values["cameras"] = tuple(f"sensor_{k}" for k in range(len(self.scans)))
+        feeds: dict[str, tuple[str, ...]] = {}
+        for prefix, stream in zip(values["cameras"], self.scans, strict=True):
+            if not stream.camera_info:
+                feeds[f"{prefix}/cloud_in"] = (stream.topic,)
+                continue
+            feeds[f"{prefix}/depth/image"] = (stream.topic,)
+            feeds[f"{prefix}/depth/camera_info"] = (stream.camera_info,)
+            if stream.topic in masks:
+                feeds[f"{prefix}/mask"] = (f"{masks[stream.topic]}/mask",)
+        feeds["label_info"] = tuple(f"{segmenter}/label_info" for segmenter in masks.values())
+        return "mapper", "mapper", values, feeds
 
 
 def find_inputs(bag: BagReader, plan: ReplayPlan) -> Inputs:

@@ -1,47 +1,26 @@
-"""A bag through the nodes' own objects, in lockstep: no frame is dropped, no clock is looked at."""
+"""A bag through the nodes' components, in lockstep: no frame is dropped, no clock is looked at."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from cnn_perception.components.mapper import MapperComponent
 from cnn_perception.errors import BagError
-from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, stamp_to_ns
-from cnn_perception.recording.bag import BagMessage, BagReader
-from cnn_perception.recording.prefetch import prefetch
-from cnn_perception.recording.scan_queue import TF, TF_STATIC
-from cnn_perception.replay.inputs import Inputs, find_inputs
-from cnn_perception.replay.nodes.mapper import MapperReplay
-from cnn_perception.replay.nodes.networks import (
-    DetectorReplay,
-    ExplainerReplay,
-    NetworkReplay,
-    SegmenterReplay,
-)
-from cnn_perception.replay.nodes.node import Answer, Arrival, ReplayNode
+from cnn_perception.recording.bag import BagReader
+from cnn_perception.replay.host import Progress, ReplayHost, ReplayNode
+from cnn_perception.replay.inputs import find_inputs
 from cnn_perception.replay.plan import ReplayPlan
 from cnn_perception.replay.results import ResultsWriter
 from cnn_perception.replay.run import FRAME_COLUMNS, ReplayRun
 from cnn_perception.replay.summary import summarise, timing, versions
-from cnn_perception.runtime.inference import InferencePool
 
 __all__ = ["Progress", "check_folder", "replay"]
 
-Progress = Callable[[int, int], None]
-"""Called with how many messages of the bag are done, of how many."""
-
-_NETWORKS: Mapping[str, type[NetworkReplay]] = {
-    "detector": DetectorReplay,
-    "segmenter": SegmenterReplay,
-    "explainer": ExplainerReplay,
-}
 _LEFT = ("metrics.json", "report.html", "map.bt", "failures", "results", "frames.csv")
-_AHEAD = 16
-_TF_BEFORE_NS = 1_000_000_000
 
 
 def replay(
@@ -58,17 +37,17 @@ def replay(
     """
     with BagReader(bag_path) as bag:
         inputs = find_inputs(bag, plan)
-        nodes = _make_nodes(bag, plan, inputs)
+        host = ReplayHost(bag, plan, inputs)
         check_folder(out, bag_path)
         _clear(out)
         start = time.perf_counter()
         with ResultsWriter(out) as results:
-            _Lockstep(bag, plan, nodes, results, progress).run()
+            host.run(results, progress)
         seconds = time.perf_counter() - start
         summary = {
-            **summarise(bag, plan, inputs, nodes, results),
-            **_save_map(nodes, out / "map.bt"),
-            "timing": timing(bag, plan, nodes, results, seconds),
+            **summarise(bag, plan, inputs, host.nodes, results),
+            **_save_map(host.nodes, out / "map.bt"),
+            "timing": timing(bag, plan, host.nodes, results, seconds),
             "versions": versions(),
         }
     run = ReplayRun(out, summary)
@@ -76,121 +55,21 @@ def replay(
     return run
 
 
-class _Lockstep:
-    """One pass over a bag."""
-
-    def __init__(
-        self,
-        bag: BagReader,
-        plan: ReplayPlan,
-        nodes: list[ReplayNode],
-        results: ResultsWriter,
-        progress: Progress,
-    ) -> None:
-        self._bag = bag
-        self._plan = plan
-        self._nodes = nodes
-        self._results = results
-        self._progress = progress
-        self._stamps_ns: dict[str, int] = {}
-        self._readers: dict[str, list[ReplayNode]] = {}
-        for node in nodes:
-            for topic in node.inputs:
-                self._readers.setdefault(topic, []).append(node)
-
-    def run(self) -> None:
-        """Hand every message to the nodes that read its topic, and write what they answer."""
-        for node in self._nodes:
-            for output in node.announce():
-                self._settle(Answer(self._start_ns, (output,)))
-        color = {node.main_topics[0] for node in self._nodes if isinstance(node, NetworkReplay)}
-        arrivals = (Arrival(item, color=item.topic in color) for item in self._messages())
-        total = sum(self._bag.topic(name).count for name in self._topics)
-        with closing(prefetch(arrivals, _AHEAD)) as read_ahead:
-            for done, arrival in enumerate(read_ahead, 1):
-                self._hand_out(arrival)
-                self._progress(done, total)
-        for node in self._nodes:
-            for answer in node.finish():
-                self._settle(answer)
-
-    def _hand_out(self, arrival: Arrival) -> None:
-        item = arrival.item
-        for node in self._readers[item.topic]:
-            if item.topic in node.main_topics and self._went_back(node, item):
-                for answer in node.rewind(stamp_to_ns(item.message.header.stamp)):
-                    self._settle(answer)
-            for answer in node.take(arrival):
-                self._settle(answer)
-
-    def _went_back(self, node: ReplayNode, item: BagMessage) -> bool:
-        """Say whether time went back to the stamp of an image; as a live node does."""
-        key, stamp_ns = f"{node.name} {item.topic}", stamp_to_ns(item.message.header.stamp)
-        last_ns = self._stamps_ns.get(key, stamp_ns)
-        self._stamps_ns[key] = stamp_ns
-        return stamp_ns < last_ns - BACKWARD_JUMP_NS
-
-    def _settle(self, answer: Answer) -> None:
-        """Write an answer; what it publishes may be another node's input."""
-        self._results.write(answer)
-        for output in answer.outputs:
-            item = BagMessage(output.topic, output.msgtype, output.message, answer.recorded_ns)
-            for node in self._readers.get(output.topic, ()):
-                for further in node.take(Arrival(item)):
-                    self._settle(further)
-
-    @property
-    def _topics(self) -> list[str]:
-        return [topic.name for topic in self._bag.topics if topic.name in self._readers]
-
-    @property
-    def _start_ns(self) -> int:
-        return self._bag.start_ns + round(self._plan.window_s[0] * 1e9)
-
-    def _messages(self) -> Iterator[BagMessage]:
-        """Yield the messages of the window, and before them those that hold in it already."""
-        stop_s = self._plan.window_s[1]
-        stop_ns = None if stop_s is None else self._bag.start_ns + round(stop_s * 1e9)
-        start_ns, topics = self._start_ns, self._topics
-        if start_ns > self._bag.start_ns:
-            # Whether a recorder noted that static transforms are latched, or not: they are. Images
-            # that are, a live node would not get: it subscribes to what comes.
-            main = {name for node in self._nodes for name in node.main_topics}
-            latched = {TF_STATIC, *(topic.name for topic in self._bag.topics if topic.latched)}
-            held = [name for name in topics if name in latched - main]
-            yield from self._bag.messages(held, stop_ns=start_ns)
-            if TF in topics:
-                yield from self._bag.messages(
-                    [TF], start_ns=start_ns - _TF_BEFORE_NS, stop_ns=start_ns
-                )
-        yield from self._bag.messages(topics, start_ns=start_ns, stop_ns=stop_ns)
-
-
-def _make_nodes(bag: BagReader, plan: ReplayPlan, inputs: Inputs) -> list[ReplayNode]:
-    """Build the nodes that the plan asks for and the bag can feed."""
-    networks, patience_ns = InferencePool(), round(plan.patience_s * 1e9)
-    nodes: list[ReplayNode] = []
-    masks = {}
-    for camera_name, camera in inputs.cameras.items():
-        prefix = f"{camera_name}/" if camera_name else ""
-        for kind, make in _NETWORKS.items():
-            if kind in plan.parameters and camera.color:
-                values = plan.parameters[kind]
-                nodes.append(make(f"{prefix}{kind}", values, camera, networks, patience_ns))
-                if kind == "segmenter" and camera.depth:
-                    masks[camera.depth] = f"/{prefix}segmenter/mask"
-    if inputs.scans:
-        counts = {topic.name: topic.count for topic in bag.topics}
-        values = plan.parameters["mapper"]
-        nodes.append(MapperReplay(values, inputs.scans, patience_ns, counts, masks))
-    return nodes
-
-
 def _save_map(nodes: list[ReplayNode], file: Path) -> dict[str, Any]:
     """Write the map where something was mapped; returns what metrics.json says of it."""
     for node in nodes:
-        if isinstance(node, MapperReplay) and (size := node.save(file)):
-            return {"map": size}
+        mapper = node.component
+        if isinstance(mapper, MapperComponent) and mapper.save(file):
+            size = mapper.occupancy.statistics()
+            return {
+                "map": {
+                    "frame_id": mapper.frame_id,
+                    "resolution": size.resolution,
+                    "occupied": size.occupied,
+                    "free": size.free,
+                    "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+                }
+            }
     return {}
 
 

@@ -14,14 +14,13 @@ import numpy as np
 
 from cnn_perception.errors import BagError
 from cnn_perception.recording.bag import BagWriter
-from cnn_perception.replay.nodes.node import Answer, Output
 from cnn_perception.replay.run import FRAME_COLUMNS, LATENCIES, PROCESSED, FrameRecord
 
 __all__ = ["ResultsWriter"]
 
 
 class ResultsWriter:
-    """Takes answers in the order in which they were made. Use it as a context manager.
+    """Takes messages and frames in the order in which they were made. Use it as a context manager.
 
     Only numbers of a frame are kept in memory. Raises BagError where it cannot write.
     """
@@ -55,12 +54,22 @@ class ResultsWriter:
         self._file.close()
         self._bag.__exit__(kind, error, trace)
 
-    def write(self, answer: Answer) -> None:
+    def write(
+        self, topic: str, msgtype: str, message: Any, recorded_ns: int, *, latched: bool = False
+    ) -> None:
+        """Write a message that a node publishes."""
+        data = self._bag.write(topic, msgtype, message, recorded_ns, latched=latched)
+        if topic not in self._digests:
+            self._digests[topic] = hashlib.sha256()
+        self._digests[topic].update(data)
+
+    def note(self, record: FrameRecord) -> None:
         """Write what became of a message."""
-        for output in answer.outputs:
-            self._write(output, answer.recorded_ns)
-        if answer.record is not None:
-            self._note(answer.record)
+        self._rows.writerow([getattr(record, column) for column in FRAME_COLUMNS])
+        self._outcomes[record.node][record.outcome] += 1
+        if record.outcome == PROCESSED:
+            self._found[record.node] += record.found
+            self._milliseconds[record.node].append(record.milliseconds)
 
     @property
     def frames(self) -> int:
@@ -89,18 +98,3 @@ class ResultsWriter:
     def digests(self) -> dict[str, str]:
         """Return the sha256 of each topic's serialised messages: equal ones are equal results."""
         return {topic: digest.hexdigest() for topic, digest in sorted(self._digests.items())}
-
-    def _write(self, output: Output, recorded_ns: int) -> None:
-        data = self._bag.write(
-            output.topic, output.msgtype, output.message, recorded_ns, latched=output.latched
-        )
-        if output.topic not in self._digests:
-            self._digests[output.topic] = hashlib.sha256()
-        self._digests[output.topic].update(data)
-
-    def _note(self, record: FrameRecord) -> None:
-        self._rows.writerow([getattr(record, column) for column in FRAME_COLUMNS])
-        self._outcomes[record.node][record.outcome] += 1
-        if record.outcome == PROCESSED:
-            self._found[record.node] += record.found
-            self._milliseconds[record.node].append(record.milliseconds)

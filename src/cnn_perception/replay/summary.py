@@ -12,8 +12,8 @@ import onnxruntime
 
 import cnn_perception
 from cnn_perception.recording.bag import BagReader
+from cnn_perception.replay.host import ReplayNode
 from cnn_perception.replay.inputs import Inputs
-from cnn_perception.replay.nodes.node import ReplayNode
 from cnn_perception.replay.plan import ReplayPlan
 from cnn_perception.replay.results import ResultsWriter
 
@@ -28,7 +28,7 @@ def summarise(
     results: ResultsWriter,
 ) -> dict[str, Any]:
     """Return all of metrics.json that depends on bag, plan and models alone."""
-    read = {name for node in nodes for name in node.inputs}
+    read = {name for node in nodes for name in node.topics}
     return {
         "bag": {
             "name": bag.path.name,
@@ -48,7 +48,7 @@ def summarise(
         "nodes": {
             node.name: {
                 "topic": ", ".join(node.main_topics),
-                **node.describe(),
+                **node.component.describe(),
                 **results.account(node.name),
             }
             for node in nodes

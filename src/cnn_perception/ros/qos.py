@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-__all__ = ["LATCHED", "LATEST", "RESULT", "SENSOR", "TRANSFORM", "TRANSFORM_STATIC"]
+__all__ = ["LATCHED", "SENSOR", "TRANSFORM", "TRANSFORM_STATIC", "result_qos"]
 
 
 def _keep_last(
@@ -22,9 +22,13 @@ def _keep_last(
 # the worker's mailbox, where the others are counted; a queue of one would lose them before that,
 # unseen, whenever a busy interpreter keeps the callback waiting.
 SENSOR = _keep_last(10, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
-RESULT = _keep_last(5, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 LATCHED = _keep_last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
-# A map that is not latched, for octomap_server's parameter of that name.
-LATEST = _keep_last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
-TRANSFORM = _keep_last(100, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
+# Deep, since transforms are taken many at a time, when a frame needs them.
+TRANSFORM = _keep_last(1000, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 TRANSFORM_STATIC = _keep_last(100, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def result_qos(latched: bool, depth: int) -> QoSProfile:
+    """Return what results are offered with; latched: the last are kept for late readers."""
+    durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+    return _keep_last(depth, ReliabilityPolicy.RELIABLE, durability)

@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
+from cnn_perception.components.component import Component
+from cnn_perception.components.registry import OWN, component_kind
 from cnn_perception.errors import PerceptionError
-from cnn_perception.ros.base_node import PerceptionNode
+from cnn_perception.ros.host import ComponentNode
+from cnn_perception.ros.listener import Listener
+from cnn_perception.runtime.inference import InferencePool
 
-__all__ = ["run"]
+__all__ = ["detector", "explainer", "mapper", "perception", "run", "segmenter"]
 
 
-def run(factories: Sequence[Callable[[], PerceptionNode]]) -> None:
-    """Run nodes in this process until SIGINT or SIGTERM; exit code 1 when one cannot start."""
+def run(*kinds: type[Component]) -> None:
+    """Run components as nodes of this process until SIGINT or SIGTERM; equal networks run once.
+
+    Exit code 1 when one cannot start.
+    """
     # rclpy shuts its context down on either signal, and hands Ctrl-C on to the handler it found:
     # Python's would raise wherever the main thread is, in callbacks of C++ and of compilers too.
     interrupts: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
-    nodes: list[PerceptionNode] = []
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    nodes: list[ComponentNode] = []
     failed = False
     try:
         rclpy.init()
         if not interrupts:  # else it came too early for rclpy
-            failed = not _run(factories, nodes)
+            failed = not _run(kinds, nodes)
     except PerceptionError as error:
         sys.stderr.write(f"error: {error}\n")
         failed = True
     finally:
-        _end(nodes)
+        for node in nodes:
+            node.destroy_node()
+        rclpy.try_shutdown()
     sys.exit(1 if failed else 0)
 
 
-def _run(factories: Sequence[Callable[[], PerceptionNode]], nodes: list[PerceptionNode]) -> bool:
+def _run(kinds: Sequence[type[Component]], nodes: list[ComponentNode]) -> bool:
     """Start the nodes and spin; false when one did not start for a reason of its own."""
+    networks = InferencePool()
     try:
         executor = SingleThreadedExecutor()
-        for factory in factories:
-            nodes.append(factory())
+        Listener.of(rclpy.get_default_context()).at_end(executor.wake)
+        for kind in kinds:
+            nodes.append(ComponentNode(kind, networks=networks))
             executor.add_node(nodes[-1])
         started = all(node.start() for node in nodes)
         if started:
@@ -53,8 +67,17 @@ def _run(factories: Sequence[Callable[[], PerceptionNode]], nodes: list[Percepti
     return started or not rclpy.ok()
 
 
-def _end(nodes: Sequence[PerceptionNode]) -> None:
-    for node in nodes:
-        node.stop()
-        node.destroy_node()
-    rclpy.try_shutdown()
+def _run_named(*names: str) -> None:
+    run(*(component_kind(name) for name in names))
+
+
+detector = partial(_run_named, "detector")
+segmenter = partial(_run_named, "segmenter")
+explainer = partial(_run_named, "explainer")
+mapper = partial(_run_named, "mapper")
+perception = partial(_run_named, *OWN)
+"""All four nodes in one process."""
+
+
+if __name__ == "__main__":
+    _run_named(*(OWN if sys.argv[1] == "perception" else sys.argv[1:2]))

@@ -16,11 +16,15 @@ LONG_S = 60.0
 
 @pytest.fixture
 def programs(tmp_path: Path) -> dict[str, str]:
-    """An environment in which cnn_perception.nodes.* are small programs without ROS."""
-    folder = tmp_path / "programs" / "cnn_perception" / "nodes"
+    """An environment in which the nodes are small programs without ROS."""
+    folder = tmp_path / "programs" / "cnn_perception" / "ros"
     folder.mkdir(parents=True)
     for package in (folder, folder.parent):
         (package / "__init__.py").write_text("")
+    (folder / "run.py").write_text(
+        "import runpy, sys\nname = f'cnn_perception.ros.{sys.argv.pop(1)}'\n"
+        "runpy.run_module(name, run_name='__main__')\n"
+    )
     wait = "import signal, sys, time\nprint('ready', sys.argv[1:], flush=True)\n"
     polite = "try:\n    signal.pause()\nexcept KeyboardInterrupt:\n    sys.exit(0)\n"
     (folder / "polite.py").write_text(wait + polite)

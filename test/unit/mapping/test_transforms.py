@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -225,48 +224,6 @@ def test_clear_keeps_statics(robot: TransformBuffer) -> None:
     assert robot.frames() == ("base_link", "camera", "laser")
 
 
-def test_wait_returns_when_the_data_come(robot: TransformBuffer) -> None:
-    answer: list[RigidTransform] = []
-    waiter = threading.Thread(
-        target=lambda: answer.append(robot.wait("odom", "camera", 2_500_000_000, timeout_s=30.0))
-    )
-    waiter.start()
-    robot.add(edge("odom", "base_link", 3.0, x=3.0))
-    waiter.join(timeout=30.0)
-    assert answer[0].translation[0] == pytest.approx(2.6)
-
-
-def test_wait_gives_up_with_the_reason(robot: TransformBuffer) -> None:
-    with pytest.raises(TransformError, match="newest data for odom -> base_link"):
-        robot.wait("odom", "camera", 3 * SECOND, timeout_s=0.01)
-
-
-def test_wait_does_not_wait_for_the_past(robot: TransformBuffer) -> None:
-    robot.cancel()  # would say "cancelled" if it had come to waiting
-    with pytest.raises(TransformError, match=r"\(0.500 s after\)$"):
-        robot.wait("odom", "camera", SECOND // 2, timeout_s=3600.0)
-
-
-def test_cancel_ends_waiting_and_resume_allows_it_again(robot: TransformBuffer) -> None:
-    errors: list[TransformError] = []
-
-    def wait() -> None:
-        try:
-            robot.wait("odom", "camera", 3 * SECOND, timeout_s=3600.0)
-        except TransformError as error:
-            errors.append(error)
-
-    waiter = threading.Thread(target=wait)
-    waiter.start()
-    robot.cancel()
-    waiter.join(timeout=30.0)
-    assert "waiting was cancelled" in str(errors[0])
-    robot.resume()
-    with pytest.raises(TransformError) as caught:
-        robot.wait("odom", "camera", 3 * SECOND, timeout_s=0.01)
-    assert "cancelled" not in str(caught.value)
-
-
 def test_many_threads_share_one_buffer() -> None:
     buffer = TransformBuffer()
     children = ("a", "b")
@@ -276,8 +233,15 @@ def test_many_threads_share_one_buffer() -> None:
             buffer.add(edge("map", child, tick / 100, x=tick / 100))
 
     def positions(child: str) -> list[float]:
-        found = (buffer.wait("map", child, tick * SECOND // 100, 30.0) for tick in range(300))
-        return [float(pose.translation[0]) for pose in found]
+        found: list[float] = []
+        while len(found) < 300:
+            try:
+                pose = buffer.lookup("map", child, len(found) * SECOND // 100)
+            except TransformError as error:
+                assert error.retriable
+            else:
+                found.append(float(pose.translation[0]))
+        return found
 
     with ThreadPoolExecutor(4) as pool:
         readers = [pool.submit(positions, child) for child in children]

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnn_perception.errors import BagError, TransformError
+from cnn_perception.errors import BagError
 from cnn_perception.mapping.scans import CloudScan, DepthScan
 from cnn_perception.recording.bag import BagReader, BagWriter, typestore
 from cnn_perception.recording.bag_scans import BagScans
 from cnn_perception.recording.compose import encode
-from cnn_perception.recording.scan_queue import ScanQueue
 from cnn_perception.recording.streams import ScanStream
 from cnn_perception.types import Header, RigidTransform, StampedTransform
 
@@ -157,26 +156,6 @@ def test_what_cannot_be_placed_is_counted_by_reason(tmp_path: Path) -> None:
     assert sum(reasons.values()) == 1  # the damaged image, under the decoder's own reason
     assert scans.skipped.total() + len(found) == len(scans) == 6
     assert "newest data for map -> base_link is 2.000 s" in scans.last_error
-
-
-def test_patience_is_over_before_what_comes_next_is_learnt(tmp_path: Path) -> None:
-    """Whether a transform is too late depends on its time alone, not on what else was recorded."""
-    streams = [ScanStream(DEPTH, INFO)]
-    records = [
-        MOUNT,
-        ("/tf", 1.0, transform("map", "base_link", 1.0, 0.0)),
-        (INFO, 1.4, camera_info(1.5)),
-        (DEPTH, 1.5, depth_image(1.5)),
-        ("/tf", 2.6, transform("map", "base_link", 2.0, 0.0)),
-    ]
-    with BagReader(write(tmp_path / "bag", records)) as bag:
-        items = list(bag)
-    for patience_ns, fails in ((SECOND, True), (2 * SECOND, False)):
-        queue = ScanQueue(streams, "map", patience_ns)
-        (left,) = (each for item in items for each in queue.take(item))
-        assert isinstance(left.error, TransformError) == fails
-        assert (left.scan is None) == fails
-        assert not list(queue.finish())
 
 
 def test_an_image_waits_for_its_own_camera_info(tmp_path: Path) -> None:

@@ -170,6 +170,23 @@ def test_the_transform_comes_after_the_image(tmp_path: Path, bundles: Bundles) -
     assert [outcome for _, outcome in outcomes(patient, "mapper")] == [DONE] * 3
 
 
+@pytest.mark.parametrize(("patience_s", "outcome"), [(1.0, "no_transform"), (2.0, DONE)])
+def test_patience_is_over_before_what_comes_next_is_learnt(
+    tmp_path: Path, bundles: Bundles, patience_s: float, outcome: str
+) -> None:
+    """Whether a transform is too late depends on its time alone, not on what else was recorded."""
+    records = [
+        *drive(1),
+        Record(INFO, 1.5, robot.info(1.5)),
+        Record(DEPTH, 1.5, robot.depth(1.5)),
+        Record("/tf", 2.6, robot.pose(1.5)),
+    ]
+    bag = robot.write(tmp_path / "bag", records)
+    plan = robot.plan_for(bundles, "mapper", patience_s=patience_s)
+    run = robot.replayed(bag, plan, tmp_path)
+    assert outcomes(run, "mapper") == [(0.0, DONE), (1.5, outcome)]
+
+
 @pytest.mark.parametrize("latch", [True, False])
 def test_static_transforms_of_the_start_hold_in_a_later_window(
     tmp_path: Path, bundles: Bundles, latch: bool

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from cnn_perception.errors import BagError
-from cnn_perception.replay.nodes.node import Answer
 from cnn_perception.replay.results import ResultsWriter
 from cnn_perception.replay.run import PROCESSED, FrameRecord, ReplayRun
 
@@ -21,7 +20,7 @@ RECORDS = [
 def test_frames_come_back(tmp_path: Path) -> None:
     with ResultsWriter(tmp_path) as results:
         for each in RECORDS:
-            results.write(Answer(each.recorded_ns, record=each))
+            results.note(each)
         assert results.frames == 3
         assert results.account("detector") == {
             "received": 1,

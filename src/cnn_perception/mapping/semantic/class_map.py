@@ -13,8 +13,8 @@ from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.mapping.semantic.class_colors import class_colors, color_leaves
 from cnn_perception.mapping.semantic.semantics import FusionReport, LabelledCells, SemanticLayer
-from cnn_perception.messages.decode import decode_header, decode_mask
-from cnn_perception.messages.stamps import StampedSynchroniser
+from cnn_perception.messages.decode import check_frames, decode_header, decode_mask
+from cnn_perception.messages.sync import ApproximateTimeSynchronizer
 from cnn_perception.types import Header, UInt8Array
 
 __all__ = ["ClassMap", "MaskResult"]
@@ -56,7 +56,7 @@ class ClassMap:
         self._mapper = mapper
         self._palette = palette
         self._slop_ns = round(slop_s * 1e9)
-        self._cameras: dict[str, StampedSynchroniser] = {}
+        self._cameras: dict[str, ApproximateTimeSynchronizer] = {}
         self._refused: Counter[str] = Counter()
 
     @property
@@ -103,9 +103,9 @@ class ClassMap:
         """
         return encode_color(color_leaves(self._mapper.leaves(), cells, self.colors))
 
-    def _pairs(self, camera: str) -> StampedSynchroniser:
+    def _pairs(self, camera: str) -> ApproximateTimeSynchronizer:
         if camera not in self._cameras:
-            self._cameras[camera] = StampedSynchroniser(
+            self._cameras[camera] = ApproximateTimeSynchronizer(
                 ("depth", "mask"), slop_ns=self._slop_ns, queue_size=_WAITING
             )
         return self._cameras[camera]
@@ -127,13 +127,7 @@ class ClassMap:
                 "no_labels",
                 "a mask came but no label_info: publish it, or name classes in semantics.labels",
             )
-        frame_id = decode_header(message.header).frame_id
-        if frame_id not in ("", header.frame_id):
-            raise MessageError(
-                "frame_mismatch",
-                f"the mask is of {frame_id}, its depth image of {header.frame_id}: give "
-                "depth that is registered to the colour image",
-            )
+        check_frames(header, decode_header(message.header), "mask")
         config = self._mapper.config
         return self.layer.fuse(
             scan.depth,

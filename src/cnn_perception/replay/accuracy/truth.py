@@ -11,7 +11,7 @@ import numpy as np
 
 from cnn_perception.errors import BagError
 from cnn_perception.messages.decode import decode_header, decode_mask
-from cnn_perception.messages.stamps import StampedSynchroniser
+from cnn_perception.messages.sync import ApproximateTimeSynchronizer
 from cnn_perception.metrics.detection import DetectionMetric
 from cnn_perception.metrics.segmentation import SegmentationMetric
 from cnn_perception.recording.bag import BagReader
@@ -114,7 +114,7 @@ def _pairs(
 ) -> Iterator[tuple[Any, Any]]:
     """Yield truth and answer of the same stamp and frame; what stays alone is counted."""
     outputs = {name.name for name in bags[1].topics if name.name.endswith(f"/{output}")}
-    waiting: dict[str, StampedSynchroniser] = {}
+    waiting: dict[str, ApproximateTimeSynchronizer] = {}
     for moment in lockstep(bags[0], [topic], bags[1], sorted(outputs), window_ns(run)):
         arrived = [("truth", bags[0], raw) for raws in moment.first.values() for raw in raws]
         arrived += [("answer", bags[1], raw) for raws in moment.second.values() for raw in raws]
@@ -122,7 +122,8 @@ def _pairs(
             message = bag.deserialize(raw)
             header = decode_header(message.header)
             frames = waiting.setdefault(
-                header.frame_id, StampedSynchroniser(("truth", "answer"), queue_size=_WAITING)
+                header.frame_id,
+                ApproximateTimeSynchronizer(("truth", "answer"), queue_size=_WAITING),
             )
             pair = frames.add(side, header.stamp_ns, message)
             if pair is not None:
@@ -133,5 +134,5 @@ def _pairs(
         counts.answer_alone += _alone(frames, "answer")
 
 
-def _alone(frames: StampedSynchroniser, side: str) -> int:
+def _alone(frames: ApproximateTimeSynchronizer, side: str) -> int:
     return frames.pending(side) + sum(frames.dropped(side).values())

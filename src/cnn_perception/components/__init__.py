@@ -1,0 +1,1 @@
+"""The nodes, each written once: no ROS, no thread; a host runs them, live or in a replay."""

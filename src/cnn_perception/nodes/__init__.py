@@ -1,1 +1,0 @@
-"""The lifecycle nodes: each callback is decode, core call, encode, publish."""
