@@ -15,14 +15,14 @@ import cv2
 import numpy as np
 from torch import nn
 
-from cnn_perception.cli.explain import Method
-from cnn_perception.cli.explain_methods import EACH, GRADIENT, SHEETS, look, look_into, show
-from cnn_perception.cli.explain_search import search
+from cnn_perception.cli.explain_methods import Request, look_into
 from cnn_perception.cli.inputs import Source
 from cnn_perception.cli.invert_runs import Order, carry_out
 from cnn_perception.explain.methods.bundle import open_bundle
 from cnn_perception.explain.methods.image_optimisation import OptimisationConfig
 from cnn_perception.explain.methods.network import OpenNetwork
+from cnn_perception.explain.methods.shown import GRADIENT, look, show
+from cnn_perception.explain.registry import Method, Shows
 from cnn_perception.image.codec import encode_jpeg, encode_png
 from cnn_perception.image.key import draw_key
 from cnn_perception.messages.decode import decode_color
@@ -53,19 +53,19 @@ def main() -> None:
     """Write all pictures."""
     masks, boxes = load_bundle("rooms_fcn"), load_bundle("rooms_ssdlite")
     opened, averaging = open_bundle(masks), averages(masks)
-    for method in EACH:
+    for method in Method.of_one_picture():
         draw(method, averaging if method is Method.cam else opened)
     with TemporaryDirectory() as folder:
         out = Path(folder)
-        quiet = {"target": CLASS, "alpha": ALPHA, "print_json": False}
-        look_into([ROOM], out, opened, [Method.gradcam], DEPTHS, **quiet)
+        look_into(Request([ROOM], out, opened, [Method.gradcam], DEPTHS, CLASS, ALPHA))
         save("explain_depth", read(out / "room.explanations.jpg"))
         cut_out(out / "objects")
         both = [Method.pca, Method.tsne]
-        look_into([out / "objects"], out, open_bundle(boxes), both, [FEATURES], **quiet)
+        look_into(Request([out / "objects"], out, open_bundle(boxes), both, [FEATURES]))
         for method in both:
             save(f"explain_{method.value}", scaled(read(out / f"{method.value}.png"), 0.7))
-        search([], out, opened, [Method.maximisation], [], CLASS, CLIMB, 0, print_json=False)
+        climb = [Method.maximisation]
+        look_into(Request([], out, opened, climb, target=CLASS, steps=CLIMB))
         save("explain_maximisation", read(out / "rooms_fcn.maximisation.png"))
         for style, name, smoothness in ((None, "invert", 1.0), (STYLE, "style", 0.1)):
             config = OptimisationConfig(steps=STEPS, tv=smoothness)
@@ -82,7 +82,7 @@ def draw(method: Method, opened: OpenNetwork) -> None:
     picture, key = shown.picture, shown.key
     if "gradient" in shown.maps:
         picture, key = shown.maps["gradient"], GRADIENT
-    if method in SHEETS:
+    if method.shows is Shows.SHEET:
         picture = scaled(picture, min(SIZE[0] / picture.shape[1], SIZE[1] / picture.shape[0]))
         # The words stand below, so that they hide nothing.
         room = ((0, ROW), (0, SIZE[0] - picture.shape[1]), (0, 0))

@@ -189,7 +189,7 @@ def test_one_network_for_two_nodes(stage, model) -> None:
     detector = stage.node(DetectorComponent, "detector", networks=networks, model=model)
     explainer = stage.node(ExplainerComponent, "explainer", networks=networks, model=model)
     assert detector.start() and explainer.start()
-    assert detector.component.core.infer.session is explainer.component.core._network
+    assert detector.component.core.infer.session is explainer.component.core.infer.session
     found = stage.hear(Detection2DArray, "detector/detections")
     explained = stage.hear(Detection2DArray, "explainer/explained")
     stage.linked(detector, "~/detections")

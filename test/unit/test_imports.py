@@ -20,6 +20,7 @@ LAYERS = (
     ("settings",),
     ("config", "resources", "types"),
     ("image",),
+    ("formats",),
     ("messages", "pages", "runtime"),
     ("detection", "mapping", "segmentation"),
     ("classification", "networks"),
@@ -186,7 +187,8 @@ def test_the_core_loads_without_ros_and_torch() -> None:
     core = [
         module
         for module in MODULES
-        if part(module) in {"", "types", "config", "settings", "image", "runtime", "messages"}
+        if part(module) in {"", "types", "config", "settings", "image", "formats", "runtime"}
+        or part(module) == "messages"
         or part(module) in {"classification", "detection", "segmentation", "mapping"}
         or part(module) in {"components", "recording", "replay"}
         or module == f"{PACKAGE}.explain.explainer"

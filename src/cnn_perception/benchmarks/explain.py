@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from cnn_perception.benchmarks.race import Contender, Gap, Job
 from cnn_perception.config import ExplainerConfig, SessionConfig
-from cnn_perception.detection.candidates import softmax
 from cnn_perception.detection.detector import Detector
 from cnn_perception.errors import ConfigError
-from cnn_perception.explain.explainer import Explainer
-from cnn_perception.explain.graphs import LoadedGraph
+from cnn_perception.explain.explainer import Explainer, LoadedGraph
+from cnn_perception.formats.format import softmax
+from cnn_perception.formats.ssd_raw import SsdRawFormat
 from cnn_perception.image.draw import blend_heatmap
 from cnn_perception.image.preprocess import Preprocessor
 from cnn_perception.runtime.bundle import ModelBundle
@@ -63,7 +63,7 @@ def detection_jobs(bundle: ModelBundle, rgb: UInt8Array, twin: Twin | None = Non
     ConfigError when nothing is found in the picture, ModelError without explain graphs.
     """
     cv2.setNumThreads(1)
-    if bundle.output.default_boxes is None:
+    if not isinstance(bundle.output, SsdRawFormat):
         raise ConfigError(f"{bundle.file}: output.format is not ssd_raw: give another model")
     detector = Detector(bundle, session=ONE_THREAD)
     found = detector.detect(rgb)
@@ -124,8 +124,8 @@ def _pytorch_grad_cam(
     bundle: ModelBundle, rgb: UInt8Array, twin: Twin, best: tuple[int, int]
 ) -> list[Contender]:
     """Return the whole way from the picture to the heat map, and pytorch-grad-cam's call."""
+    assert isinstance(bundle.output, SsdRawFormat)
     boxes = bundle.output.default_boxes
-    assert boxes is not None
     layers = {graph.level: graph.feature_map for graph in bundle.explain}
     detector = Detector(bundle, session=ONE_THREAD)
     prepare = Preprocessor(bundle.input)
@@ -152,8 +152,7 @@ def _graphs(bundle: ModelBundle, rgb: UInt8Array, twin: Twin | None, detect: Con
     graphs = [
         (spec, LoadedGraph(bundle, spec, inference.session, ONE_THREAD)) for spec in bundle.explain
     ]
-    inference.join().want(name for _, graph in graphs for name in graph.tensors)
-    raw = inference(rgb)
+    raw = inference.join(name for _, graph in graphs for name in graph.tensors)(rgb)
     tensor = Preprocessor(bundle.input)(rgb)[0]
     scores = softmax(raw.tensors[bundle.output.tensors["class_logits"]][0])[:, 1:]
     contenders = [detect]
@@ -165,7 +164,7 @@ def _graphs(bundle: ModelBundle, rgb: UInt8Array, twin: Twin | None, detect: Con
         def run(
             turn: int, graph: LoadedGraph = graph, asked: dict[str, NDArray[Any]] = asked
         ) -> Float32Array:
-            return graph.run(raw.tensors, asked, "gradcam")
+            return graph.cam(raw.tensors, asked, "gradcam")
 
         difference = None
         if twin is not None:

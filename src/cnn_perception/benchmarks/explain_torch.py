@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cnn_perception.benchmarks.explain import ONE_THREAD, apart, normalised
 from cnn_perception.benchmarks.race import Contender, Job
 from cnn_perception.errors import ConfigError
-from cnn_perception.explain.graphs import LoadedGraph
+from cnn_perception.explain.explainer import LoadedGraph
 from cnn_perception.explain.methods.grad_cam import grad_cam, grad_cam_plus_plus
 from cnn_perception.explain.methods.network import OpenNetwork
 from cnn_perception.explain.methods.targets import best_class, class_target
@@ -26,7 +26,7 @@ from cnn_perception.export.bundle import About
 from cnn_perception.export.classifier import export_classifier
 from cnn_perception.networks.onnx_network import OnnxNetwork
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Session
 from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = ["GradCamTwin", "classifier_jobs", "overlays"]
@@ -190,7 +190,7 @@ def _in_onnx_runtime(
     method: str,
     _turn: int,
 ) -> Float32Array:
-    cam = graph.run(network.run(feeds), {"class_index": np.array([class_id])}, method)
+    cam = graph.cam(network.run(feeds), {"class_index": np.array([class_id])}, method)
     (images,) = feeds.values()
     return _heat_map(cam, images)
 

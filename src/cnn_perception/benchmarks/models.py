@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 
 from cnn_perception.classification.classifier import Classifier
 from cnn_perception.config import DetectorConfig, SessionConfig
-from cnn_perception.detection.candidates import decoder
 from cnn_perception.detection.detector import Detector
+from cnn_perception.formats.format import DetectionFormat
 from cnn_perception.image.preprocess import Preprocessor
 from cnn_perception.messages.decode import decode_color
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.recording.streams import camera_streams
 from cnn_perception.runtime.bundle import ModelBundle
-from cnn_perception.runtime.outputs import OUTPUT_FORMATS
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Session
 from cnn_perception.segmentation.segmenter import Segmenter
 from cnn_perception.types import Float32Array, UInt8Array
 
@@ -186,15 +185,14 @@ class _Subject:
         self, bundle: ModelBundle, pictures: Sequence[UInt8Array], wanted: int
     ) -> None:
         """Add decoding and suppression of so many boxes of each picture, if there are as many."""
-        decode = decoder(bundle)
+        output = bundle.output
+        assert isinstance(output, DetectionFormat)
         found = []
         for picture in pictures:
             detector = Detector(bundle, session=_ONE_THREAD)
             raw = detector.infer(picture)
-            tensors = {role: raw.tensors[name] for role, name in bundle.output.tensors.items()}
-            if OUTPUT_FORMATS[bundle.output.format].batched:
-                tensors = {role: tensor[0] for role, tensor in tensors.items()}
-            scores = np.sort(decode(tensors, 0.0).scores)[::-1][:wanted]
+            every = output.decode(output.by_role(raw.tensors), 0.0, bundle)
+            scores = np.sort(every.scores)[::-1][:wanted]
             threshold = float(scores[-1]) if len(scores) else 0.0
             detector.config = DetectorConfig(score_threshold=threshold)
             self.candidates = max(self.candidates, len(scores))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cnn_perception.cli.opened_network import opened_network
 from cnn_perception.cli.options import (
     Json,
     Model,
@@ -18,37 +18,16 @@ from cnn_perception.cli.options import (
 )
 from cnn_perception.config import ExplainerConfig, SessionConfig
 from cnn_perception.explain.methods.optimisation_config import OptimisationConfig
+from cnn_perception.explain.registry import Method
 
 if TYPE_CHECKING:
     from cnn_perception.cli.annotate import Annotator
     from cnn_perception.types import Float32Array, UInt8Array
 
-__all__ = ["Method", "command"]
+__all__ = ["command"]
 
 _NO_HURRY_MS = 10000.0
-
-
-class Method(str, Enum):
-    """How to explain."""
-
-    gradcam = "gradcam"
-    gradcam_plus_plus = "gradcam++"
-    guided_gradcam = "guided-gradcam"
-    guided = "guided"
-    deconvnet = "deconvnet"
-    saliency = "saliency"
-    occlusion = "occlusion"
-    cam = "cam"
-    activations = "activations"
-    filters = "filters"
-    maximisation = "maximisation"
-    pca = "pca"
-    tsne = "tsne"
-    all = "all"
-
-
-WITHOUT_PICTURE = ("filters", "maximisation")
-"""Methods that need no picture."""
+_WITHOUT_PICTURE = " and ".join(method.value for method in Method if method.without_picture)
 
 
 def command(
@@ -56,7 +35,7 @@ def command(
         list[Path] | None,
         typer.Argument(
             metavar="PATHS...",
-            help=f"Pictures, videos, folders; not needed for {' and '.join(WITHOUT_PICTURE)}.",
+            help=f"Pictures, videos, folders; not needed for {_WITHOUT_PICTURE}.",
         ),
     ] = None,
     model: Model = "rooms_ssdlite",
@@ -106,23 +85,16 @@ def command(
     themselves. Exit code 1 when a file could not be read; the others are done nevertheless.
     """
     ways = method or [Method.gradcam]
-    if not paths and ways[0].value not in WITHOUT_PICTURE:
+    if not paths and not ways[0].without_picture:
         raise typer.BadParameter("give pictures, videos or folders", param_hint="PATHS...")
-    paths = paths or []
-    if Method.maximisation in ways or not paths:
-        from cnn_perception.cli.explain_methods import found_layers, opened_network
-
+    if method or layer or network or weights or not paths:
         opened = opened_network(model, network, weights)
-        from cnn_perception.cli.explain_search import search
+        from cnn_perception.cli.explain_methods import Request, look_into
 
-        layers = found_layers(opened, layer or [])
-        done = search(paths, out, opened, ways, layers, target, steps, seed, print_json=print_json)
-    elif method or layer or network or weights:
-        from cnn_perception.cli.explain_methods import look_into, opened_network
-
-        opened = opened_network(model, network, weights)
         done = look_into(
-            paths, out, opened, ways, layer or [], target, alpha, print_json=print_json
+            Request(
+                paths or (), out, opened, ways, layer or (), target, alpha, steps, seed, print_json
+            )
         )
     else:
         from cnn_perception.cli.annotate import annotate
@@ -138,7 +110,7 @@ def command(
         )
         session = SessionConfig(provider=provider, threads=threads)
         annotator = _bundle_annotator(model, config, session)
-        done = annotate(paths, out, "explanations", annotator, print_json=print_json)
+        done = annotate(paths or (), out, "explanations", annotator, print_json=print_json)
     if not done:
         raise typer.Exit(1)
 

@@ -3,286 +3,290 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.console import Console
 
-from cnn_perception.cli.annotate import Annotation, Annotator, annotate
-from cnn_perception.cli.explain import Method
+from cnn_perception.cli.annotate import (
+    Annotation,
+    Annotator,
+    annotate,
+    each_source,
+    progress_bar,
+    write_answers,
+)
+from cnn_perception.cli.inputs import Source
 from cnn_perception.errors import ConfigError
-from cnn_perception.image.draw import blend_heatmap, blend_signed
-from cnn_perception.image.key import Key, draw_key, grey_key, heat_key, signed_key, viridis_key
+from cnn_perception.explain.methods.comparison import Tile, draw_comparison
+from cnn_perception.explain.methods.embedding import layer_features
+from cnn_perception.explain.methods.image_optimisation import OptimisationConfig, Progress, noise
+from cnn_perception.explain.methods.layers import find_layers, last_map_layer
+from cnn_perception.explain.methods.maximisation import (
+    MAXIMISATION,
+    activation,
+    channel_target,
+    maximise,
+)
+from cnn_perception.explain.methods.network import OpenNetwork
+from cnn_perception.explain.methods.scatter import draw_scatter, thumbnail
+from cnn_perception.explain.methods.shown import GRADIENT, Look, look, show
+from cnn_perception.explain.methods.targets import best_class, class_target
+from cnn_perception.explain.registry import Method, Shows
+from cnn_perception.image.codec import encode_jpeg, encode_png
+from cnn_perception.image.key import draw_key
 from cnn_perception.types import Float32Array, UInt8Array
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cnn_perception.explain.methods.network import OpenNetwork
-    from cnn_perception.image.preprocess import Placement
+__all__ = ["Request", "comparing", "look_into"]
 
-__all__ = [
-    "EACH",
-    "EMBEDDINGS",
-    "GRADIENT",
-    "LAYERED",
-    "SHEETS",
-    "Look",
-    "Shown",
-    "answer",
-    "found_layers",
-    "look",
-    "look_into",
-    "opened_network",
-    "show",
-]
-
-LAYERED = {
-    Method.gradcam,
-    Method.gradcam_plus_plus,
-    Method.guided_gradcam,
-    Method.cam,
-    Method.activations,
-}
-SHEETS = {Method.activations, Method.filters}
-"""What is shown beside the picture, not over it."""
-EMBEDDINGS = {Method.pca, Method.tsne}
-_NOT_EACH = {*EMBEDDINGS, Method.maximisation, Method.all}
-EACH = [method for method in Method if method not in _NOT_EACH]
-"""What explains one picture."""
-_GRADIENTS = {Method.guided_gradcam, Method.guided, Method.deconvnet, Method.saliency}
-_SIGNED = {Method.cam, Method.occlusion}
-_FINE = 99.5
-"""Percentile at which pictures of gradients are at full strength: a few pixels are far above."""
-_FINE_WORDS = f"1 of its {_FINE}th percentile"
-GRADIENT = grey_key(_FINE_WORDS)
-"""Of gradients in their colours."""
+_MAPS = 36
+"""As many maps of activations as a tile shows well."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """A picture as a network sees it, and the class that is explained."""
+class Request:
+    """What is to be explained, and how.
 
-    rgb: UInt8Array
-    images: Tensor
-    placement: Placement
-    class_id: int
-    label: str
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a method shows, over the picture or beside it, and what its colours mean.
-
-    layer: whose it is, empty where it is the whole network's. maps: to be stored.
+    paths: pictures, videos and folders, into `out`. layers: dotted or published names, none for the
+    last feature maps. target: name or number of a class, empty for the best one; of maximisation
+    also of a channel. alpha: opacity of heat. steps, seed: of maximisation.
     """
 
-    layer: str
-    picture: UInt8Array
-    key: Key
-    maps: dict[str, Any]
+    paths: Sequence[Path]
+    out: Path
+    opened: OpenNetwork
+    methods: Sequence[Method]
+    layers: Sequence[str] = ()
+    target: str = ""
+    alpha: float = 0.5
+    steps: int = MAXIMISATION.steps
+    seed: int = 0
+    print_json: bool = False
 
 
-def opened_network(model: str, network: str, weights: str) -> OpenNetwork:
-    """Open what is looked into; raises ConfigError where PyTorch is not installed.
-
-    network: a name of torchvision or of this package's SSDs, weights "none", "imagenet" or a file;
-    without a name, weights is a checkpoint of ``cnn-perception train``, and without weights either
-    model is a bundle.
-    """
-    try:
-        return _open(model, network, weights)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"looking into a network needs {error.name}: install cnn_perception with the [train] "
-            "extra"
-        ) from error
-
-
-def _open(model: str, network: str, weights: str) -> OpenNetwork:
-    from cnn_perception.explain.methods.network import OpenNetwork, open_network
-
-    if network:
-        return open_network(network, weights or "none")
-    if not weights:
-        from cnn_perception.explain.methods.bundle import open_bundle
-        from cnn_perception.runtime.bundle import load_bundle
-
-        return open_bundle(load_bundle(model))
-    if weights in ("none", "imagenet"):
-        raise ConfigError(f"weights = {weights!r} are of a network: say by --network which")
-    from cnn_perception.training.checkpoint import load_checkpoint
-
-    loaded = load_checkpoint(Path(weights))
-    name = str(loaded.plan.network.get("name", loaded.plan.task))
-    return OpenNetwork(name, loaded.network, loaded.task.input, loaded.labels)
-
-
-def look_into(
-    paths: Sequence[Path],
-    out: Path,
-    opened: OpenNetwork,
-    methods: Sequence[Method],
-    layers: Sequence[str],
-    target: str,
-    alpha: float,
-    *,
-    print_json: bool,
-) -> bool:
+def look_into(request: Request) -> bool:
     """Explain pictures one by one or, by pca and tsne, together; returns whether all were read.
 
-    methods: `all` stands for those of `EACH`. layers: dotted or published names, none for the last
-    feature maps;
-    target: name or number of a class, empty for the best one. Raises ConfigError for what does not
-    go together.
+    By maximisation, and without pictures, seeks an image or shows filters. Raises ConfigError for
+    what does not go together.
     """
-    from cnn_perception.cli.explain_embedding import embed
-
-    methods = list(dict.fromkeys(EACH if Method.all in methods else methods))
-    layers = found_layers(opened, layers)
-    if EMBEDDINGS & set(methods):
-        return embed(paths, out, methods, opened, layers, print_json=print_json)
-    annotator = _annotator(methods, opened, layers, opened.class_id(target), alpha)
-    return annotate(paths, out, "explanations", annotator, print_json=print_json)
-
-
-def found_layers(opened: OpenNetwork, names: Sequence[str]) -> list[str]:
-    """Return the dotted names of layers, each once; raises ConfigError for unknown ones."""
-    from cnn_perception.explain.methods.layers import find_layer
-
-    return list(dict.fromkeys(find_layer(opened.network, name) for name in names))
-
-
-def _annotator(
-    methods: Sequence[Method],
-    opened: OpenNetwork,
-    layers: Sequence[str],
-    wanted: int | None,
-    alpha: float,
-) -> Annotator:
-    """Return what draws one explanation of a picture, or the sheet of several."""
-    from cnn_perception.cli.explain_sheet import comparing
-
-    if layers and not LAYERED & set(methods):
+    opened, methods = request.opened, request.methods
+    layers = find_layers(opened.network, request.layers)
+    if Method.maximisation in methods or not request.paths:
+        return _search(request, layers)
+    methods = list(dict.fromkeys(Method.of_one_picture() if Method.all in methods else methods))
+    if any(method.shows is Shows.POINTS for method in methods):
+        return _embed(request, layers)
+    if layers and not any(method.of_layer for method in methods):
         raise ConfigError(
             f"layer = {layers[0]!r}: {methods[0].value} is of the whole network: leave --layer out"
         )
-    if len(methods) > 1 or len(layers) > 1:
-        return comparing(methods, opened, layers, wanted, alpha)
-    (method,), layer = methods, layers[0] if layers else ""
+    request = replace(request, methods=methods, layers=layers)
+    annotator = (comparing if len(methods) > 1 or len(layers) > 1 else _explaining)(request)
+    return annotate(
+        request.paths, request.out, "explanations", annotator, print_json=request.print_json
+    )
+
+
+def _explaining(request: Request) -> Annotator:
+    """Return what draws one explanation of a picture."""
+    opened, (method,), layer = request.opened, request.methods, "".join(request.layers)
+    wanted = opened.class_id(request.target)
 
     def annotator(rgb: UInt8Array) -> Annotation:
         seen = look(opened, rgb, wanted)
-        shown = show(method, opened, seen, layer, alpha)
+        shown = show(method, opened, seen, layer, request.alpha)
         how = f"{method.value} {shown.layer}".strip()
         record = {"method": method.value, "layer": shown.layer or None}
-        if method in SHEETS:
+        if method.shows is Shows.SHEET:
             caption = f"{opened.name}, {how}"
             overlay = draw_key(rgb, caption)
         else:
             caption = f"{seen.label} {seen.score:.2f}, {how}"
             overlay = draw_key(shown.picture, caption, shown.key)
-            record |= answer(seen)
+            record |= _answer(seen)
         return Annotation(overlay, {"explanation": record}, caption, shown.maps)
 
     return annotator
 
 
-def look(opened: OpenNetwork, rgb: UInt8Array, wanted: int | None) -> Look:
-    """Return a picture as a network sees it; wanted: the class to explain, None for the best."""
-    from cnn_perception.explain.methods.targets import best_class
+def comparing(request: Request) -> Annotator:
+    """Return what draws one tile per method, for those of a layer one per layer.
 
-    images, placement = opened.prepare(rgb)
-    class_id, score = best_class(opened.answer(images), wanted)
-    return Look(rgb, images, placement, class_id, opened.label(class_id), score)
-
-
-def show(
-    method: Method, opened: OpenNetwork, seen: Look, layer: str, alpha: float, most: int = 256
-) -> Shown:
-    """Return what a method shows of a picture.
-
-    layer: empty for the last feature maps; most: maps in a sheet of activations. Raises ConfigError
-    where the network cannot be explained so.
+    A method that cannot be had for the network becomes a tile that says why.
     """
-    from cnn_perception.explain.methods.layers import last_map_layer
-    from cnn_perception.explain.methods.targets import class_target
+    opened, wanted = request.opened, request.opened.class_id(request.target)
+    each = [
+        (method, layer)
+        for method in request.methods
+        for layer in (request.layers or [""] if method.of_layer else [""])
+    ]
 
-    if method not in LAYERED:
-        layer = ""
-    elif not layer:
-        layer = last_map_layer(opened.network, seen.images, class_target(seen.class_id))
-    if method in SHEETS:
-        sheet, key = _sheet(method, opened, layer, seen.images, most)
-        return Shown(layer, sheet, key, {method.value: sheet})
-    found = _explain(method, opened, layer, seen.images, seen.class_id)
-    values = seen.placement.map_to_source(found, "linear")
-    strength = np.abs(values).max(2) if values.ndim == 3 else np.maximum(values, 0)
-    fine = method in _GRADIENTS
-    full = float(np.percentile(strength, _FINE if fine else 100))
-    full = full or float(strength.max()) or 1.0
-    heat = np.asarray(np.minimum(strength / full, 1), np.float32)
-    maps: dict[str, Any] = {"heat": np.round(heat * 65535).astype(np.uint16)}
-    if values.ndim == 3:
-        colours = 127.5 + 127.5 * np.clip(values / full, -1, 1)
-        maps["gradient"] = np.round(colours).astype(np.uint8)
-    if method in _SIGNED:
-        signed = np.asarray(values / (float(np.abs(values).max()) or 1.0), np.float32)
-        return Shown(layer, blend_signed(seen.rgb, signed, alpha), signed_key(alpha), maps)
-    key = heat_key(alpha, _FINE_WORDS) if fine else heat_key(alpha)
-    return Shown(layer, blend_heatmap(seen.rgb, heat, alpha), key, maps)
+    def annotator(rgb: UInt8Array) -> Annotation:
+        seen = look(opened, rgb, wanted)
+        answered = f"{seen.label} {seen.score:.2f}"
+        tiles = [Tile(opened.name, answered, rgb)]
+        records = []
+        for method, layer in each:
+            record: dict[str, Any] = {"method": method.value, "layer": layer or None}
+            try:
+                shown = show(method, opened, seen, layer, request.alpha, _MAPS)
+            except ConfigError as error:
+                tiles.append(Tile(method.value, layer, str(error)))
+                record["error"] = str(error)
+            else:
+                words = shown.layer if method.shows is Shows.SHEET else f"{answered}, {shown.layer}"
+                picture, key = shown.picture, shown.key
+                if "gradient" in shown.maps:  # in their colours, as gradients are mostly printed
+                    picture, key = shown.maps["gradient"], GRADIENT
+                tiles.append(Tile(method.value, words.removesuffix(", "), picture, key))
+                record["layer"] = shown.layer or None
+            records.append(record)
+        words = f"{answered}, {len(each)} explanations"
+        record = {**_answer(seen), "explanations": records}
+        return Annotation(draw_comparison(tiles, rgb.shape[:2]), record, words)
+
+    return annotator
 
 
-def answer(seen: Look) -> dict[str, Any]:
+def _answer(seen: Look) -> dict[str, Any]:
     """Return what is explained, for the JSON file."""
     return {"label": seen.label, "class_id": seen.class_id, "score": round(seen.score, 4)}
 
 
-def _explain(
-    method: Method, opened: OpenNetwork, layer: str, images: Any, class_id: int
-) -> Float32Array:
-    """Return a map (h, w) or gradients (H, W, 3) over the network's input."""
-    from cnn_perception.explain.methods.cam import class_activation_map
-    from cnn_perception.explain.methods.deconvnet import deconvnet
-    from cnn_perception.explain.methods.grad_cam import grad_cam, grad_cam_plus_plus
-    from cnn_perception.explain.methods.guided_backpropagation import (
-        guided_backpropagation,
-        guided_grad_cam,
-    )
-    from cnn_perception.explain.methods.occlusion import occlusion
-    from cnn_perception.explain.methods.saliency import saliency
-    from cnn_perception.explain.methods.targets import class_target
+def _embed(request: Request, layers: Sequence[str]) -> bool:
+    """Show pictures as points, by their features in a layer; returns whether all could be read.
 
-    network, target = opened.network, class_target(class_id)
-    if method is Method.cam:
-        return class_activation_map(network, layer, images, class_id)
-    if method is Method.occlusion:
-        window = max(1, min(images.shape[2:]) // 7)
-        return occlusion(network, images, target, window=window, stride=(window + 1) // 2)
-    layered: dict[Method, Callable[..., Float32Array]] = {
-        Method.gradcam: grad_cam,
-        Method.gradcam_plus_plus: grad_cam_plus_plus,
-        Method.guided_gradcam: guided_grad_cam,
-    }
-    if method in layered:
-        return layered[method](network, layer, images, target)
-    plain: dict[Method, Callable[..., Float32Array]] = {
-        Method.guided: guided_backpropagation,
-        Method.deconvnet: deconvnet,
-        Method.saliency: saliency,
-    }
-    return plain[method](network, images, target)
+    Writes ``<method>.png`` and ``points.json`` into `out`. layers: one dotted name, or none for
+    the last feature maps. The class of a picture is its folder's name, where there are several.
+    Raises ConfigError for other methods beside pca and tsne, and for too few pictures.
+    """
+    opened, methods, out = request.opened, list(dict.fromkeys(request.methods)), request.out
+    others = [method.value for method in methods if method.shows is not Shows.POINTS]
+    if others or len(layers) > 1:
+        what = f"method = {others[0]}" if others else f"layer = {layers[1]}"
+        raise ConfigError(f"{what}: pca and tsne are of one layer and go with no other method")
+    console = Console(stderr=request.print_json)
+    features: list[Float32Array] = []
+    thumbnails: list[UInt8Array] = []
+    folders: list[str] = []
+    used = list(layers)
+
+    def work(source: Source) -> tuple[dict[str, Any], str]:
+        if source.is_video:
+            raise ConfigError("a video is no picture: give its frames as files")
+        rgb = source.picture()
+        images, _ = opened.prepare(rgb)
+        if not used:
+            class_id, _ = best_class(opened.answer(images))
+            used.append(last_map_layer(opened.network, images, class_target(class_id)))
+        features.append(layer_features(opened.network, used[0], images))
+        thumbnails.append(thumbnail(rgb))
+        folders.append(source.file.resolve().parent.name)
+        return {"file": str(source.file)}, f"{len(features[-1])} features"
+
+    records, failed = each_source(request.paths, "features", work, console)
+    if not features:
+        raise ConfigError("none of the pictures could be read: see the lines above")
+    classes = folders if len(set(folders)) > 1 else []
+    read = [record for record in records if "error" not in record]
+    for record, folder in zip(read, classes, strict=False):
+        record["class"] = folder
+    answers: dict[str, Any] = {"network": opened.name, "layer": used[0]}
+    answers["features"] = len(features[0])
+    out.mkdir(parents=True, exist_ok=True)
+    for method in methods:
+        points, answers[method.value], axes = method.run(features=np.stack(features))
+        for record, place in zip(read, points.tolist(), strict=True):
+            record[method.value] = place
+        title = f"{len(points)} pictures by {method.value}, {opened.name} {used[0]}"
+        sheet = draw_scatter(points, thumbnails, classes, title, axes)
+        (out / f"{method.value}.png").write_bytes(encode_png(sheet))
+    write_answers(out, "points", {**answers, "pictures": records}, print_json=request.print_json)
+    summary = f"{len(read)} of {len(records)} pictures placed, results in {out}"
+    console.print(summary, markup=False, highlight=False, soft_wrap=True)
+    return failed == 0
 
 
-def _sheet(
-    method: Method, opened: OpenNetwork, layer: str, images: Any, most: int
-) -> tuple[UInt8Array, Key]:
-    from cnn_perception.explain.methods.activations import draw_activations, layer_activations
-    from cnn_perception.explain.methods.filters import draw_filters, first_filters
+def _search(request: Request, layers: Sequence[str]) -> bool:
+    """Seek an image for a target, from noise or each picture; or show filters without a picture.
 
-    if method is Method.filters:
-        return draw_filters(first_filters(opened.network)), grey_key("1 of its largest weight")
-    maps = layer_activations(opened.network, layer, images)
-    return draw_activations(maps, most), viridis_key("least", "largest of each map")
+    layers: one, whose channel has the number `target`, or none, for a class. Returns whether all
+    pictures could be read. Raises ConfigError for what does not go together.
+    """
+    opened, methods, out = request.opened, request.methods, request.out
+    if len(methods) > 1 or len(layers) > 1:
+        what = f"method = {methods[1].value}" if len(methods) > 1 else f"layer = {layers[1]}"
+        raise ConfigError(f"{what}: {methods[0].value} goes with no other here: leave it out")
+    console = Console(stderr=request.print_json)
+    if methods[0] is Method.filters:
+        made = _filters(opened)
+    else:
+        config = replace(MAXIMISATION, steps=request.steps, seed=request.seed)
+        make = _maximising(opened, layers[0] if layers else "", request.target, config)
+        if request.paths:
+            return annotate(
+                request.paths,
+                out,
+                "explanations",
+                lambda rgb: make(opened.prepare(rgb)[0], lambda step, loss: None),
+                print_json=request.print_json,
+            )
+        with progress_bar(console) as bar:
+            task = bar.add_task("maximisation", total=config.steps)
+            start = noise((opened.spec.height, opened.spec.width), config.seed)
+            made = make(start, lambda step, loss: bar.update(task, completed=step))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{opened.name}.explanations.jpg").write_bytes(encode_jpeg(made.overlay))
+    for key, values in made.maps.items():
+        (out / f"{opened.name}.{key}.png").write_bytes(encode_png(values))
+    console.print(made.words, markup=False, highlight=False, soft_wrap=True)
+    write_answers(out, "explanations", [made.record], print_json=request.print_json)
+    return True
+
+
+def _filters(opened: OpenNetwork) -> Annotation:
+    sheet, key = Method.filters.run(network=opened.network)
+    caption = f"{opened.name}, filters"
+    record = {"explanation": {"method": Method.filters.value, "layer": None}}
+    return Annotation(draw_key(sheet, caption, key), record, caption, {"filters": sheet})
+
+
+def _maximising(
+    opened: OpenNetwork, layer: str, target: str, config: OptimisationConfig
+) -> Callable[[Tensor, Progress], Annotation]:
+    """Return what seeks an image from another."""
+    wanted = (int(target) if target.isdecimal() else None) if layer else opened.class_id(target)
+    if wanted is None:
+        raise ConfigError(
+            f"target = {target!r}: maximisation needs a class, or with --layer a channel's number"
+        )
+    network = opened.network
+    goal = channel_target(wanted) if layer else class_target(wanted, everywhere=True)
+    name = f"channel {wanted} of {layer}" if layer else opened.label(wanted)
+
+    def make(start: Tensor, progress: Progress) -> Annotation:
+        found = maximise(
+            network, goal, start, config, layer=layer, limits=opened.limits(), progress=progress
+        )
+        before, after = (activation(network, goal, x, layer) for x in (start, found.image))
+        picture = opened.picture(found.image)
+        caption = f"{name}: {before:.3g} -> {after:.3g}"
+        record = {
+            "method": Method.maximisation.value,
+            "layer": layer or None,
+            "channel" if layer else "class_id": wanted,
+            "steps": config.steps,
+            "seed": config.seed,
+            "before": float(f"{before:.6g}"),
+            "after": float(f"{after:.6g}"),
+        }
+        maps = {"maximisation": picture}
+        return Annotation(draw_key(picture, caption), {"explanation": record}, caption, maps)
+
+    return make

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cnn_perception.cli.opened_network import opened_network
 from cnn_perception.cli.options import Json, Model, Network, Out, Weights, option
 from cnn_perception.explain.methods.optimisation_config import OptimisationConfig
 
@@ -62,8 +63,6 @@ def command(
 
     if texture and style is not None:
         raise ConfigError("--texture is of IMAGE alone, --style of another picture: give one")
-    from cnn_perception.cli.explain_methods import opened_network
-
     opened = opened_network(model, network, weights)
     from cnn_perception.cli.invert_runs import Order, carry_out
 

@@ -128,7 +128,7 @@ def check_command(
 
     from cnn_perception.explain.explainer import Explainer
     from cnn_perception.runtime.bundle import load_bundle
-    from cnn_perception.runtime.session import Session
+    from cnn_perception.runtime.inference import Session
 
     bundle = load_bundle(model)
     session = Session(bundle)
@@ -142,7 +142,7 @@ def check_command(
         "source": bundle.source,
         "network": f"{bundle.model} ({bundle.model.stat().st_size / 1e6:.2f} MB)",
         "input": f"{bundle.input.width}x{bundle.input.height} {bundle.input.channels}",
-        "output": bundle.output.format,
+        "output": bundle.output.name,
         "labels": ", ".join(bundle.labels),
         "explain graphs": len(bundle.explain),
         "quality": bundle.quality,
@@ -167,8 +167,8 @@ def add_command(
 ) -> None:
     """Give a bundle its network: copies both into your own models folder, and checks them."""
     from cnn_perception.runtime.bundle import load_bundle
+    from cnn_perception.runtime.inference import Session
     from cnn_perception.runtime.install import add_network
-    from cnn_perception.runtime.session import Session
 
     folder = add_network(name, file)
     Session(load_bundle(folder))

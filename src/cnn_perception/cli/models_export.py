@@ -128,7 +128,7 @@ def _facts(folder: Path) -> dict[str, Any]:
     import numpy as np
 
     from cnn_perception.runtime.bundle import load_bundle
-    from cnn_perception.runtime.session import Session
+    from cnn_perception.runtime.inference import Session
 
     bundle = load_bundle(folder)
     session = Session(bundle)

@@ -24,7 +24,7 @@ from cnn_perception.export.onnx_file import (
 )
 from cnn_perception.image.preprocess import InputSpec, Preprocessor
 from cnn_perception.runtime.bundle import file_digest, load_bundle
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Session
 from cnn_perception.settings.files import read_yaml
 from cnn_perception.types import UInt8Array
 

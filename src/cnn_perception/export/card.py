@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn_perception.errors import ModelError
+from cnn_perception.formats.ssd_raw import SsdRawFormat
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
 from cnn_perception.settings.files import read_yaml
 
@@ -46,7 +47,7 @@ def _facts(bundle: ModelBundle) -> Iterator[str]:
         "licence": bundle.licence,
         "source": bundle.source,
         "input": f"{spec.width}x{spec.height} {spec.channels}, {spec.resize}",
-        "output": f"`{bundle.output.format}`, {len(bundle.labels)} labels",
+        "output": f"`{bundle.output.name}`, {len(bundle.labels)} labels",
         "network": f"`{network.name}`, {network.stat().st_size / 1e6:.2f} MB, "
         f"ONNX opset {_opset(network)}, batch normalisation folded",
         "explain graphs": str(len(bundle.explain) or "none"),
@@ -111,8 +112,8 @@ def _limits(bundle: ModelBundle) -> Iterator[str]:
         weakest = sorted(known_values, key=lambda key: float(known_values[key]))[:_WEAKEST]
         yield f"- Weakest by {name}: {', '.join(weakest)}."
         break
-    boxes = bundle.output.default_boxes
-    if boxes is not None:
+    if isinstance(bundle.output, SsdRawFormat):
+        boxes = bundle.output.default_boxes
         smallest = boxes.scales[0] * min(bundle.input.width, bundle.input.height)
         yield (
             f"- Its smallest default boxes are {smallest:.0f} pixels of the "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 
 from cnn_perception.errors import ExplainError
 from cnn_perception.export.onnx_graph import OnnxGraph, attributes
+from cnn_perception.formats import OUTPUT_FORMATS
+from cnn_perception.formats.format import DetectionFormat
 from cnn_perception.runtime.bundle import ModelBundle
 
 __all__ = ["ClassLogits", "class_logits", "logits_of_levels"]
@@ -47,30 +48,25 @@ class ClassLogits:
         return values[0].transpose(axes)[..., self.first_class :]
 
 
-# role of the tensor, axes of the boxes, axis of the classes, first class, by output format.
-_FORMATS: Mapping[str, tuple[str, tuple[int, ...], int, int]] = {
-    "ssd_raw": ("class_logits", (1,), 2, 0),
-    "boxes_scores": ("scores", (1,), 2, 0),
-    "detr": ("logits", (1,), 2, 0),
-    "yolo_v5": ("predictions", (1,), 2, 5),
-    "yolo_v8": ("predictions", (2,), 1, 4),
-    "fastestdet": ("cells", (2, 3), 1, 5),
-}
-
-
 def class_logits(graph: OnnxGraph, bundle: ModelBundle) -> ClassLogits:
     """Return what a detector's class scores are made of, before sigmoid or softmax.
 
     Where nothing of that kind is found, the scores themselves. Raises ExplainError for an output
     format whose answers are final.
     """
-    if bundle.output.format not in _FORMATS:
-        raise ExplainError(
-            f"{bundle.file}: output.format {bundle.output.format!r} cannot be explained: "
-            f"give one with {', '.join(_FORMATS)}"
+    output = bundle.output
+    axes = output.class_axes if isinstance(output, DetectionFormat) else None
+    if axes is None:
+        known = ", ".join(
+            form.name
+            for form in OUTPUT_FORMATS.values()
+            if issubclass(form, DetectionFormat) and form.is_explained
         )
-    role, anchor_axes, class_axis, first_class = _FORMATS[bundle.output.format]
-    here = ClassLogits(bundle.output.tensors[role], anchor_axes, class_axis, first_class)
+        raise ExplainError(
+            f"{bundle.file}: output.format {output.name!r} cannot be explained: give one with "
+            f"{known}"
+        )
+    here = ClassLogits(output.tensors[axes.role], axes.boxes, axes.classes, axes.first)
     while (before := _before(graph, here)) is not None:
         here = before
     return here

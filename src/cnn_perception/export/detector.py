@@ -7,10 +7,10 @@ from pathlib import Path
 
 from torch import nn
 
-from cnn_perception.detection.decode import SSD_VARIANCES
-from cnn_perception.detection.default_boxes import DefaultBoxSpec
 from cnn_perception.export.bundle import About, describe, prepared, write_bundle
 from cnn_perception.export.onnx_file import Compare, OnnxOptions, largest_difference
+from cnn_perception.formats.default_boxes import DefaultBoxSpec
+from cnn_perception.formats.ssd_raw import SsdRawFormat
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.networks.fold import folded
 from cnn_perception.types import UInt8Array
@@ -42,34 +42,16 @@ def export_detector(
     """
     detector = folded(network)
     inputs = prepared(spec, pictures)
-    output = {
-        "format": "ssd_raw",
-        "tensors": {"class_logits": "class_logits", "box_deltas": "box_deltas"},
-        "default_boxes": _default_boxes(boxes),
-        "variances": list(SSD_VARIANCES),
-    }
+    output = SsdRawFormat({role: role for role in SsdRawFormat.shapes}, boxes)
     features = [f"feature_{level}" for level in range(len(boxes.feature_maps))]
     return write_bundle(
         folder,
         detector,
-        describe(about, "detection", spec, output, labels, SSD_THRESHOLDS),
+        describe(about, "detection", spec, output.tree(), labels, SSD_THRESHOLDS),
         inputs,
-        ["class_logits", "box_deltas", *features],
+        [*output.shapes, *features],
         plan=about.plan,
         explain=features if explain else None,
         options=options,
         compare=compare,
     )
-
-
-def _default_boxes(spec: DefaultBoxSpec) -> dict[str, object]:
-    """Return model.yaml's default_boxes."""
-    tree: dict[str, object] = {
-        "feature_maps": [list(size) for size in spec.feature_maps],
-        "scales": list(spec.scales),
-        "aspect_ratios": [list(ratios) for ratios in spec.aspect_ratios],
-    }
-    if spec.steps is not None and spec.image_size is not None:
-        tree["steps"] = list(spec.steps)
-        tree["image_size"] = list(spec.image_size)
-    return {**tree, "clip": spec.clip}

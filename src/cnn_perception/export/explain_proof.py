@@ -17,7 +17,7 @@ from cnn_perception.errors import ModelError
 from cnn_perception.explain.methods.grad_cam import mean_gradients, shared_gradients
 from cnn_perception.export.explained import Explained
 from cnn_perception.networks.onnx_network import OnnxNetwork
-from cnn_perception.runtime.graph import Graph
+from cnn_perception.runtime.inference import Graph
 from cnn_perception.types import Float32Array
 
 __all__ = ["EXPLAIN_TOLERANCE", "prove"]

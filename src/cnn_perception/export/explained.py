@@ -51,7 +51,7 @@ def explained_answers(
         logits = output.tensors["class_logits"]
         default = _last_maps(graph, logits)
     else:
-        logits = _mask_logits(graph, output.tensors[output.format])
+        logits = _mask_logits(graph, *output.tensors.values())
         default = _coarsest_maps(graph, logits)
     if len(layers) > 1:
         raise ExplainError(f"layers = {', '.join(layers)}: {bundle.name} is explained from one map")
@@ -62,11 +62,11 @@ def _levels(graph: OnnxGraph, bundle: ModelBundle, layers: Sequence[str]) -> Ite
     """Yield what is explained of each level of a detector, in the order of its boxes."""
     parts = logits_of_levels(graph, class_logits(graph, bundle))
     counts = [part.count(graph) for part in parts]
-    boxes = bundle.output.default_boxes
-    if boxes is not None and counts != list(boxes.boxes_per_level):
+    boxes = bundle.output.boxes_per_level
+    if boxes is not None and counts != list(boxes):
         raise ExplainError(
             f"{graph.file}: the class logits are not joined from those of levels with "
-            f"{', '.join(map(str, boxes.boxes_per_level))} default boxes: export it so"
+            f"{', '.join(map(str, boxes))} default boxes: export it so"
         )
     if layers and len(layers) != len(parts):
         raise ExplainError(

@@ -7,6 +7,7 @@ cannot be used; nothing else is raised for any content of a message of the right
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.types import (
     CameraIntrinsics,
     Float32Array,
+    Float64Array,
     Header,
     RigidTransform,
     StampedTransform,
@@ -30,10 +32,15 @@ from cnn_perception.types import (
 )
 
 __all__ = [
+    "LabelledBoxes",
+    "LabelledBoxes3D",
     "check_frames",
     "decode_camera_info",
+    "decode_classification",
     "decode_color",
     "decode_depth",
+    "decode_detections",
+    "decode_detections_3d",
     "decode_header",
     "decode_label_info",
     "decode_mask",
@@ -43,6 +50,31 @@ __all__ = [
 
 _FLOATS = {7: "f4", 8: "f8"}
 """sensor_msgs/PointField.datatype of the types that coordinates come in."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledBoxes:
+    """Detections of one image: N labels, float32 (N,) scores, float32 (N, 4) corners in pixels."""
+
+    labels: tuple[str, ...]
+    scores: Float32Array
+    boxes: Float32Array
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledBoxes3D:
+    """Detections in space: N labels, float32 (N,) scores, float64 (N, 3) centres and edges, m."""
+
+    labels: tuple[str, ...]
+    scores: Float32Array
+    centers: Float64Array
+    sizes: Float64Array
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 def decode_header(header: Any) -> Header:
@@ -202,6 +234,35 @@ def decode_label_info(msg: Any) -> dict[int, str]:
     return names
 
 
+def decode_detections(msg: Any) -> LabelledBoxes:
+    """Return a vision_msgs/Detection2DArray; a detection's class is its best hypothesis."""
+    labels, scores = _best(msg)
+    corners = np.zeros((len(labels), 4), np.float64)
+    for row, detection in zip(corners, msg.detections, strict=True):
+        box = detection.bbox
+        middle = np.array((box.center.position.x, box.center.position.y))
+        half = np.array((box.size_x, box.size_y)) / 2
+        row[:2], row[2:] = middle - half, middle + half
+    return LabelledBoxes(labels, scores, corners.astype(np.float32))
+
+
+def decode_detections_3d(msg: Any) -> LabelledBoxes3D:
+    """Return a vision_msgs/Detection3DArray; a detection's class is its best hypothesis."""
+    labels, scores = _best(msg)
+    centers, sizes = np.zeros((2, len(labels), 3))
+    for k, detection in enumerate(msg.detections):
+        place, size = detection.bbox.center.position, detection.bbox.size
+        centers[k], sizes[k] = (place.x, place.y, place.z), (size.x, size.y, size.z)
+    return LabelledBoxes3D(labels, scores, centers, sizes)
+
+
+def decode_classification(msg: Any) -> LabelledBoxes:
+    """Return a vision_msgs/Classification: classes of the whole image, whose boxes are all zero."""
+    labels = tuple(str(result.class_id) for result in msg.results)
+    scores = np.array([result.score for result in msg.results], np.float32)
+    return LabelledBoxes(labels, scores, np.zeros((len(labels), 4), np.float32))
+
+
 def _image_fields(msg: Any) -> tuple[Any, int, int, int, str, bool]:
     return (
         msg.data,
@@ -272,3 +333,14 @@ def _edge(transform: Any) -> StampedTransform:
     t, q = transform.transform.translation, transform.transform.rotation
     motion = RigidTransform.from_quaternion((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
     return StampedTransform(header.frame_id, child, header.stamp_ns, motion)
+
+
+def _best(msg: Any) -> tuple[tuple[str, ...], Float32Array]:
+    """Return label and score of each detection's best hypothesis; no label where it has none."""
+    labels, scores = [], []
+    for detection in msg.detections:
+        hypotheses = [result.hypothesis for result in detection.results]
+        best = max(hypotheses, key=lambda hypothesis: hypothesis.score, default=None)
+        labels.append("" if best is None else str(best.class_id))
+        scores.append(0.0 if best is None else float(best.score))
+    return tuple(labels), np.array(scores, np.float32)

@@ -10,8 +10,7 @@ import numpy as np
 from cnn_perception.classification.classifier import Classifier
 from cnn_perception.config import DetectorConfig, SessionConfig
 from cnn_perception.datasets.labelled import LabelledImage
-from cnn_perception.detection.detector import Detector
-from cnn_perception.detection.selection import MEASURING_SCORE
+from cnn_perception.detection.detector import MEASURING_SCORE, Detector
 from cnn_perception.errors import DatasetError
 from cnn_perception.metrics.classification import ClassificationMetric
 from cnn_perception.metrics.detection import DetectionMetric

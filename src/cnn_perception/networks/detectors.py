@@ -10,8 +10,8 @@ from typing import Any
 from torch import nn
 from torchvision.models import mobilenet_v2, mobilenet_v3_large, resnet50
 
-from cnn_perception.detection.default_boxes import DefaultBoxSpec, PyramidBoxes
 from cnn_perception.errors import ConfigError
+from cnn_perception.formats.default_boxes import DefaultBoxSpec, PyramidBoxes
 from cnn_perception.networks.mobilenet_v2 import MobileNetV2Trunk
 from cnn_perception.networks.normalisation import CAFFE, CENTRED, IMAGENET, Normalisation
 from cnn_perception.networks.ssd import (

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from cnn_perception.detection.default_boxes import DefaultBoxSpec
+from cnn_perception.formats.default_boxes import DefaultBoxSpec
 from cnn_perception.networks.fcn import Fcn, FcnHead
 from cnn_perception.networks.mobilenet_v2 import MobileNetV2Trunk
 from cnn_perception.networks.ssdlite import SsdLite, SsdLiteHead, SsdOutputs

@@ -17,8 +17,8 @@ from torchvision.models.detection.ssd import SSD, SSDFeatureExtractorVGG, SSDHea
 from torchvision.models.detection.ssdlite import SSDLiteFeatureExtractorMobileNet, SSDLiteHead
 from torchvision.models.vgg import cfgs, make_layers
 
-from cnn_perception.detection.default_boxes import DefaultBoxSpec, linear_scales
 from cnn_perception.errors import ConfigError
+from cnn_perception.formats.default_boxes import DefaultBoxSpec, linear_scales
 from cnn_perception.networks.normalisation import CAFFE, CENTRED, IMAGENET, Normalisation
 from cnn_perception.networks.ssd_trunks import (
     ResNetSsdTrunk,

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cnn_perception.detection.default_boxes import DefaultBoxSpec
 from cnn_perception.errors import ConfigError
+from cnn_perception.formats.default_boxes import DefaultBoxSpec
 from cnn_perception.networks.layers import lateral, separable, upsample_to
 from cnn_perception.networks.mobilenet_v2 import MobileNetV2Trunk, Taps
 

@@ -21,6 +21,7 @@ from cnn_perception.export.bundle import About, describe, prepared, write_bundle
 from cnn_perception.export.classifier import export_classifier
 from cnn_perception.export.detector import export_detector
 from cnn_perception.export.segmenter import export_segmenter
+from cnn_perception.formats.torchvision import TorchvisionFormat
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.networks.fold import folded
 from cnn_perception.networks.ssd import from_torchvision
@@ -210,18 +211,13 @@ def _write_detector(
     form = RetinaNetDetector if isinstance(network, RetinaNet) else TwoStageDetector
     detector = form(network, height, width).eval()
     _check_detector(detector, network, inputs)
-    tensors = ["boxes", "labels", "scores"]
-    output = {
-        "format": "torchvision",
-        "tensors": {name: name for name in tensors},
-        "background": 0,
-    }
+    output = TorchvisionFormat({role: role for role in TorchvisionFormat.shapes}, background=0)
     return write_bundle(
         folder,
         folded(detector),
-        describe(about, "detection", spec, output, labels, {"score": _SCORE}),
+        describe(about, "detection", spec, output.tree(), labels, {"score": _SCORE}),
         inputs,
-        tensors,
+        list(output.shapes),
         tolerance=_TOLERANCE,
         compare=detections_apart,
     )

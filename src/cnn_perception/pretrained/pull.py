@@ -16,9 +16,9 @@ from cnn_perception.pretrained.catalog import Published
 from cnn_perception.pretrained.download import Progress, cache_folder, check_digest, download
 from cnn_perception.resources import share_directory
 from cnn_perception.runtime.bundle import list_bundles, load_bundle
+from cnn_perception.runtime.inference import Session
 from cnn_perception.runtime.install import add_network
 from cnn_perception.runtime.locate import user_models
-from cnn_perception.runtime.session import Session
 from cnn_perception.types import UInt8Array
 
 __all__ = ["check_pictures", "installed", "pull", "run_once"]

@@ -124,7 +124,10 @@ class _NodeKind(Kind):
         if value is False or value is None:
             return None
         if isinstance(value, str):
-            given = _ros_parameters((folder or Path()) / value, self.name)
+            try:
+                given = _ros_parameters((folder or Path()) / value, self.name)
+            except ConfigError as error:
+                raise SettingError("", f": {error}") from error
         elif isinstance(value, Mapping):
             given = dict(flat(value))
         elif value is True:

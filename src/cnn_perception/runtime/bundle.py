@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from cnn_perception.errors import ModelError
+from cnn_perception.formats import OUTPUT_FORMATS
+from cnn_perception.formats.format import DetectionFormat, OutputFormat
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.runtime.locate import find_bundle, list_bundles
-from cnn_perception.runtime.outputs import OUTPUT_FORMATS, DefaultBoxSpec, OutputSpec
 from cnn_perception.settings import (
     REQUIRED,
     Config,
@@ -31,19 +32,14 @@ from cnn_perception.types import UInt8Array
 
 __all__ = [
     "BundleFile",
-    "DefaultBoxSpec",
     "ExplainGraph",
     "InputSpec",
     "ModelBundle",
-    "OutputSpec",
     "Thresholds",
     "file_digest",
     "list_bundles",
     "load_bundle",
 ]
-
-_EXPLAINED = tuple(name for name in OUTPUT_FORMATS if name != "torchvision")
-"""Output formats of networks that explain graphs can be made for: not those of final answers."""
 
 _HIGHEST_LEVEL = 63
 
@@ -126,7 +122,7 @@ class _Description(Config):
     licence: Line = setting(REQUIRED, "Under which terms it may be used")
     source: Line = setting(REQUIRED, "Where it came from")
     input: InputSpec = setting(REQUIRED, "What the network takes")
-    output: OutputSpec = setting(REQUIRED, "What the network answers")
+    output: OutputFormat = setting(REQUIRED, "What the network answers")
     labels: tuple[Text, ...] = setting(
         REQUIRED,
         "Names; the index is the class id. Detectors have no entry for the background, segmenters "
@@ -193,12 +189,10 @@ def file_digest(path: Path) -> str:
 def _bundle(file: Path, written: BundleFile) -> ModelBundle:
     """Compare the parts of a model.yaml with each other and with the files that it names."""
     output = written.output
-    form = OUTPUT_FORMATS[output.format]
-    if form.task != written.task:
+    if output.task != written.task:
         raise SettingError(
-            "task", f"= {written.task!r} but output.format = {output.format!r} is for {form.task}"
+            "task", f"= {written.task!r} but output.format = {output.name!r} is for {output.task}"
         )
-    _check_output(output)
     remedy = f"get it from {written.source} and run 'cnn-perception models add {file.parent.name} "
     _check_file("model.file", written.model.file, written.model.sha256, f"{remedy}FILE'")
     shared = {known.name: getattr(written, known.name) for known in settings(_Description)}
@@ -207,25 +201,9 @@ def _bundle(file: Path, written: BundleFile) -> ModelBundle:
         file=file,
         model=written.model.file,
         palette=_palette(written),
-        thresholds=_thresholds(written, final=form.final),
+        thresholds=_thresholds(written),
         explain=_explain(written),
     )
-
-
-def _check_output(output: OutputSpec) -> None:
-    """Raise SettingError for keys and roles that the format has not, or misses."""
-    form = OUTPUT_FORMATS[output.format]
-    for known in settings(output):
-        used = known.required or known.name in form.keys
-        if not used and getattr(output, known.name) != known.default:
-            raise unknown(known.name, ("format", "tensors", *form.keys)).below("output")
-    for role in (*output.tensors, *form.roles):
-        if role not in form.roles:
-            raise unknown(role, form.roles).below("output.tensors")
-        if role not in output.tensors:
-            raise missing(f"output.tensors.{role}")
-    if "default_boxes" in form.keys and output.default_boxes is None:
-        raise missing("output.default_boxes")
 
 
 def _check_file(key: str, path: Path, sha256: str | None, remedy: str) -> None:
@@ -256,28 +234,28 @@ def _palette(written: BundleFile) -> UInt8Array | None:
     return np.array(written.palette, np.uint8)
 
 
-def _thresholds(written: BundleFile, *, final: bool) -> Thresholds:
-    given = written.thresholds
-    if written.task != "detection":
+def _thresholds(written: BundleFile) -> Thresholds:
+    given, output = written.thresholds, written.output
+    if not isinstance(output, DetectionFormat):
         if given is None:
             return Thresholds()
         if given.iou is not None:
             raise unknown("iou", ["score"]).below("thresholds")
         return Thresholds(given.score)
-    if given is None or (given.iou is None and not final):
+    if given is None or (given.iou is None and not output.final):
         raise missing("thresholds" if given is None else "thresholds.iou")
     return Thresholds(given.score, 1.0 if given.iou is None else given.iou)
 
 
 def _explain(written: BundleFile) -> tuple[ExplainGraph, ...]:
     output = written.output
-    if written.explain and output.format not in _EXPLAINED:
+    if written.explain and not output.is_explained:
         raise SettingError(
-            "explain", f"cannot be used with output.format {output.format!r}: remove it"
+            "explain", f"cannot be used with output.format {output.name!r}: remove it"
         )
-    boxes, graphs = output.default_boxes, list[ExplainGraph]()
-    detects = written.task == "detection"
-    highest = len(boxes.feature_maps) - 1 if boxes is not None else _HIGHEST_LEVEL * detects
+    boxes, graphs = output.boxes_per_level, list[ExplainGraph]()
+    detects = isinstance(output, DetectionFormat)
+    highest = len(boxes) - 1 if boxes is not None else _HIGHEST_LEVEL * detects
     for index, entry in enumerate(written.explain):
         level, key = entry.level, f"explain[{index}]"
         if level > highest:
@@ -302,8 +280,10 @@ def _explain(written: BundleFile) -> tuple[ExplainGraph, ...]:
     return tuple(graphs)
 
 
-def _anchors(entry: _GraphEntry, boxes: DefaultBoxSpec | None, *, detects: bool) -> tuple[int, int]:
-    """Return the (first, count) of a level's boxes, of default boxes compared with their own."""
+def _anchors(
+    entry: _GraphEntry, boxes: tuple[int, ...] | None, *, detects: bool
+) -> tuple[int, int]:
+    """Return (first, count) of a level's boxes, compared with those of all levels if known."""
     if not detects:
         if entry.anchors is not None:
             raise SettingError("anchors", "has no meaning without boxes: remove it")
@@ -311,8 +291,7 @@ def _anchors(entry: _GraphEntry, boxes: DefaultBoxSpec | None, *, detects: bool)
     if entry.anchors is None:
         raise missing("anchors")
     if boxes is not None:
-        counts = boxes.boxes_per_level
-        expected = (sum(counts[: entry.level]), counts[entry.level])
+        expected = (sum(boxes[: entry.level]), boxes[entry.level])
         if entry.anchors != expected:
             raise SettingError(
                 "anchors",

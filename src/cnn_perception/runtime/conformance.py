@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cnn_perception.errors import ModelError
+from cnn_perception.formats.format import Shape
 from cnn_perception.runtime.bundle import ExplainGraph, ModelBundle
-from cnn_perception.runtime.graph import TensorInfo
 from cnn_perception.settings import nearest
 
-__all__ = ["check_explain_graph", "check_inputs", "check_outputs"]
+__all__ = ["TensorInfo", "check_explain_graph", "check_inputs", "check_outputs"]
 
-Shape = tuple[int | str, ...]
-"""Expected sizes; a letter stands for any size, the same wherever it appears again."""
+_FLOATS = ("float32",)
 
-_ASKED = {"detection": ("anchor",), "classification": (), "segmentation": ("region",)}
-"""What an explain graph takes besides a feature map and a class, by task."""
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """Name, element type (as ``float32``) and shape of a tensor; None is a size that may vary."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
 
 
 def check_inputs(bundle: ModelBundle, inputs: Sequence[TensorInfo]) -> None:
@@ -30,8 +36,8 @@ def check_inputs(bundle: ModelBundle, inputs: Sequence[TensorInfo]) -> None:
             f"{bundle.file}: input.name = {spec.name!r} but {bundle.model.name} has the inputs "
             f"{', '.join(names) or 'none'}: name its only input"
         )
-    expected: Shape = (1, 3, spec.height, spec.width)
-    _compare(bundle, inputs[0], expected, ("float32",), "input.width and input.height", {})
+    expected = (1, 3, spec.height, spec.width)
+    _compare(bundle, inputs[0], expected, _FLOATS, "input.width and input.height", {})
 
 
 def check_outputs(bundle: ModelBundle, outputs: Sequence[TensorInfo]) -> None:
@@ -39,12 +45,14 @@ def check_outputs(bundle: ModelBundle, outputs: Sequence[TensorInfo]) -> None:
 
     `outputs` are those declared by the graph, or those of a run, whose sizes are all known.
     """
-    _check_background(bundle)
-    sizes: dict[str, int] = {}
-    for role, (shape, dtypes) in _expected_outputs(bundle).items():
-        tensor = _find(bundle, outputs, f"output.tensors.{role}", bundle.output.tensors[role])
-        about = f"output.{bundle.output.format} with {len(bundle.labels)} labels"
-        _compare(bundle, tensor, shape, dtypes, about, sizes)
+    output = bundle.output
+    output.check(bundle)
+    known, sizes = output.sizes(len(bundle.labels)), dict[str, int]()
+    for role, letters in output.shapes.items():
+        tensor = _find(bundle, outputs, f"output.tensors.{role}", output.tensors[role])
+        about = f"output.{output.name} with {len(bundle.labels)} labels"
+        shape = tuple(known.get(side, side) if isinstance(side, str) else side for side in letters)
+        _compare(bundle, tensor, shape, output.dtypes.get(role, _FLOATS), about, sizes)
     for graph in bundle.explain:
         _find(bundle, outputs, "explain.feature_map", graph.feature_map)
 
@@ -62,7 +70,7 @@ def check_explain_graph(
     """
     file = spec.file.name
     by_name = {tensor.name: tensor for tensor in inputs}
-    wanted = ["feature_map", *_ASKED[bundle.task], "class_index"]
+    wanted = ["feature_map", *bundle.output.asked, "class_index"]
     further = {tensor.name: tensor for tensor in outputs}
     if set(wanted) - set(by_name) or set(by_name) - set(wanted) - set(further):
         raise ModelError(
@@ -75,57 +83,12 @@ def check_explain_graph(
     for name, tensor in expected.items():
         about = f"tensor {tensor.name!r} of the network"
         shape = tuple(side or f"d{axis}" for axis, side in enumerate(tensor.shape))
-        _compare(bundle, by_name[name], shape, ("float32",), about, {}, file)
+        _compare(bundle, by_name[name], shape, _FLOATS, about, {}, file)
     for name in ("class_index", "anchor"):
         if name in by_name:
             _compare(bundle, by_name[name], (1,), ("int64",), "one index", {}, file)
     if "region" in by_name:
-        _compare(bundle, by_name["region"], (1, "h", "w"), ("float32",), "a region", {}, file)
-
-
-def _expected_outputs(bundle: ModelBundle) -> dict[str, tuple[Shape, tuple[str, ...]]]:
-    """Return the (shape, element types) of every role of the bundle's output format."""
-    output, count = bundle.output, len(bundle.labels)
-    floats = ("float32",)
-    if output.default_boxes is not None:
-        boxes = output.default_boxes.count
-        return {
-            "class_logits": ((1, boxes, count + 1), floats),
-            "box_deltas": ((1, boxes, 4), floats),
-        }
-    columns = count if output.background is None else count + 1
-    known: dict[str, dict[str, tuple[Shape, tuple[str, ...]]]] = {
-        "boxes_scores": {
-            "scores": ((1, "N", columns), floats),
-            "boxes": ((1, "N", 4), floats),
-        },
-        "fastestdet": {"cells": ((1, count + 5, "h", "w"), floats)},
-        "yolo_v5": {"predictions": ((1, "N", count + 5), floats)},
-        "yolo_v8": {"predictions": ((1, count + 4, "N"), floats)},
-        "torchvision": {
-            "boxes": (("N", 4), floats),
-            "labels": (("N",), ("int64",)),
-            "scores": (("N",), floats),
-        },
-        "detr": {
-            "logits": ((1, "Q", count + 1), floats),
-            "boxes": ((1, "Q", 4), floats),
-        },
-        "mask_logits": {"mask_logits": ((1, count, "h", "w"), floats)},
-        "mask_index": {"mask_index": ((1, "h", "w"), ("uint8", "uint16", "int32", "int64"))},
-        "class_logits": {"class_logits": ((1, count), floats)},
-    }
-    return known[output.format]
-
-
-def _check_background(bundle: ModelBundle) -> None:
-    """Raise ModelError for a background beyond the classes: it would be no class at all."""
-    background, count = bundle.output.background, len(bundle.labels)
-    if background is not None and background > count:
-        raise ModelError(
-            f"{bundle.file}: output.background = {background} but {count} labels and a background "
-            f"are numbered 0 to {count}: correct it, or complete labels"
-        )
+        _compare(bundle, by_name["region"], (1, "h", "w"), _FLOATS, "a region", {}, file)
 
 
 def _find(bundle: ModelBundle, tensors: Sequence[TensorInfo], key: str, name: str) -> TensorInfo:

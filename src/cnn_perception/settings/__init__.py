@@ -9,7 +9,7 @@ are written from it (docs/write_settings.py).
 """
 
 from cnn_perception.settings.declaration import REQUIRED, Config, Setting, setting, settings
-from cnn_perception.settings.errors import SettingError, missing, nearest, unknown
+from cnn_perception.settings.errors import SettingError, missing, nearest, shown, unknown
 from cnn_perception.settings.kinds import Kind, Line, Text
 from cnn_perception.settings.parameters import NodeConfig, NodeParameters, read
 
@@ -28,5 +28,6 @@ __all__ = [
     "read",
     "setting",
     "settings",
+    "shown",
     "unknown",
 ]

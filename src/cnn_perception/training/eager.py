@@ -12,9 +12,10 @@ from torch import nn
 
 from cnn_perception.errors import ModelError
 from cnn_perception.export.segmenter import MaskIndex
+from cnn_perception.formats.mask_index import MaskIndexFormat
 from cnn_perception.networks.rooms import RoomsNetwork
 from cnn_perception.runtime.bundle import ModelBundle
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Session
 from cnn_perception.training.checkpoint import Checkpoint
 
 __all__ = ["eager_network"]
@@ -36,7 +37,7 @@ def eager_network(
     if network is checkpoint.network and bundle.task != checkpoint.plan.task:
         raise ModelError(f"{bundle.file} is for {bundle.task}, the checkpoint is not: give another")
     names = list(bundle.output.tensors.values())
-    if bundle.output.format == "mask_index":
+    if isinstance(bundle.output, MaskIndexFormat):
         network = _mask_index(network, bundle)
     network.eval()
     torch.set_num_threads(1)

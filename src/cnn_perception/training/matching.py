@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_perception.detection.decode import encode_boxes, to_corners
+from cnn_perception.formats.format import to_corners
+from cnn_perception.formats.ssd_raw import encode_boxes
 from cnn_perception.metrics.matching import pairwise_iou
 from cnn_perception.types import BoolArray, Float32Array
 

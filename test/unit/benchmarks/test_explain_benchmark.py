@@ -10,11 +10,10 @@ import pytest
 from cnn_perception.benchmarks.explain import apart, detection_jobs, normalised, overlay_job
 from cnn_perception.benchmarks.race import Job, race
 from cnn_perception.errors import ConfigError
-from cnn_perception.explain.explainer import Explainer
-from cnn_perception.explain.graphs import LoadedGraph
+from cnn_perception.explain.explainer import Explainer, LoadedGraph
 from cnn_perception.image.draw import blend_heatmap
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Session
 from models import GRIDS, LABELS, anchor_of, paint, write_classifier_bundle, write_detector_bundle
 
 PICTURE = paint({(2, 3): "red", (5, 6): "green", (1, 1): (220, 0, 0)})
@@ -40,7 +39,7 @@ class Ideal:
         graph = LoadedGraph(self._bundle, spec, session, None)
         tensors = session.run({self._bundle.input.name: tensor})
         asked = {"anchor": np.array([row - spec.first]), "class_index": np.array([class_index])}
-        cam = normalised(normalised(graph.run(tensors, asked, "gradcam")))
+        cam = normalised(normalised(graph.cam(tensors, asked, "gradcam")))
         return np.asarray(cam * (1 - self._off) + self._off * (cam > 0.5), np.float32)
 
 

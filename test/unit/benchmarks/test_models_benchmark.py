@@ -12,7 +12,7 @@ from cnn_perception.benchmarks.models import Answers, ModelResult, measure, read
 from cnn_perception.detection.detector import Detector
 from cnn_perception.resources import demo_drive
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Session
 from cnn_perception.types import Float32Array
 from models import (
     paint,

@@ -18,7 +18,7 @@ pytest.importorskip("onnxscript", reason="onnxscript is an extra: [train]")
 from cnn_perception.cli.main import app  # noqa: E402
 from cnn_perception.errors import ConfigError, ModelError  # noqa: E402
 from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
-from cnn_perception.runtime.session import Session  # noqa: E402
+from cnn_perception.runtime.inference import Session  # noqa: E402
 from cnn_perception.simulation.labels import OBJECT_CLASSES  # noqa: E402
 from cnn_perception.training.checkpoint import load_checkpoint  # noqa: E402
 from cnn_perception.training.eager import eager_network  # noqa: E402
@@ -95,7 +95,7 @@ def test_rooms_become_two_bundles(tmp_path: Path, pictures: Path) -> None:
     text = run(file, "--out", tmp_path / "out", "--data", pictures)
     assert "proven on 2 images; step 12" in text
     assert load_bundle(tmp_path / "out" / "rooms_ssdlite").explain
-    assert load_bundle(tmp_path / "out" / "rooms_fcn").output.format == "mask_index"
+    assert load_bundle(tmp_path / "out" / "rooms_fcn").output.name == "mask_index"
 
 
 def test_what_is_wrong_is_said_in_a_line(tmp_path: Path, pictures: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnn_perception.detection import nms
-from cnn_perception.detection.nms import batched_nms, rank
+from cnn_perception.detection.detector import NMS_FILE, batched_nms
+from cnn_perception.formats.format import rank
 from cnn_perception.types import Float32Array
 
 
@@ -134,7 +134,7 @@ def test_the_file_is_the_operator_and_nothing_else() -> None:
     node = helper.make_node("NonMaxSuppression", [value.name for value in inputs], ["kept"])
     graph = helper.make_graph([node], "nms", inputs, [output])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
-    assert onnx.load(nms.NMS_FILE) == model
+    assert onnx.load(NMS_FILE) == model
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.45, 0.55])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnn_perception.explain.evidence import evidence_box
+from cnn_perception.explain.explainer import evidence_box
 
 
 def test_the_largest_patch_is_boxed() -> None:

@@ -12,7 +12,7 @@ from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.types import UInt8Array
 
 if TYPE_CHECKING:
-    from cnn_perception.detection.default_boxes import DefaultBoxSpec
+    from cnn_perception.formats.default_boxes import DefaultBoxSpec
     from cnn_perception.networks.rooms import RoomsNetwork
 
 OBJECTS = 5
@@ -27,7 +27,7 @@ def spec() -> InputSpec:
 
 @pytest.fixture(scope="session")
 def boxes() -> DefaultBoxSpec:
-    from cnn_perception.detection.default_boxes import DefaultBoxSpec
+    from cnn_perception.formats.default_boxes import DefaultBoxSpec
 
     return DefaultBoxSpec(
         ((8, 8), (4, 4), (2, 2)), (0.1, 0.3, 0.6, 0.9), ((2.0,), (2.0, 3.0), (2.0,))

@@ -23,7 +23,7 @@ from cnn_perception.export.bundle import (  # noqa: E402
 from cnn_perception.export.onnx_file import OnnxOptions  # noqa: E402
 from cnn_perception.image.preprocess import InputSpec  # noqa: E402
 from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
-from cnn_perception.runtime.session import Session  # noqa: E402
+from cnn_perception.runtime.inference import Session  # noqa: E402
 from cnn_perception.types import UInt8Array  # noqa: E402
 
 LABELS = ("cat", "dog")

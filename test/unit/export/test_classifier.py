@@ -14,7 +14,7 @@ from cnn_perception.export.bundle import About, prepared  # noqa: E402
 from cnn_perception.export.classifier import export_classifier  # noqa: E402
 from cnn_perception.image.preprocess import InputSpec  # noqa: E402
 from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
-from cnn_perception.runtime.session import Session  # noqa: E402
+from cnn_perception.runtime.inference import Session  # noqa: E402
 from cnn_perception.types import UInt8Array  # noqa: E402
 
 

@@ -12,12 +12,13 @@ pytest.importorskip("onnxscript", reason="onnxscript is an extra: [train]")
 from torch import nn  # noqa: E402
 
 from cnn_perception.config import ExplainerConfig  # noqa: E402
-from cnn_perception.detection.default_boxes import DefaultBoxSpec  # noqa: E402
 from cnn_perception.detection.detector import Detector  # noqa: E402
 from cnn_perception.explain.explainer import Explainer  # noqa: E402
 from cnn_perception.export.bundle import About, prepared  # noqa: E402
 from cnn_perception.export.detector import export_detector  # noqa: E402
 from cnn_perception.export.onnx_file import OnnxOptions  # noqa: E402
+from cnn_perception.formats.default_boxes import DefaultBoxSpec  # noqa: E402
+from cnn_perception.formats.ssd_raw import SsdRawFormat  # noqa: E402
 from cnn_perception.image.preprocess import InputSpec  # noqa: E402
 from cnn_perception.networks.rooms import RoomsNetwork  # noqa: E402
 from cnn_perception.networks.ssdlite import SsdOutputs  # noqa: E402
@@ -41,6 +42,7 @@ def test_exported_detector_detects_and_explains(
     )
     assert worst < 1e-4
     bundle = load_bundle(folder)
+    assert isinstance(bundle.output, SsdRawFormat)
     assert bundle.name == "tiny_ssdlite" and bundle.output.default_boxes == boxes
     assert len(bundle.explain) == 3
     raw = Detector(bundle).infer(pictures[0])
@@ -87,7 +89,7 @@ def test_detector_of_another_kind_with_a_batch_of_any_size(
         options=OnnxOptions(dynamic_batch=True),
     )
     bundle = load_bundle(folder)
-    assert bundle.output.default_boxes == steps
+    assert isinstance(bundle.output, SsdRawFormat) and bundle.output.default_boxes == steps
     assert [(graph.level, graph.feature_map) for graph in bundle.explain] == [(0, "feature_0")]
     explanation = Explainer(bundle, ExplainerConfig(score_threshold=0.0)).explain(pictures[0])
     assert explanation.best is not None

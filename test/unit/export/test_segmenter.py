@@ -15,7 +15,7 @@ from cnn_perception.export.segmenter import export_segmenter  # noqa: E402
 from cnn_perception.image.preprocess import InputSpec  # noqa: E402
 from cnn_perception.networks.rooms import RoomsNetwork  # noqa: E402
 from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
-from cnn_perception.runtime.session import Session  # noqa: E402
+from cnn_perception.runtime.inference import Session  # noqa: E402
 from cnn_perception.segmentation.segmenter import Segmenter  # noqa: E402
 from cnn_perception.types import UInt8Array  # noqa: E402
 

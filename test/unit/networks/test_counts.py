@@ -13,8 +13,8 @@ from torch import Tensor, nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from torchvision import models  # noqa: E402
 
-from cnn_perception.detection.default_boxes import DefaultBoxSpec  # noqa: E402
 from cnn_perception.errors import ConfigError  # noqa: E402
+from cnn_perception.formats.default_boxes import DefaultBoxSpec  # noqa: E402
 from cnn_perception.networks.counts import count_multiply_adds, count_parameters  # noqa: E402
 from cnn_perception.networks.fcn_vgg16 import FcnVgg16  # noqa: E402
 from cnn_perception.networks.mobilenet_v2 import MobileNetV2Trunk  # noqa: E402

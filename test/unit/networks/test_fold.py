@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 
-from cnn_perception.detection.default_boxes import DefaultBoxSpec  # noqa: E402
+from cnn_perception.formats.default_boxes import DefaultBoxSpec  # noqa: E402
 from cnn_perception.networks.fold import folded  # noqa: E402
 from cnn_perception.networks.rooms import RoomsNetwork  # noqa: E402
 

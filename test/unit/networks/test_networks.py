@@ -4,8 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 
-from cnn_perception.detection.default_boxes import DefaultBoxSpec  # noqa: E402
 from cnn_perception.errors import ConfigError  # noqa: E402
+from cnn_perception.formats.default_boxes import DefaultBoxSpec  # noqa: E402
 from cnn_perception.networks.mobilenet_v2 import MobileNetV2Trunk  # noqa: E402
 from cnn_perception.networks.rooms import RoomsNetwork  # noqa: E402
 from cnn_perception.networks.ssdlite import LevelHead, SsdLiteHead  # noqa: E402

@@ -17,10 +17,12 @@ from torch import nn  # noqa: E402
 from torchvision.models import get_model  # noqa: E402
 
 from cnn_perception.errors import ConfigError, ModelError  # noqa: E402
-from cnn_perception.explain.methods.cam import class_activation_map  # noqa: E402
-from cnn_perception.explain.methods.deconvnet import deconvnet  # noqa: E402
-from cnn_perception.explain.methods.grad_cam import grad_cam  # noqa: E402
-from cnn_perception.explain.methods.guided_backpropagation import (  # noqa: E402
+from cnn_perception.explain.methods.grad_cam import (  # noqa: E402
+    class_activation_map,
+    grad_cam,
+)
+from cnn_perception.explain.methods.gradients import (  # noqa: E402
+    deconvnet,
     guided_backpropagation,
 )
 from cnn_perception.explain.methods.layers import last_map_layer  # noqa: E402

@@ -16,10 +16,10 @@ from torchvision.models import detection  # noqa: E402
 from torchvision.models.detection.anchor_utils import DefaultBoxGenerator  # noqa: E402
 from torchvision.models.detection.image_list import ImageList  # noqa: E402
 
-from cnn_perception.detection.decode import decode_boxes  # noqa: E402
-from cnn_perception.detection.default_boxes import DefaultBoxSpec, default_boxes  # noqa: E402
 from cnn_perception.errors import ConfigError  # noqa: E402
 from cnn_perception.export.onnx_file import check_onnx, write_onnx  # noqa: E402
+from cnn_perception.formats.default_boxes import DefaultBoxSpec, default_boxes  # noqa: E402
+from cnn_perception.formats.ssd_raw import decode_boxes  # noqa: E402
 from cnn_perception.networks.fold import folded  # noqa: E402
 from cnn_perception.networks.ssd import (  # noqa: E402
     SSD300_BOXES,

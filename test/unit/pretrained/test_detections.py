@@ -19,6 +19,7 @@ from torchvision.ops import MultiScaleRoIAlign, batched_nms  # noqa: E402
 from cnn_perception.config import DetectorConfig  # noqa: E402
 from cnn_perception.detection.detector import Detector  # noqa: E402
 from cnn_perception.errors import ConfigError, ModelError  # noqa: E402
+from cnn_perception.formats.torchvision import TorchvisionFormat  # noqa: E402
 from cnn_perception.image.preprocess import Preprocessor  # noqa: E402
 from cnn_perception.pretrained.bundles import write_published  # noqa: E402
 from cnn_perception.pretrained.catalog import find_published  # noqa: E402
@@ -31,7 +32,7 @@ from cnn_perception.pretrained.pull import check_pictures  # noqa: E402
 from cnn_perception.pretrained.retinanet import RetinaNetDetector  # noqa: E402
 from cnn_perception.pretrained.two_stage import TwoStageDetector  # noqa: E402
 from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
-from cnn_perception.runtime.session import Session  # noqa: E402
+from cnn_perception.runtime.inference import Session  # noqa: E402
 
 HEIGHT, WIDTH = 64, 96
 CLASSES = 91
@@ -142,7 +143,7 @@ def test_bundle_answers_as_torchvision(name: str, tmp_path: Path) -> None:
     folder = tmp_path / name
     assert write_published(find_published(name), model, folder, [room], (WIDTH, HEIGHT)) < 1e-3
     bundle = load_bundle(folder)
-    assert (bundle.output.format, bundle.output.background) == ("torchvision", 0)
+    assert isinstance(bundle.output, TorchvisionFormat) and bundle.output.background == 0
     detector = Detector(bundle, DetectorConfig(score_threshold=0.0))
     found = detector.detect(room)
     tensor, placement = Preprocessor(bundle.input)(room)

@@ -18,7 +18,7 @@ from cnn_perception.errors import ConfigError, ModelError
 from cnn_perception.image.preprocess import Preprocessor
 from cnn_perception.pretrained.pull import check_pictures, installed
 from cnn_perception.runtime.bundle import file_digest, load_bundle
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Session
 from models import write_detector_bundle
 from weights_server import WeightsServer, serving
 
@@ -139,7 +139,7 @@ def test_families_from_a_file(
     assert server.requests == []
     bundle = load_bundle(name)
     assert len(bundle.explain) == (1 if form == "mask_logits" else 6)
-    assert bundle.output.format == form
+    assert bundle.output.name == form
     assert f"{bundle.input.width}x{bundle.input.height}" == (size or "320x320")
     assert len(bundle.labels) == (21 if form == "mask_logits" else 90)
     picture = check_pictures()[0]

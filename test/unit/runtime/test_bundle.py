@@ -12,9 +12,12 @@ import pytest
 import yaml
 
 from cnn_perception.errors import ModelError
+from cnn_perception.formats import OUTPUT_FORMATS
+from cnn_perception.formats.format import DetectionFormat
+from cnn_perception.formats.ssd_raw import SsdRawFormat
 from cnn_perception.runtime.bundle import file_digest, load_bundle
 from cnn_perception.runtime.locate import list_bundles
-from cnn_perception.runtime.outputs import OUTPUT_FORMATS
+from cnn_perception.settings import settings
 from detector_formats import FORMATS, write_format_bundle
 from models import LABELS, write_classifier_bundle, write_detector_bundle, write_segmenter_bundle
 
@@ -55,8 +58,7 @@ def test_a_detector_bundle(tmp_path: Path) -> None:
     assert bundle.model == folder / "model.onnx"
     assert (bundle.input.width, bundle.input.height) == (128, 96)
     assert bundle.labels == LABELS
-    assert bundle.output.format == "ssd_raw"
-    assert bundle.output.default_boxes is not None
+    assert isinstance(bundle.output, SsdRawFormat) and bundle.output.name == "ssd_raw"
     assert bundle.output.default_boxes.count == 4 * (48 + 12)
     assert (bundle.thresholds.score, bundle.thresholds.iou) == (0.5, 0.45)
     assert [(g.level, g.first, g.count) for g in bundle.explain] == [(0, 0, 192), (1, 192, 48)]
@@ -101,7 +103,7 @@ def test_the_documented_examples_load(repository: Path, tmp_path: Path) -> None:
         (folder / "model.yaml").write_text(re.sub("  sha256.*\n", "", example), encoding="utf-8")
         (folder / "model.onnx").touch()
         bundle = load_bundle(folder)
-        bundles[bundle.output.format] = bundle
+        bundles[bundle.output.name] = bundle
     assert bundles["boxes_scores"].labels == ("face",)
     assert bundles["yolo_v8"].input.resize == "letterbox"
 
@@ -109,7 +111,9 @@ def test_the_documented_examples_load(repository: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_suppression_needs_a_threshold_only_where_it_is_needed(tmp_path: Path, form: str) -> None:
     folder = write_format_bundle(tmp_path / form, form, changes={"thresholds": {"score": 0.5}})
-    if OUTPUT_FORMATS[form].final:
+    output = OUTPUT_FORMATS[form]
+    assert issubclass(output, DetectionFormat)
+    if output.final:
         assert load_bundle(folder).thresholds.iou == 1.0
         _edit(folder, _set("thresholds/iou", 0.6))
         assert load_bundle(folder).thresholds.iou == 0.6
@@ -123,7 +127,7 @@ def test_every_format_is_documented(repository: Path) -> None:
     for name, form in OUTPUT_FORMATS.items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
         assert form.task in row
-        for word in (*form.roles, *form.keys):
+        for word in (*form.shapes, *(known.name for known in settings(form)[1:])):
             assert f"`{word}`" in row
 
 

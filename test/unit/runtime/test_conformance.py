@@ -7,10 +7,9 @@ import dataclasses
 import pytest
 
 from cnn_perception.errors import ModelError
+from cnn_perception.formats import OUTPUT_FORMATS
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
-from cnn_perception.runtime.conformance import check_outputs
-from cnn_perception.runtime.graph import TensorInfo
-from cnn_perception.runtime.outputs import OUTPUT_FORMATS, OutputSpec
+from cnn_perception.runtime.conformance import TensorInfo, check_outputs
 from models import write_detector_bundle
 
 Size = int | None
@@ -85,7 +84,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
 
 
 def _check(bundle: ModelBundle, form: str, tensors: Tensors, background: int | None = None) -> None:
-    output = OutputSpec(form, {role: role for role in tensors}, background=background)
+    options = {} if background is None else {"background": background}
+    output = OUTPUT_FORMATS[form]({role: role for role in tensors}, **options)
     infos = [TensorInfo(name, dtype, shape) for name, (shape, dtype) in tensors.items()]
     check_outputs(dataclasses.replace(bundle, output=output), infos)
 
@@ -93,7 +93,7 @@ def _check(bundle: ModelBundle, form: str, tensors: Tensors, background: int | N
 @pytest.mark.parametrize("form", GOOD)
 def test_what_each_format_promises(bundle: ModelBundle, form: str) -> None:
     for tensors in GOOD[form]:
-        assert set(tensors) == set(OUTPUT_FORMATS[form].roles)
+        assert set(tensors) == set(OUTPUT_FORMATS[form].shapes)
         _check(bundle, form, tensors)
 
 

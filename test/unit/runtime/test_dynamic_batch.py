@@ -11,8 +11,7 @@ from cnn_perception.config import ExplainerConfig
 from cnn_perception.detection.detector import Detector
 from cnn_perception.explain.explainer import Explainer
 from cnn_perception.runtime.bundle import load_bundle
-from cnn_perception.runtime.graph import Graph
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Session
 from cnn_perception.segmentation.segmenter import Segmenter
 from models import (
     free_the_batch,
@@ -57,7 +56,7 @@ def test_session_runs_any_batch(tmp_path: Path) -> None:
     session = Session(load_bundle(free_the_batch(write_detector_bundle(tmp_path / "free"))))
     # What a robot uses, and what the file says.
     assert {info.shape[0] for info in session.outputs} == {1}
-    assert isinstance(session._graph, Graph) and session._graph.inputs[0].shape[0] is None
+    assert session.inputs[0].shape[0] is None
     images = np.random.default_rng(0).random((3, 3, 96, 128)).astype(np.float32)
     batch = session.run({"image": images})["logits"]
     single = [session.run({"image": image[None]})["logits"][0] for image in images]

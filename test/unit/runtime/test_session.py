@@ -13,9 +13,11 @@ import pytest
 
 from cnn_perception.config import SessionConfig
 from cnn_perception.errors import ModelError
-from cnn_perception.runtime.bundle import ModelBundle, OutputSpec, load_bundle
-from cnn_perception.runtime.graph import CPU, CUDA, Graph
-from cnn_perception.runtime.session import Session
+from cnn_perception.formats.boxes_scores import BoxesScoresFormat
+from cnn_perception.formats.mask_logits import MaskLogitsFormat
+from cnn_perception.formats.ssd_raw import SsdRawFormat
+from cnn_perception.runtime.bundle import ModelBundle, load_bundle
+from cnn_perception.runtime.inference import CPU, CUDA, Graph, Session
 from models import write_classifier_bundle, write_detector_bundle, write_segmenter_bundle
 
 CPU_ONLY = SessionConfig(provider="cpu")
@@ -172,9 +174,8 @@ def _logits(folder: Path) -> Path:
 
 
 def test_the_number_of_default_boxes_is_checked(detector: ModelBundle) -> None:
-    boxes = detector.output.default_boxes
-    assert boxes is not None
-    fewer = dataclasses.replace(boxes, aspect_ratios=((), ()))
+    assert isinstance(detector.output, SsdRawFormat)
+    fewer = dataclasses.replace(detector.output.default_boxes, aspect_ratios=((), ()))
     with pytest.raises(ModelError, match=r"needs float32 \[1, 120, 4\]"):
         Session(_output(detector, default_boxes=fewer), CPU_ONLY)
 
@@ -184,13 +185,13 @@ def test_sizes_named_alike_must_be_equal(detector: ModelBundle) -> None:
     tensors = {"scores": "logits", "boxes": "feature_0"}
     labels = ("a", "b", "c", "d")
     bundle = dataclasses.replace(
-        detector, labels=labels, output=OutputSpec("boxes_scores", tensors), explain=()
+        detector, labels=labels, output=BoxesScoresFormat(tensors), explain=()
     )
     with pytest.raises(ModelError, match=r"'feature_0' .* needs float32 \[1, 240, 4\]"):
         Session(bundle, CPU_ONLY)
 
 
 def test_element_types_are_checked(segmenter: ModelBundle) -> None:
-    output = OutputSpec("mask_logits", {"mask_logits": "mask"})
+    output = MaskLogitsFormat({"mask_logits": "mask"})
     with pytest.raises(ModelError, match=r"'mask' of model.onnx is uint8 .* needs float32"):
         Session(dataclasses.replace(segmenter, output=output), CPU_ONLY)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cnn_perception.runtime.bundle import load_bundle
-from cnn_perception.runtime.session import Session
+from cnn_perception.runtime.inference import Session
 
 MEGABYTE = 1 << 20
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from cnn_perception.errors import ModelError
+from cnn_perception.formats.mask_logits import classify_pixels
 from cnn_perception.image.draw import palette
 from cnn_perception.runtime.bundle import load_bundle
-from cnn_perception.segmentation.segmenter import Segmenter, classify_pixels
+from cnn_perception.segmentation.segmenter import Segmenter
 from models import cell_box, paint, write_detector_bundle, write_segmenter_bundle
 
 

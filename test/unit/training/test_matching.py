@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnn_perception.detection.decode import decode_boxes, to_corners
-from cnn_perception.detection.default_boxes import DefaultBoxSpec, default_boxes
+from cnn_perception.formats.default_boxes import DefaultBoxSpec, default_boxes
+from cnn_perception.formats.format import to_corners
+from cnn_perception.formats.ssd_raw import decode_boxes
 from cnn_perception.metrics.matching import pairwise_iou
 from cnn_perception.training.matching import BACKGROUND, IGNORED, Matcher
 

@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 from torchvision.models import detection  # noqa: E402
 from torchvision.ops import box_iou  # noqa: E402
 
-from cnn_perception.detection.decode import to_corners  # noqa: E402
-from cnn_perception.detection.default_boxes import default_boxes  # noqa: E402
+from cnn_perception.formats.default_boxes import default_boxes  # noqa: E402
+from cnn_perception.formats.format import to_corners  # noqa: E402
 from cnn_perception.networks.ssd import SSDLITE320_BOXES  # noqa: E402
 from cnn_perception.training.losses import multibox_loss  # noqa: E402
 from cnn_perception.training.matching import Matcher  # noqa: E402

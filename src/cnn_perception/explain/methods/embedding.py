@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -11,10 +13,18 @@ from cnn_perception.explain.methods.hooks import examined, recorded
 from cnn_perception.explain.methods.layers import check_layer
 from cnn_perception.types import Float32Array
 
-__all__ = ["layer_features", "pca", "t_sne"]
+__all__ = ["Points", "layer_features", "pca", "pca_points", "t_sne", "t_sne_points"]
 
 _BEFORE_T_SNE = 30
 """Principal components that t-SNE is given, as by its authors (section 4.2)."""
+
+
+class Points(NamedTuple):
+    """Places of pictures, float32 (N, 2), what to note about them, and what the axes are."""
+
+    places: Float32Array
+    record: dict[str, Any]
+    axes: tuple[str, str]
 
 
 def layer_features(network: nn.Module, layer: str, images: Tensor) -> Float32Array:
@@ -86,6 +96,21 @@ def t_sne(
             reduced
         )
     return np.asarray(points, np.float32), used
+
+
+def pca_points(features: Float32Array) -> Points:
+    """Return features (N, K) by their first two principal components, see `pca`."""
+    points, shares = pca(features)
+    first, second = (f"{share:.1%} of the variance" for share in shares)
+    record = {"explained_variance": [round(float(share), 6) for share in shares]}
+    return Points(points, record, (f"first principal component, {first}", f"second, {second}"))
+
+
+def t_sne_points(features: Float32Array) -> Points:
+    """Return features (N, K) by `t_sne`."""
+    points, perplexity = t_sne(features)
+    words = f"perplexity {perplexity:.3g}; near is alike, large distances mean little"
+    return Points(points, {"perplexity": round(perplexity, 6)}, (words, ""))
 
 
 def _check(features: Float32Array, method: str, least: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cnn_perception.errors import ConfigError
+from cnn_perception.explain.methods.hooks import hooked, the_tensor
 from cnn_perception.explain.methods.layers import find_layer
 
 __all__ = ["features", "gram_matrices", "relative_distance"]
@@ -21,32 +22,23 @@ def features(network: nn.Module, layers: Sequence[str], images: Tensor) -> list[
     for one that does not exist, has no part in the network's answer or answers with more than one
     tensor.
     """
-    answers: dict[str, Tensor] = {}
     names = [find_layer(network, layer) for layer in layers]
+    modules = {name: network.get_submodule(name) for name in names}
+    answers: dict[nn.Module, Tensor] = {}
 
-    def keeping(name: str) -> Any:
-        def keep(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
-            if not isinstance(output, Tensor):
-                raise ConfigError(
-                    f"layer {name} answers with a {type(output).__name__}, not with one tensor: "
-                    "choose a layer within it"
-                )
-            answers.setdefault(name, output)
-            if all(other in answers for other in names):
-                raise _Complete
-            return output.clone()  # the next layer may work in place
+    def keep(module: nn.Module, _inputs: Any, output: Any) -> Tensor:
+        name = next(name for name, other in modules.items() if other is module)
+        answers.setdefault(module, the_tensor(output, name))
+        if all(other in answers for other in modules.values()):
+            raise _Complete
+        return output.clone()  # the next layer may work in place
 
-        return keep
-
-    handles = [network.get_submodule(x).register_forward_hook(keeping(x)) for x in set(names)]
     try:
-        network(images.clone())
+        with hooked(set(modules.values()), keep):
+            network(images.clone())
     except _Complete:
-        return [answers[name] for name in names]
-    finally:
-        for handle in handles:
-            handle.remove()
-    lacking = next(name for name in names if name not in answers)
+        return [answers[modules[name]] for name in names]
+    lacking = next(name for name in names if modules[name] not in answers)
     raise ConfigError(f"layer {lacking} has no part in the answer: choose another")
 
 

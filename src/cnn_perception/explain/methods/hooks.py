@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,7 +15,16 @@ from torch.overrides import TorchFunctionMode
 
 from cnn_perception.errors import ConfigError
 
-__all__ = ["Recording", "ReluRule", "examined", "gradient", "recorded", "relu_rule"]
+__all__ = [
+    "Recording",
+    "ReluRule",
+    "examined",
+    "gradient",
+    "hooked",
+    "recorded",
+    "relu_rule",
+    "the_tensor",
+]
 
 
 @contextmanager
@@ -39,6 +48,27 @@ def examined(network: nn.Module) -> Iterator[None]:
             module.training = training
         for parameter, learns in learning:
             parameter.requires_grad_(learns)
+
+
+@contextmanager
+def hooked(modules: Iterable[nn.Module], hook: Callable[..., Any]) -> Iterator[None]:
+    """Let a hook see, and change, what modules answer inside: hook(module, inputs, output)."""
+    handles = [module.register_forward_hook(hook) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def the_tensor(output: Any, layer: str) -> Tensor:
+    """Return what a layer answers; raises ConfigError unless it is one tensor."""
+    if isinstance(output, Tensor):
+        return output
+    raise ConfigError(
+        f"layer {layer} answers with a {type(output).__name__}, not with one tensor: choose a "
+        "layer within it"
+    )
 
 
 @dataclass
@@ -75,20 +105,12 @@ def recorded(network: nn.Module, name: str) -> Iterator[Recording]:
     recording = Recording(name)
 
     def record(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
-        if not isinstance(output, Tensor):
-            raise ConfigError(
-                f"layer {name} answers with a {type(output).__name__}, not with one tensor: "
-                "choose a layer within it"
-            )
-        leaf = output.detach().requires_grad_()
+        leaf = the_tensor(output, name).detach().requires_grad_()
         recording.outputs.append(leaf)
         return leaf.clone()
 
-    handle = network.get_submodule(name).register_forward_hook(record)
-    try:
+    with hooked([network.get_submodule(name)], record):
         yield recording
-    finally:
-        handle.remove()
 
 
 def gradient(value: Tensor, source: Tensor, name: str) -> Tensor:

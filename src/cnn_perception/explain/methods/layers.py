@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torchvision.models import VGG, AlexNet, ResNet
 
 from cnn_perception.errors import ConfigError
-from cnn_perception.explain.methods.hooks import examined
-from cnn_perception.explain.methods.published_names import published_names
+from cnn_perception.explain.methods.hooks import examined, hooked
 from cnn_perception.explain.methods.targets import Target
 
-__all__ = ["check_layer", "convolutions", "find_layer", "last_map_layer"]
+__all__ = [
+    "check_layer",
+    "convolutions",
+    "find_layer",
+    "find_layers",
+    "last_map_layer",
+    "published_names",
+]
 
 _LISTED = 12
 
@@ -52,6 +60,57 @@ def find_layer(network: nn.Module, name: str) -> str:
     return dotted
 
 
+def find_layers(network: nn.Module, names: Sequence[str]) -> list[str]:
+    """Return the dotted names of layers, each once; raises ConfigError as `find_layer` does."""
+    return list(dict.fromkeys(find_layer(network, name) for name in names))
+
+
+def published_names(network: nn.Module) -> dict[str, str]:
+    """Return the dotted names of layers by their published ones, empty for other networks.
+
+    VGG (Simonyan and Zisserman 2015) and AlexNet (Krizhevsky et al. 2012) as in Caffe: conv3_1 is
+    the convolution's own answer, relu3_1 what its ReLU passes on; pool3, fc6, relu6. ResNet (He et
+    al. 2016, table 1): conv3_x is a stage, conv3_1 its first block.
+    """
+    if isinstance(network, VGG | AlexNet):
+        return _of_sequence(network, blocks=isinstance(network, VGG))
+    if isinstance(network, ResNet):
+        stages = {k: getattr(network, f"layer{k}") for k in range(1, 5)}
+        names = {f"conv{k + 1}_x": f"layer{k}" for k in stages}
+        for k, stage in stages.items():
+            names |= {
+                f"conv{k + 1}_{block + 1}": f"layer{k}.{block}" for block in range(len(stage))
+            }
+        return names
+    return {}
+
+
+def _of_sequence(network: VGG | AlexNet, *, blocks: bool) -> dict[str, str]:
+    """Count convolutions, pools and linear layers; with blocks, pools begin the next block."""
+    names: dict[str, str] = {}
+    block = number = 1
+    at = ""
+    for dotted, module in network.features.named_modules(prefix="features"):
+        if isinstance(module, nn.Conv2d):
+            at = f"{block}_{number}" if blocks else str(number)
+            names[f"conv{at}"] = dotted
+            number += 1
+        elif isinstance(module, nn.ReLU):
+            names[f"relu{at}"] = dotted
+        elif isinstance(module, nn.MaxPool2d):
+            names[f"pool{block if blocks else at}"] = dotted
+            if blocks:
+                block, number = block + 1, 1
+    number = 6  # in both networks
+    for dotted, module in network.classifier.named_modules(prefix="classifier"):
+        if isinstance(module, nn.Linear):
+            names[f"fc{number}"] = dotted
+            number += 1
+        elif isinstance(module, nn.ReLU):
+            names[f"relu{number - 1}"] = dotted
+    return names
+
+
 def last_map_layer(network: nn.Module, images: Tensor, target: Target) -> str:
     """Return the name of the layer whose feature maps are the last ones that speak for a target.
 
@@ -68,17 +127,12 @@ def last_map_layer(network: nn.Module, images: Tensor, target: Target) -> str:
         if isinstance(output, Tensor) and output.dim() == 4 and output.is_floating_point():
             answers.append(_Answer(module, inputs, output))
 
-    handles = [module.register_forward_hook(note) for module in names]
-    try:
-        with examined(network):
-            answer = network(images.detach().requires_grad_().clone())
-            if isinstance(answer, Tensor) and answer.dim() == 2:
-                answers = _of_convolutions(answers)
-            else:
-                answers = _before_the_prediction(answers, target(answer).sum())
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(names, note), examined(network):
+        answer = network(images.detach().requires_grad_().clone())
+        if isinstance(answer, Tensor) and answer.dim() == 2:
+            answers = _of_convolutions(answers)
+        else:
+            answers = _before_the_prediction(answers, target(answer).sum())
     found = [names[x.module] for x in answers if x.output[0, 0].numel() > 1]
     if not found:
         raise ConfigError(

@@ -22,8 +22,8 @@ def occlusion(
     images: Tensor,
     target: Target,
     *,
-    window: int = 32,
-    stride: int = 16,
+    window: int | None = None,
+    stride: int | None = None,
     baseline: float = 0.0,
     batch: int = 16,
 ) -> Float32Array:
@@ -32,10 +32,13 @@ def occlusion(
     D_p = mean over windows W with p in W of y(I) - y(I covered at W), positive where the image
     speaks for the target (Zeiler and Fergus 2014, section 4.2).
     images: one, normalised float32 (1, 3, H, W); window, stride: side and distance of the squares,
-    pixels; baseline: of the cover, after normalisation, so that 0 is the mean colour; batch: images
-    that the network is given at once. Raises ConfigError for sizes without sense.
+    pixels, by default a seventh of the image's shorter side, and half of that; baseline: of the
+    cover, after normalisation, so that 0 is the mean colour; batch: images that the network is
+    given at once. Raises ConfigError for sizes without sense.
     """
     height, width = images.shape[2:]
+    window = max(1, min(height, width) // 7) if window is None else window
+    stride = (window + 1) // 2 if stride is None else stride
     if not 0 < stride <= window <= min(height, width) or batch < 1:
         raise ConfigError(
             f"window = {window}, stride = {stride}, batch = {batch} for an image of {width}x"

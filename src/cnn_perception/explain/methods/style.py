@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cnn_perception.errors import ConfigError
 from cnn_perception.explain.methods.features import features, gram_matrices, relative_distance
-from cnn_perception.explain.methods.hooks import examined
+from cnn_perception.explain.methods.hooks import examined, hooked
 from cnn_perception.explain.methods.image_optimisation import (
     OptimisationConfig,
     OptimisedImage,
@@ -18,7 +18,7 @@ from cnn_perception.explain.methods.image_optimisation import (
     noise,
     optimise_image,
 )
-from cnn_perception.explain.methods.published_names import published_names
+from cnn_perception.explain.methods.layers import published_names
 
 __all__ = ["style_layers", "synthesise_texture", "transfer_style"]
 
@@ -107,13 +107,8 @@ def style_layers(network: nn.Module, images: Tensor) -> list[str]:
             elif isinstance(module, nn.Conv2d):
                 convolutions.setdefault(output.shape[2:], names[module])
 
-    handles = [module.register_forward_hook(note) for module in names]
-    try:
-        with examined(network), torch.no_grad():
-            network(images.clone())
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(names, note), examined(network), torch.no_grad():
+        network(images.clone())
     found = list((activations or convolutions).values())
     if not found:
         raise ConfigError("this network has no feature maps: name the layers of the style")

@@ -15,7 +15,7 @@ from cnn_perception.metrics.segmentation import SegmentationMetric
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.accuracy.map_accuracy import MapAccuracy, measure_map
 from cnn_perception.replay.accuracy.truth import FrameCounts, boxes_measured, masks_measured
-from cnn_perception.replay.answers import ClassNames, read_class_names
+from cnn_perception.replay.class_names import ClassNames, read_class_names
 from cnn_perception.replay.plan import USUAL_DETECTIONS, USUAL_MASK, Truth
 from cnn_perception.replay.run import ReplayRun
 

@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 
 from cnn_perception.errors import BagError
-from cnn_perception.messages.decode import decode_header, decode_mask
+from cnn_perception.messages.decode import (
+    LabelledBoxes,
+    decode_detections,
+    decode_header,
+    decode_mask,
+)
 from cnn_perception.messages.sync import ApproximateTimeSynchronizer
 from cnn_perception.metrics.detection import DetectionMetric
 from cnn_perception.metrics.segmentation import SegmentationMetric
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.replay.answers import LabelledBoxes, decode_boxes
 from cnn_perception.replay.moments import window_ns
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.replay.side_by_side import lockstep
@@ -56,8 +60,8 @@ def boxes_measured(
     """Measure all detections. True objects of other classes are counted in `unknown`."""
     metric, counts = DetectionMetric(len(labels)), FrameCounts()
     for truth, answer in _pairs(run, bags, topic, "detector/detections", counts):
-        true, _ = _known(decode_boxes(truth), labels, unknown)
-        found, strange = _known(decode_boxes(answer), labels, Counter())
+        true, _ = _known(decode_detections(truth), labels, unknown)
+        found, strange = _known(decode_detections(answer), labels, Counter())
         if strange:
             raise BagError(
                 f"{bags[1].path} has detections of {strange}, which its label_info does not have: "

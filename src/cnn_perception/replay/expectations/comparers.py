@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from cnn_perception.messages.decode import decode_depth, decode_header, decode_mask
-from cnn_perception.replay.answers import (
-    ClassNames,
+from cnn_perception.messages.decode import (
     LabelledBoxes,
-    decode_boxes,
-    decode_boxes_3d,
-    decode_classes,
+    decode_classification,
+    decode_depth,
+    decode_detections,
+    decode_detections_3d,
+    decode_header,
+    decode_mask,
 )
+from cnn_perception.replay.class_names import ClassNames
 from cnn_perception.replay.expectations.differences import (
     compare_boxes,
     compare_boxes_3d,
@@ -64,9 +66,9 @@ def comparer(
     must be equal.
     """
     if msgtype == "vision_msgs/msg/Detection2DArray":
-        return _boxes(decode_boxes, tolerance, lowest)
+        return _boxes(decode_detections, tolerance, lowest)
     if msgtype == "vision_msgs/msg/Classification":
-        return _boxes(decode_classes, tolerance, lowest)
+        return _boxes(decode_classification, tolerance, lowest)
     if msgtype == "vision_msgs/msg/Detection3DArray":
         return _boxes_3d(tolerance, lowest)
     if msgtype == "sensor_msgs/msg/Image":
@@ -117,7 +119,7 @@ def _boxes_3d(tolerance: Tolerance, lowest: float | None) -> Comparer:
         what = absence(expected, actual)
         if what:
             return Difference(what)
-        before, after = decode_boxes_3d(expected), decode_boxes_3d(actual)
+        before, after = decode_detections_3d(expected), decode_detections_3d(actual)
         return Difference(compare_boxes_3d(before, after, tolerance, lowest).what)
 
     return compare

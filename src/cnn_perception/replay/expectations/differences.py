@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cnn_perception.messages.decode import LabelledBoxes, LabelledBoxes3D
 from cnn_perception.metrics.matching import pairwise_iou
-from cnn_perception.replay.answers import LabelledBoxes, LabelledBoxes3D
 from cnn_perception.replay.expectations.schema import Tolerance
 from cnn_perception.types import BoolArray, Float32Array, Float64Array, IntArray
 

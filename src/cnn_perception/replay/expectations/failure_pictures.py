@@ -13,9 +13,8 @@ from cnn_perception.errors import MessageError
 from cnn_perception.image.codec import encode_png
 from cnn_perception.image.draw import Colour, blend_heatmap, blend_mask, draw_boxes, palette
 from cnn_perception.image.panels import Panel, panel_page, sized
-from cnn_perception.messages.decode import decode_color
+from cnn_perception.messages.decode import LabelledBoxes, decode_color
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.replay.answers import LabelledBoxes
 from cnn_perception.replay.moments import seconds
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.types import BoolArray, Float32Array, IntArray, UInt8Array

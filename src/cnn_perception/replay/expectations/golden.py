@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cnn_perception.errors import BagError
+from cnn_perception.messages.decode import decode_detections
 from cnn_perception.recording.bag import BagReader, BagTopic, BagWriter
-from cnn_perception.replay.answers import decode_boxes
 from cnn_perception.replay.expectations.comparers import is_heat
 from cnn_perception.replay.expectations.schema import Tolerance
 from cnn_perception.replay.run import ReplayRun
@@ -94,7 +94,7 @@ def _write(run: ReplayRun, path: Path, tolerance: Tolerance) -> None:
             golden.add_topic(topic.name, topic.msgtype, latched=topic.latched)
         for raw in results.raw_messages(kept):
             if raw.msgtype == _BOXES:
-                scores = decode_boxes(results.deserialize(raw)).scores
+                scores = decode_detections(results.deserialize(raw)).scores
                 if len(scores):
                     least = float(scores.min())
                     lowest[raw.topic] = min(least, lowest.get(raw.topic, least))

@@ -11,7 +11,7 @@ from typing import Any
 from cnn_perception.errors import BagError, MessageError
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.recording.bag import BagReader, BagTopic, RawBagMessage
-from cnn_perception.replay.answers import names_of, read_class_names
+from cnn_perception.replay.class_names import names_of, read_class_names
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.comparers import Comparer, Difference, comparer
 from cnn_perception.replay.expectations.failure_pictures import Page, write_picture

@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from cnn_perception.messages.decode import decode_header, decode_mask
-from cnn_perception.recording.bag import BagReader
-from cnn_perception.replay.answers import (
-    ClassNames,
+from cnn_perception.messages.decode import (
     LabelledBoxes,
-    decode_boxes,
-    decode_classes,
-    names_of,
-    read_class_names,
+    decode_classification,
+    decode_detections,
+    decode_header,
+    decode_mask,
 )
+from cnn_perception.recording.bag import BagReader
+from cnn_perception.replay.class_names import ClassNames, names_of, read_class_names
 from cnn_perception.replay.expectations.account_checks import missing_node
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.failure_pictures import (
@@ -35,9 +34,9 @@ from cnn_perception.settings import nearest
 __all__ = ["check_labels"]
 
 _BY_NODE = {
-    "detections": decode_boxes,
-    "explained": decode_boxes,
-    "classification": decode_classes,
+    "detections": decode_detections,
+    "explained": decode_detections,
+    "classification": decode_classification,
     "mask": None,
 }
 """Outputs that say what is seen, and how they are decoded; masks need the names of classes."""

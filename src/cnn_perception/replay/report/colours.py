@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cnn_perception.image.draw import palette
-from cnn_perception.replay.answers import LabelledBoxes, decode_boxes, decode_classes
+from cnn_perception.messages.decode import LabelledBoxes, decode_classification, decode_detections
 from cnn_perception.types import Detections, UInt8Array
 
 __all__ = ["LabelColours", "named_answers"]
@@ -19,7 +19,7 @@ _BACKGROUND = "background"
 
 def named_answers(msg: Any) -> list[tuple[str, float]]:
     """Return the class names and scores of a Detection2DArray or a vision_msgs/Classification."""
-    found = decode_boxes(msg) if hasattr(msg, "detections") else decode_classes(msg)
+    found = decode_detections(msg) if hasattr(msg, "detections") else decode_classification(msg)
     return list(zip(found.labels, found.scores.tolist(), strict=True))
 
 

@@ -14,13 +14,13 @@ from cnn_perception.image.draw import blend_heatmap, blend_mask, draw_detections
 from cnn_perception.messages.decode import (
     decode_color,
     decode_depth,
+    decode_detections,
     decode_label_info,
     decode_mask,
 )
 from cnn_perception.messages.stamps import header_stamp_ns
 from cnn_perception.pages.document import jpeg_uri
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.replay.answers import decode_boxes
 from cnn_perception.replay.report.colours import LabelColours, named_answers
 from cnn_perception.replay.report.moments import ChosenFrame
 from cnn_perception.types import UInt8Array
@@ -155,7 +155,7 @@ def _draw(
 def _draw_boxes(
     moment: MomentPictures, small: UInt8Array, width: int, msg: Any, colours: LabelColours
 ) -> None:
-    found = decode_boxes(msg)
+    found = decode_detections(msg)
     moment.found = list(zip(found.labels, found.scores.tolist(), strict=True))
     detections, texts, table = colours.detections(found)
     scale = np.float32(small.shape[1] / width)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cnn_perception.messages.decode import decode_detections
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.replay.answers import decode_boxes
 from cnn_perception.replay.run import PROCESSED, FrameRecord
 
 __all__ = ["SLOTS", "ClassLane", "ClassTimeline", "Drop", "FrameTimeline", "Point", "TimeSpan"]
@@ -128,7 +128,7 @@ class ClassTimeline:
             if slot == last_slot:
                 continue
             last_slot = slot
-            counts = Counter(decode_boxes(bag.deserialize(raw)).labels)
+            counts = Counter(decode_detections(bag.deserialize(raw)).labels)
             for label, count in counts.items():
                 self._lanes.setdefault(label, []).append((seconds, count))
 

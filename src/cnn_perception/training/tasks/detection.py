@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from cnn_perception.datasets.labelled import LabelledImage
-from cnn_perception.detection.default_boxes import default_boxes
-from cnn_perception.detection.selection import SsdSelection
+from cnn_perception.detection.detector import MEASURING_SCORE, select
 from cnn_perception.errors import ConfigError
 from cnn_perception.export.detector import export_detector
 from cnn_perception.export.onnx_file import OnnxOptions
+from cnn_perception.formats.default_boxes import default_boxes
+from cnn_perception.formats.ssd_raw import SsdRawFormat
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.metrics.detection import DetectionMetric
 from cnn_perception.networks.detectors import DetectorOptions, design_detector
@@ -108,14 +109,15 @@ class DetectionTask:
     def measure(self, network: nn.Module, images: Iterable[LabelledImage]) -> dict[str, float]:
         """Return VOC's and COCO's average precision and recall; see `DetectionMetric.figures`."""
         metric = DetectionMetric(len(self.labels))
-        select = SsdSelection(self.priors)
+        output = SsdRawFormat({}, self.design.default_boxes)
         device = next(network.parameters()).device
         for group, placements, inputs in input_batches(images, self.input, device):
             outputs = network(inputs)
             logits = outputs.class_logits.float().cpu().numpy()
             deltas = outputs.box_deltas.float().cpu().numpy()
             for k, (image, placement) in enumerate(zip(group, placements, strict=True)):
-                found = select(logits[k], deltas[k], placement)
+                candidates = output.candidates(logits[k], deltas[k], MEASURING_SCORE)
+                found = select(candidates, placement, 0.45, 100)
                 metric.update(
                     found, image.boxes, image.classes, image.difficult, image.crowd, image.areas
                 )

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnn_perception.datasets.labelled import LabelledImage
-from cnn_perception.detection.default_boxes import default_boxes
-from cnn_perception.detection.selection import SsdSelection
+from cnn_perception.detection.detector import MEASURING_SCORE, select
 from cnn_perception.errors import ConfigError
 from cnn_perception.export.bundle import About
 from cnn_perception.export.detector import export_detector
 from cnn_perception.export.onnx_file import OnnxOptions
 from cnn_perception.export.segmenter import export_segmenter
+from cnn_perception.formats.default_boxes import default_boxes
+from cnn_perception.formats.ssd_raw import SsdRawFormat
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.metrics.detection import DetectionMetric
 from cnn_perception.metrics.segmentation import SegmentationMetric
@@ -118,7 +119,7 @@ class RoomsTask:
     def measure(self, network: nn.Module, images: Iterable[LabelledImage]) -> dict[str, float]:
         """Return figures of boxes and masks; the score is the mean of map_50 and miou."""
         boxes, masks = DetectionMetric(len(OBJECT_CLASSES)), SegmentationMetric(len(MASK_LABELS))
-        select = SsdSelection(self.priors)
+        output = SsdRawFormat({}, self.boxes)
         device = next(network.parameters()).device
         for group, placements, inputs in input_batches(images, self.input, device):
             outputs = network(inputs)
@@ -132,7 +133,8 @@ class RoomsTask:
             )
             labels = scores.argmax(1).to(torch.uint8).cpu().numpy()
             for k, (image, placement) in enumerate(zip(group, placements, strict=True)):
-                found = select(logits[k], deltas[k], placement)
+                candidates = output.candidates(logits[k], deltas[k], MEASURING_SCORE)
+                found = select(candidates, placement, 0.45, 100)
                 boxes.update(found, image.boxes, image.classes, image.difficult)
                 masks.update(placement.map_to_source(labels[k], "nearest"), image.mask)
         figures = {**boxes.figures(), **masks.figures()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cnn_perception.detection.default_boxes import DefaultBoxSpec, PyramidBoxes
+from cnn_perception.formats.default_boxes import DefaultBoxSpec, PyramidBoxes
 from cnn_perception.settings import REQUIRED, Config, setting
 
 __all__ = ["RoomsConfig"]

@@ -17,13 +17,14 @@ from onnx import helper  # noqa: E402
 from cnn_perception.errors import ConfigError, ModelError  # noqa: E402
 from cnn_perception.explain.explainer import Explainer  # noqa: E402
 from cnn_perception.explain.methods.bundle import open_bundle  # noqa: E402
-from cnn_perception.explain.methods.filters import first_filters  # noqa: E402
 from cnn_perception.explain.methods.grad_cam import grad_cam  # noqa: E402
+from cnn_perception.explain.methods.gradients import input_gradient, saliency  # noqa: E402
+from cnn_perception.explain.methods.layer_pictures import first_filters  # noqa: E402
 from cnn_perception.explain.methods.layers import last_map_layer  # noqa: E402
 from cnn_perception.explain.methods.occlusion import occlusion  # noqa: E402
-from cnn_perception.explain.methods.saliency import input_gradient, saliency  # noqa: E402
-from cnn_perception.explain.methods.targets import best_class, class_target  # noqa: E402
-from cnn_perception.networks.ssdlite import SsdOutputs  # noqa: E402
+from cnn_perception.explain.methods.targets import BoxClasses, best_class, class_target  # noqa: E402
+from cnn_perception.formats.boxes_scores import BoxesScoresFormat  # noqa: E402
+from cnn_perception.formats.ssd_raw import SsdRawFormat  # noqa: E402
 from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
 from detector_formats import write_format_bundle  # noqa: E402
 from models import (  # noqa: E402
@@ -59,8 +60,8 @@ def test_a_detector_answers_with_logits(tmp_path: Path) -> None:
     assert (opened.name, opened.labels) == ("colours", LABELS)
     images, _ = opened.prepare(RED)
     answer = opened.answer(images)
-    assert isinstance(answer, SsdOutputs)
-    assert int(answer.class_logits[0, :, 1].argmax()) == anchor_of(*CELL)
+    assert isinstance(answer, BoxClasses)
+    assert int(answer.values[0, :, 0].argmax()) == anchor_of(*CELL)
     assert best_class(answer) == (0, pytest.approx(score_of(255), abs=1e-5))
     assert _is_of_the_cell(saliency(opened.network, images, class_target(0)))
 
@@ -88,8 +89,8 @@ def test_the_shipped_detector_is_explained_as_it_explains_itself(repository: Pat
     class_id, score = best_class(opened.answer(images))
     assert (class_id, score) == (own.class_id, pytest.approx(own.score, abs=1e-5))
     with torch.no_grad():
-        best = opened.network(images).class_logits[0].softmax(1)[:, class_id + 1].argmax()
-    assert bundle.output.default_boxes is not None
+        best = opened.network(images).scores[0, :, class_id].argmax()
+    assert isinstance(bundle.output, SsdRawFormat)
     level, _ = bundle.output.default_boxes.locate(int(best))
     (graph,) = (graph for graph in bundle.explain if graph.level == level)
     layer = opened.network.layer(graph.feature_map)
@@ -176,7 +177,7 @@ def test_probabilities_are_traced_to_logits(tmp_path: Path) -> None:
     opened = open_bundle(
         replace(
             plain,
-            output=replace(plain.output, format="boxes_scores", tensors=tensors, background=0),
+            output=BoxesScoresFormat(tensors, background=0),
         )
     )
     images, _ = opened.prepare(RED)

@@ -10,8 +10,10 @@ torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 from torch import nn  # noqa: E402
 
 from cnn_perception.errors import ConfigError  # noqa: E402
-from cnn_perception.explain.methods.cam import class_activation_map  # noqa: E402
-from cnn_perception.explain.methods.grad_cam import grad_cam  # noqa: E402
+from cnn_perception.explain.methods.grad_cam import (  # noqa: E402
+    class_activation_map,
+    grad_cam,
+)
 from cnn_perception.explain.methods.targets import class_target  # noqa: E402
 from looked_into import Breaking, Broken, image, small_network, unchanged  # noqa: E402
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -10,17 +12,18 @@ torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 
 from torch import nn  # noqa: E402
 
-from cnn_perception.cli.explain import Method  # noqa: E402
-from cnn_perception.cli.explain_methods import EACH, LAYERED, SHEETS, look, show  # noqa: E402
-from cnn_perception.cli.explain_sheet import comparing  # noqa: E402
+from cnn_perception.cli.explain_methods import Request, comparing  # noqa: E402
 from cnn_perception.errors import ConfigError  # noqa: E402
-from cnn_perception.explain.methods.cam import class_activation_map  # noqa: E402
+from cnn_perception.explain.methods.grad_cam import class_activation_map  # noqa: E402
 from cnn_perception.explain.methods.network import OpenNetwork  # noqa: E402
+from cnn_perception.explain.methods.shown import look, show  # noqa: E402
+from cnn_perception.explain.registry import Method, Shows  # noqa: E402
 from cnn_perception.image.draw import blend_heatmap, blend_signed  # noqa: E402
 from cnn_perception.image.preprocess import InputSpec  # noqa: E402
 from cnn_perception.types import UInt8Array  # noqa: E402
 from looked_into import CLASSES, small_network, unchanged  # noqa: E402
 
+EACH = Method.of_one_picture()
 SIGNED = {Method.cam, Method.occlusion}
 SPEC = InputSpec("images", 48, 48, mean=(128.0,) * 3, std=(64.0,) * 3)
 NOISE = np.random.default_rng(5).integers(0, 256, (30, 40, 3), np.uint8)
@@ -46,9 +49,9 @@ def test_pictures_with_nothing_in_them(method: Method, rgb: UInt8Array) -> None:
     opened = _opened()
     with unchanged(opened.network):
         shown = show(method, opened, look(opened, rgb, 3), "", 0.5)
-    assert shown.layer == ("9" if method in LAYERED else "")
+    assert shown.layer == ("9" if method.of_layer else "")
     assert shown.picture.dtype == np.uint8
-    if method in SHEETS:
+    if method.shows is Shows.SHEET:
         return
     assert shown.picture.shape == rgb.shape
     heat = shown.maps["heat"]
@@ -64,7 +67,7 @@ def test_a_class_that_nothing_speaks_for(method: Method) -> None:
         network[-1].weight[3] = 0
     opened = _opened(network)
     shown = show(method, opened, look(opened, NOISE, 3), "", 0.5)
-    if method in SHEETS:
+    if method.shows is Shows.SHEET:
         return
     assert not shown.maps["heat"].any()
     blend = blend_signed if method in SIGNED else blend_heatmap
@@ -82,7 +85,7 @@ def test_a_class_that_everything_speaks_against(method: Method) -> None:
     opened = _opened(network)
     seen = look(opened, NOISE, 3)
     shown = show(method, opened, seen, "", 0.5)
-    if method in SHEETS:
+    if method.shows is Shows.SHEET:
         return
     if method in {Method.gradcam, Method.gradcam_plus_plus, Method.guided_gradcam, Method.cam}:
         assert not shown.maps["heat"].any()
@@ -99,7 +102,7 @@ def test_a_class_that_there_is_not(class_id: int) -> None:
         look(_opened(), NOISE, class_id)
 
 
-@pytest.mark.parametrize("method", [x for x in EACH if x in LAYERED])
+@pytest.mark.parametrize("method", [x for x in EACH if x.of_layer])
 @pytest.mark.parametrize(
     ("layer", "why"),
     [
@@ -122,12 +125,12 @@ def test_layers_that_cannot_be_shown(method: Method, layer: str, why: str | None
 
 def test_a_network_without_convolutions_says_so_in_every_tile() -> None:
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 48 * 48, CLASSES))
-    annotation = comparing(EACH, _opened(linear), [], None, 0.5)(NOISE)
+    annotation = comparing(Request([], Path(), _opened(linear), EACH))(NOISE)
     found = {x["method"]: x.get("error") for x in annotation.record["explanations"]}
     assert set(found) == {method.value for method in EACH}
     for method in EACH:
         said = found[method.value]
-        if method in LAYERED:
+        if method.of_layer:
             assert "no last feature maps" in said
         elif method is Method.filters:
             assert "sees no image" in said
@@ -137,5 +140,6 @@ def test_a_network_without_convolutions_says_so_in_every_tile() -> None:
 
 
 def test_a_sheet_of_one_pixel() -> None:
-    sheet = comparing(EACH, _opened(), [], None, 0.5)(np.full((1, 1, 3), 200, np.uint8)).overlay
+    pixel = np.full((1, 1, 3), 200, np.uint8)
+    sheet = comparing(Request([], Path(), _opened(), EACH))(pixel).overlay
     assert (cv2.cvtColor(sheet, cv2.COLOR_RGB2GRAY) < 255).mean() > 0.5

@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 
-from cnn_perception.cli.explain import Method  # noqa: E402
-from cnn_perception.cli.explain_methods import EACH  # noqa: E402
 from cnn_perception.cli.main import app  # noqa: E402
 from cnn_perception.errors import ConfigError  # noqa: E402
 from cnn_perception.explain.methods.network import open_network  # noqa: E402
+from cnn_perception.explain.registry import Method  # noqa: E402
 from cnn_perception.training.checkpoint import write_state  # noqa: E402
 
+EACH = Method.of_one_picture()
 LENET = ("--network", "lenet5")
 SHEETS = {Method.activations, Method.filters}
 GRADIENTS = {Method.guided, Method.deconvnet, Method.guided_gradcam}

@@ -13,13 +13,14 @@ captum_attr = pytest.importorskip("captum.attr", reason="captum is an extra: [or
 from torch import nn  # noqa: E402
 from torchvision.models import get_model  # noqa: E402
 
-from cnn_perception.explain.methods.deconvnet import deconvnet  # noqa: E402
-from cnn_perception.explain.methods.guided_backpropagation import (  # noqa: E402
+from cnn_perception.explain.methods.gradients import (  # noqa: E402  # noqa: E402
+    deconvnet,
     guided_backpropagation,
     guided_grad_cam,
+    input_gradient,
+    saliency,
 )
 from cnn_perception.explain.methods.network import randomise  # noqa: E402
-from cnn_perception.explain.methods.saliency import input_gradient, saliency  # noqa: E402
 from cnn_perception.explain.methods.targets import class_target  # noqa: E402
 from looked_into import Breaking, Broken, image, small_network, unchanged  # noqa: E402
 

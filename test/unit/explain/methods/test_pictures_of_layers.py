@@ -11,12 +11,13 @@ torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 from torch import nn  # noqa: E402
 
 from cnn_perception.errors import ConfigError  # noqa: E402
-from cnn_perception.explain.methods.activations import (  # noqa: E402
+from cnn_perception.explain.methods.layer_pictures import (  # noqa: E402  # noqa: E402
     draw_activations,
+    draw_filters,
+    first_filters,
     layer_activations,
+    tiled,
 )
-from cnn_perception.explain.methods.filters import draw_filters, first_filters  # noqa: E402
-from cnn_perception.explain.methods.tiles import tiled  # noqa: E402
 from looked_into import Breaking, Broken, image, small_network, unchanged  # noqa: E402
 
 

@@ -9,8 +9,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 from torchvision.models import get_model  # noqa: E402
 
 from cnn_perception.errors import ConfigError  # noqa: E402
-from cnn_perception.explain.methods.layers import find_layer  # noqa: E402
-from cnn_perception.explain.methods.published_names import published_names  # noqa: E402
+from cnn_perception.explain.methods.layers import find_layer, published_names  # noqa: E402
 from looked_into import small_network  # noqa: E402
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from cnn_perception.errors import BagError
 from cnn_perception.mapping.leaves import Leaves, find_leaves
+from cnn_perception.messages.decode import LabelledBoxes, LabelledBoxes3D
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.replay.answers import LabelledBoxes, LabelledBoxes3D
 from cnn_perception.replay.expectations.differences import (
     compare_boxes,
     compare_boxes_3d,

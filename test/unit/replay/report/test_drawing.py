@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cnn_perception.messages.decode import decode_detections
 from cnn_perception.recording.bag import BagReader, BagWriter
 from cnn_perception.recording.compose import encode
-from cnn_perception.replay.answers import decode_boxes
 from cnn_perception.replay.report.colours import LabelColours
 from cnn_perception.replay.report.drawing import CameraTopics, MomentPictures, draw_moments
 from cnn_perception.replay.report.moments import ChosenFrame
@@ -123,8 +123,8 @@ def test_an_answer_of_another_size_costs_only_itself(tmp_path: Path) -> None:
 def test_an_object_without_hypothesis_has_no_name() -> None:
     array = detections(STAMPED, [("a", 0.5, (1.0, 2.0, 5.0, 8.0))] * 2)
     array.detections[0].results = []
-    found = decode_boxes(array)
+    found = decode_detections(array)
     assert found.labels == ("", "a")
     assert found.scores.tolist() == [0.0, 0.5]
     assert found.boxes.tolist() == [[1.0, 2.0, 5.0, 8.0]] * 2
-    assert decode_boxes(detections(STAMPED, [])).boxes.shape == (0, 4)
+    assert decode_detections(detections(STAMPED, [])).boxes.shape == (0, 4)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnn_perception.detection.decode import decode_boxes, encode_boxes, to_centers, to_corners
+from cnn_perception.formats.format import to_centers, to_corners
+from cnn_perception.formats.ssd_raw import decode_boxes, encode_boxes
 from cnn_perception.types import Float32Array
 
 

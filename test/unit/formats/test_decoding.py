@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from cnn_perception.detection import candidates
-from cnn_perception.detection.candidates import Candidates, decoder, softmax
-from cnn_perception.detection.decode import decode_boxes
-from cnn_perception.detection.default_boxes import default_boxes
 from cnn_perception.errors import ModelError
-from cnn_perception.runtime.bundle import ModelBundle, OutputSpec, load_bundle
+from cnn_perception.formats import OUTPUT_FORMATS
+from cnn_perception.formats import format as base
+from cnn_perception.formats.boxes_scores import BoxesScoresFormat
+from cnn_perception.formats.default_boxes import default_boxes
+from cnn_perception.formats.detr import DetrFormat
+from cnn_perception.formats.fastestdet import FastestDetFormat
+from cnn_perception.formats.format import Candidates, DetectionFormat, OutputFormat, softmax
+from cnn_perception.formats.ssd_raw import SsdRawFormat, decode_boxes
+from cnn_perception.formats.torchvision import TorchvisionFormat
+from cnn_perception.formats.yolo_v5 import YoloV5Format
+from cnn_perception.formats.yolo_v8 import YoloV8Format
+from cnn_perception.runtime.bundle import ModelBundle, load_bundle
+from models import write_detector_bundle
 
 
 @pytest.fixture(scope="module")
-def bundle(detector_bundle: Path) -> ModelBundle:
-    return load_bundle(detector_bundle)
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
+    return load_bundle(write_detector_bundle(tmp_path_factory.mktemp("models") / "colours"))
 
 
-def _with_output(bundle: ModelBundle, output: OutputSpec) -> ModelBundle:
-    return dataclasses.replace(bundle, output=output)
+Decode = Callable[[Mapping[str, NDArray[Any]], float], Candidates]
+
+
+def _decoder(bundle: ModelBundle, output: OutputFormat | None = None) -> Decode:
+    form = output or bundle.output
+    assert isinstance(form, DetectionFormat)
+    return lambda tensors, threshold: form.decode(tensors, threshold, bundle)
 
 
 def test_softmax_is_exact_and_does_not_overflow() -> None:
@@ -34,12 +48,12 @@ def test_softmax_is_exact_and_does_not_overflow() -> None:
 @pytest.mark.parametrize("threshold", [0.0, 0.01, 0.3, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("spread", [1.0, 30.0])
 def test_ssd_prefilter_loses_nothing(bundle: ModelBundle, threshold: float, spread: float) -> None:
+    assert isinstance(bundle.output, SsdRawFormat)
     spec = bundle.output.default_boxes
-    assert spec is not None
     rng = np.random.default_rng(4)
     logits = rng.normal(0, spread, (spec.count, 4)).astype(np.float32)
     deltas = rng.normal(0, 1, (spec.count, 4)).astype(np.float32)
-    found = decoder(bundle)({"class_logits": logits, "box_deltas": deltas}, threshold)
+    found = _decoder(bundle)({"class_logits": logits, "box_deltas": deltas}, threshold)
     scores = softmax(logits)[:, 1:]
     rows, classes = np.nonzero(scores >= threshold)
     assert found.anchors is not None
@@ -51,17 +65,17 @@ def test_ssd_prefilter_loses_nothing(bundle: ModelBundle, threshold: float, spre
 
 
 def test_not_a_number_is_no_detection(bundle: ModelBundle) -> None:
+    assert isinstance(bundle.output, SsdRawFormat)
     spec = bundle.output.default_boxes
-    assert spec is not None
     nothing = np.full((spec.count, 4), np.nan, np.float32)
     with np.errstate(invalid="ignore"):
-        found = decoder(bundle)({"class_logits": nothing, "box_deltas": nothing}, 0.0)
+        found = _decoder(bundle)({"class_logits": nothing, "box_deltas": nothing}, 0.0)
     assert len(found.scores) == 0
 
 
 def test_only_the_best_go_on(bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(candidates, "_MOST_CANDIDATES", 5)
-    decode = decoder(_with_output(bundle, OutputSpec("boxes_scores", {})))
+    monkeypatch.setattr(base, "_MOST_CANDIDATES", 5)
+    decode = _decoder(bundle, BoxesScoresFormat({}))
     scores = np.array([[0.1, 0.9], [0.9, 0.2], [0.5, 0.5], [0.3, 0.5]], np.float32)
     found = decode({"scores": scores, "boxes": np.zeros((4, 4), np.float32)}, 0.0)
     assert found.anchors is not None
@@ -71,7 +85,7 @@ def test_only_the_best_go_on(bundle: ModelBundle, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("background", [None, 0, 2])
 def test_boxes_scores_and_its_background(bundle: ModelBundle, background: int | None) -> None:
-    decode = decoder(_with_output(bundle, OutputSpec("boxes_scores", {}, background=background)))
+    decode = _decoder(bundle, BoxesScoresFormat({}, background=background))
     scores = np.array([[0.6, 0.1, 0.9], [0.2, 0.7, 0.1]], np.float32)
     boxes = np.array([[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]], np.float32)
     found = decode({"scores": scores, "boxes": boxes}, 0.5)
@@ -94,7 +108,7 @@ def test_yolo_row_by_row(bundle: ModelBundle, form: str) -> None:
     objectness, classes = rng.random((40, 1)), rng.random((40, 3))
     rows = np.hstack([boxes, objectness, classes] if form == "yolo_v5" else [boxes, classes])
     tensor = (rows if form == "yolo_v5" else rows.T).astype(np.float32)
-    found = decoder(_with_output(bundle, OutputSpec(form, {})))({"predictions": tensor}, 0.4)
+    found = _decoder(bundle, OUTPUT_FORMATS[form]({}))({"predictions": tensor}, 0.4)
     expected = []
     for index, ((cx, cy, w, h), (obj,), scores) in enumerate(
         zip(boxes, objectness, classes, strict=True)
@@ -121,7 +135,7 @@ def test_yolo_v5_by_hand(bundle: ModelBundle) -> None:
         [32, 24, 64, 48, 0.9, 1.0, 0.0, 0.0],
         [32, 24, 64, 48, 0.3, 0.9, 0.9, 0.9],  # 0.27 only
     ]
-    decode = decoder(_with_output(bundle, OutputSpec("yolo_v5", {})))
+    decode = _decoder(bundle, YoloV5Format({}))
     assert _rows(decode({"predictions": np.array(rows, np.float32)}, 0.35)) == [
         (0.375, 0.375, 0.625, 0.625, 0.4, 1, 0),
         (0.0, 0.0, 0.5, 0.5, 0.9, 0, 1),
@@ -130,7 +144,7 @@ def test_yolo_v5_by_hand(bundle: ModelBundle) -> None:
 
 def test_yolo_v8_by_hand(bundle: ModelBundle) -> None:
     rows = [[64, 48, 32, 24, 0.2, 0.8, 0.1], [0, 96, 64, 48, 0.1, 0.3, 0.36]]
-    decode = decoder(_with_output(bundle, OutputSpec("yolo_v8", {})))
+    decode = _decoder(bundle, YoloV8Format({}))
     predictions = np.array(rows, np.float32).T
     assert _rows(decode({"predictions": predictions}, 0.35)) == [
         (0.375, 0.375, 0.625, 0.625, 0.8, 1, 0),
@@ -146,10 +160,10 @@ def test_torchvision_by_hand(bundle: ModelBundle, background: int | None) -> Non
         "labels": np.array([1, 2, 2]),
         "scores": np.array([0.9, 0.6, 0.2], np.float32),
     }
-    output = OutputSpec("torchvision", {}, background=background)
+    output = TorchvisionFormat({}, background=background)
     first, second = (0.0, 0.0, 0.5, 0.5, 0.9), (0.25, 0.25, 0.75, 1.0, 0.6)
     assert (
-        _rows(decoder(_with_output(bundle, output))(tensors, 0.3))
+        _rows(_decoder(bundle, output)(tensors, 0.3))
         == {
             None: [(*first, 1, 0), (*second, 2, 1)],
             0: [(*first, 0, 0), (*second, 1, 1)],
@@ -166,7 +180,7 @@ def test_torchvision_labels_without_a_name(bundle: ModelBundle, label: int) -> N
         "labels": np.array([1, label]),
         "scores": np.array([0.9, 0.5], np.float32),
     }
-    decode = decoder(_with_output(bundle, OutputSpec("torchvision", {}, background=0)))
+    decode = _decoder(bundle, TorchvisionFormat({}, background=0))
     assert len(decode(tensors, 0.7).scores) == 1
     with pytest.raises(ModelError, match=rf"answered label {label} but .* allow 0 to 3"):
         decode(tensors, 0.4)
@@ -180,7 +194,7 @@ def test_detr_by_hand(bundle: ModelBundle) -> None:
     ]
     boxes = np.array([[0.5, 0.5, 0.2, 0.4], [0.25, 0.5, 0.5, 1.0], [0, 0, 1, 1]], np.float32)
     logits = np.log(np.array(shares, np.float32)) + np.array([[3], [0], [-7]], np.float32)
-    decode = decoder(_with_output(bundle, OutputSpec("detr", {})))
+    decode = _decoder(bundle, DetrFormat({}))
     assert _rows(decode({"logits": logits, "boxes": boxes}, 0.28)) == [
         (0.4, 0.3, 0.6, 0.7, 0.6, 1, 0),
         (0.0, 0.0, 0.5, 1.0, 0.3, 0, 1),
@@ -193,7 +207,7 @@ def test_other_formats_take_not_a_number_for_nothing(bundle: ModelBundle, form: 
     tensors = {"predictions": nothing, "logits": nothing[:, :4], "boxes": nothing[:, :4]}
     tensors |= {"scores": nothing[0], "labels": np.zeros(8, np.int64)}
     with np.errstate(invalid="ignore"):
-        found = decoder(_with_output(bundle, OutputSpec(form, {})))(tensors, 0.0)
+        found = _decoder(bundle, OUTPUT_FORMATS[form]({}))(tensors, 0.0)
     assert len(found.scores) == 0
 
 
@@ -206,7 +220,7 @@ def test_fastestdet_cell_by_cell(bundle: ModelBundle) -> None:
             rng.dirichlet([1] * 6, (3, 4)).T.swapaxes(1, 2),
         ]
     ).astype(np.float32)
-    found = decoder(_with_output(bundle, OutputSpec("fastestdet", {})))({"cells": cells}, 0.3)
+    found = _decoder(bundle, FastestDetFormat({}))({"cells": cells}, 0.3)
     expected = []
     for row in range(3):
         for column in range(4):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnn_perception.detection.default_boxes import DefaultBoxSpec, default_boxes, linear_scales
 from cnn_perception.errors import ConfigError
+from cnn_perception.formats.default_boxes import DefaultBoxSpec, default_boxes, linear_scales
 
 SSD300 = DefaultBoxSpec(
     feature_maps=((38, 38), (19, 19), (10, 10), (5, 5), (3, 3), (1, 1)),

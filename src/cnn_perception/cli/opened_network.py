@@ -1,0 +1,48 @@
+"""The network that ``explain --method`` and ``invert`` look into, by their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnn_perception.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cnn_perception.explain.methods.network import OpenNetwork
+
+__all__ = ["opened_network"]
+
+
+def opened_network(model: str, network: str, weights: str) -> OpenNetwork:
+    """Open what is looked into; raises ConfigError where PyTorch is not installed.
+
+    network: a name of torchvision or of this package's SSDs, weights "none", "imagenet" or a file;
+    without a name, weights is a checkpoint of ``cnn-perception train``, and without weights either
+    model is a bundle.
+    """
+    try:
+        return _open(model, network, weights)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"looking into a network needs {error.name}: install cnn_perception with the [train] "
+            "extra"
+        ) from error
+
+
+def _open(model: str, network: str, weights: str) -> OpenNetwork:
+    from cnn_perception.explain.methods.network import OpenNetwork, open_network
+
+    if network:
+        return open_network(network, weights or "none")
+    if not weights:
+        from cnn_perception.explain.methods.bundle import open_bundle
+        from cnn_perception.runtime.bundle import load_bundle
+
+        return open_bundle(load_bundle(model))
+    if weights in ("none", "imagenet"):
+        raise ConfigError(f"weights = {weights!r} are of a network: say by --network which")
+    from cnn_perception.training.checkpoint import load_checkpoint
+
+    loaded = load_checkpoint(Path(weights))
+    name = str(loaded.plan.network.get("name", loaded.plan.task))
+    return OpenNetwork(name, loaded.network, loaded.task.input, loaded.labels)
