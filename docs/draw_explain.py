@@ -19,7 +19,7 @@ from cnn_perception.cli.explain_methods import Request, look_into
 from cnn_perception.cli.inputs import Source
 from cnn_perception.cli.invert_runs import Order, carry_out
 from cnn_perception.explain.methods.bundle import open_bundle
-from cnn_perception.explain.methods.image_optimisation import OptimisationConfig
+from cnn_perception.explain.methods.image_optimisation import ImageOptimisationConfig
 from cnn_perception.explain.methods.network import OpenNetwork
 from cnn_perception.explain.methods.shown import GRADIENT, look, show
 from cnn_perception.explain.registry import Method, Shows
@@ -68,7 +68,7 @@ def main() -> None:
         look_into(Request([], out, opened, climb, target=CLASS, steps=CLIMB))
         save("explain_maximisation", read(out / "rooms_fcn.maximisation.png"))
         for style, name, smoothness in ((None, "invert", 1.0), (STYLE, "style", 0.1)):
-            config = OptimisationConfig(steps=STEPS, tv=smoothness)
+            config = ImageOptimisationConfig(steps=STEPS, tv=smoothness)
             order = Order(ROOM, style, STYLE_WEIGHT, False, [], [config])
             carry_out(order, opened, out, print_json=False)
             save(f"explain_{name}", scaled(read(out / f"room.{name}.table.png"), 0.6))

@@ -17,7 +17,7 @@ from cnn_perception.cli.options import (
     option,
 )
 from cnn_perception.config import ExplainerConfig, SessionConfig
-from cnn_perception.explain.methods.optimisation_config import OptimisationConfig
+from cnn_perception.explain.methods.optimisation_config import ImageOptimisationConfig
 from cnn_perception.explain.registry import Method
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def command(
             help="Layer of the network, as features.14 or conv5_3 (default: its last maps)."
         ),
     ] = None,
-    steps: int = option(OptimisationConfig, "steps", of="maximisation"),
-    seed: int = option(OptimisationConfig, "seed", of="maximisation"),
+    steps: int = option(ImageOptimisationConfig, "steps", of="maximisation"),
+    seed: int = option(ImageOptimisationConfig, "seed", of="maximisation"),
     print_json: Json = False,
     provider: str = option(SessionConfig, "provider"),
     threads: int = option(SessionConfig, "threads"),

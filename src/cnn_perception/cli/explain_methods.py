@@ -22,7 +22,11 @@ from cnn_perception.cli.inputs import Source
 from cnn_perception.errors import ConfigError
 from cnn_perception.explain.methods.comparison import Tile, draw_comparison
 from cnn_perception.explain.methods.embedding import layer_features
-from cnn_perception.explain.methods.image_optimisation import OptimisationConfig, Progress, noise
+from cnn_perception.explain.methods.image_optimisation import (
+    ImageOptimisationConfig,
+    Progress,
+    noise,
+)
 from cnn_perception.explain.methods.layers import find_layers, last_map_layer
 from cnn_perception.explain.methods.maximisation import (
     MAXIMISATION,
@@ -258,7 +262,7 @@ def _filters(opened: OpenNetwork) -> Annotation:
 
 
 def _maximising(
-    opened: OpenNetwork, layer: str, target: str, config: OptimisationConfig
+    opened: OpenNetwork, layer: str, target: str, config: ImageOptimisationConfig
 ) -> Callable[[Tensor, Progress], Annotation]:
     """Return what seeks an image from another."""
     wanted = (int(target) if target.isdecimal() else None) if layer else opened.class_id(target)

@@ -9,7 +9,7 @@ import typer
 
 from cnn_perception.cli.opened_network import opened_network
 from cnn_perception.cli.options import Json, Model, Network, Out, Weights, option
-from cnn_perception.explain.methods.optimisation_config import OptimisationConfig
+from cnn_perception.explain.methods.optimisation_config import ImageOptimisationConfig
 
 __all__ = ["command"]
 
@@ -35,9 +35,9 @@ def command(
     texture: Annotated[
         bool, typer.Option("--texture", help="Make another picture with the texture of IMAGE.")
     ] = False,
-    steps: int = option(OptimisationConfig, "steps"),
-    rate: list[float] = option(OptimisationConfig, "rate", repeatable=True),
-    tv: list[float] = option(OptimisationConfig, "tv", repeatable=True),
+    steps: int = option(ImageOptimisationConfig, "steps"),
+    rate: list[float] = option(ImageOptimisationConfig, "rate", repeatable=True),
+    tv: list[float] = option(ImageOptimisationConfig, "tv", repeatable=True),
     snapshot: Annotated[
         list[int] | None,
         typer.Option(help="Step after which the picture is shown as well. Repeatable."),
@@ -48,7 +48,7 @@ def command(
             min=0, max=4096, help="Shorter side of the picture, pixels; 0 is the network's own."
         ),
     ] = 0,
-    seed: int = option(OptimisationConfig, "seed"),
+    seed: int = option(ImageOptimisationConfig, "seed"),
     out: Out = Path("out/invert"),
     print_json: Json = False,
 ) -> None:
@@ -69,7 +69,7 @@ def command(
     if size:
         opened = opened.of_size(size)
     configs = [
-        OptimisationConfig(steps, a_rate, a_tv, seed=seed, snapshots=tuple(snapshot or ()))
+        ImageOptimisationConfig(steps, a_rate, a_tv, seed=seed, snapshots=tuple(snapshot or ()))
         for a_tv, a_rate in product(dict.fromkeys(tv), dict.fromkeys(rate))
     ]
     groups = [names.split(",") for names in dict.fromkeys(layer or ())]

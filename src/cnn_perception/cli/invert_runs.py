@@ -15,7 +15,7 @@ from cnn_perception.cli.annotate import progress_bar, write_answers
 from cnn_perception.cli.inputs import Source
 from cnn_perception.errors import ConfigError
 from cnn_perception.explain.methods.image_optimisation import (
-    OptimisationConfig,
+    ImageOptimisationConfig,
     OptimisedImage,
     Progress,
 )
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Order", "carry_out"]
 
-Search = Callable[[Sequence[str], OptimisationConfig, Progress], OptimisedImage]
+Search = Callable[[Sequence[str], ImageOptimisationConfig, Progress], OptimisedImage]
 """Returns the image that is found for some layers together."""
 
 
@@ -48,7 +48,7 @@ class Order(NamedTuple):
     style_weight: float
     texture: bool
     layers: Sequence[Sequence[str]]
-    configs: Sequence[OptimisationConfig]
+    configs: Sequence[ImageOptimisationConfig]
 
     @property
     def kind(self) -> str:
@@ -61,7 +61,7 @@ class _Run(NamedTuple):
 
     layers: str
     settings: str
-    config: OptimisationConfig
+    config: ImageOptimisationConfig
     found: OptimisedImage
 
     @property
@@ -167,7 +167,7 @@ def _run(
     search: Search,
     group: Sequence[str],
     settings: str,
-    config: OptimisationConfig,
+    config: ImageOptimisationConfig,
     console: Console,
 ) -> _Run:
     """Seek an image, with a bar on a terminal and a line in the end."""

@@ -16,7 +16,7 @@ from cnn_perception.config import (
     SegmenterConfig,
     SessionConfig,
 )
-from cnn_perception.explain.methods.optimisation_config import OptimisationConfig
+from cnn_perception.explain.methods.optimisation_config import ImageOptimisationConfig
 from cnn_perception.settings import Config, settings
 from cnn_perception.training.data_config import DataConfig
 
@@ -33,14 +33,14 @@ OPTIONS: dict[str, dict[str, tuple[type[Config], str]]] = {
         "score": (ExplainerConfig, "score_threshold"),
         "most": (ExplainerConfig, "max_answers"),
         "alpha": (ExplainerConfig, "overlay_alpha"),
-        "steps": (OptimisationConfig, "steps"),
-        "seed": (OptimisationConfig, "seed"),
+        "steps": (ImageOptimisationConfig, "steps"),
+        "seed": (ImageOptimisationConfig, "seed"),
     },
     "invert": {
-        "steps": (OptimisationConfig, "steps"),
-        "rate": (OptimisationConfig, "rate"),
-        "tv": (OptimisationConfig, "tv"),
-        "seed": (OptimisationConfig, "seed"),
+        "steps": (ImageOptimisationConfig, "steps"),
+        "rate": (ImageOptimisationConfig, "rate"),
+        "tv": (ImageOptimisationConfig, "tv"),
+        "seed": (ImageOptimisationConfig, "seed"),
     },
     "map": {
         "resolution": (MapperConfig, "resolution"),

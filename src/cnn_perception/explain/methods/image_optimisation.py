@@ -13,11 +13,11 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from cnn_perception.errors import ConfigError
-from cnn_perception.explain.methods.optimisation_config import OptimisationConfig
+from cnn_perception.explain.methods.optimisation_config import ImageOptimisationConfig
 from cnn_perception.types import Float64Array
 
 __all__ = [
-    "OptimisationConfig",
+    "ImageOptimisationConfig",
     "OptimisedImage",
     "Progress",
     "noise",
@@ -72,7 +72,7 @@ def total_variation(image: Tensor) -> Tensor:
 def optimise_image(
     terms: Terms,
     start: Tensor,
-    config: OptimisationConfig,
+    config: ImageOptimisationConfig,
     limits: tuple[Tensor, Tensor] | None = None,
     progress: Progress = lambda step, loss: None,
 ) -> OptimisedImage:
@@ -121,7 +121,7 @@ def optimise_image(
     return OptimisedImage(image, arrays, snapshots)
 
 
-def _regularisers(image: Tensor, config: OptimisationConfig) -> dict[str, Tensor]:
+def _regularisers(image: Tensor, config: ImageOptimisationConfig) -> dict[str, Tensor]:
     """Return the terms that do not depend on a network, those that have a weight."""
     terms = {}
     if config.tv:

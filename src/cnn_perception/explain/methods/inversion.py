@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cnn_perception.explain.methods.features import features, relative_distance
 from cnn_perception.explain.methods.hooks import examined
 from cnn_perception.explain.methods.image_optimisation import (
-    OptimisationConfig,
+    ImageOptimisationConfig,
     OptimisedImage,
     Progress,
     noise,
@@ -24,7 +24,7 @@ def invert(
     network: nn.Module,
     layers: Sequence[str],
     images: Tensor,
-    config: OptimisationConfig | None = None,
+    config: ImageOptimisationConfig | None = None,
     *,
     limits: tuple[Tensor, Tensor] | None = None,
     progress: Progress = lambda step, loss: None,
@@ -36,7 +36,7 @@ def invert(
     published names; images: x0, normalised float32 (1, 3, H, W); limits: as of `optimise_image`.
     Raises ConfigError for a layer that does not exist or has no part in the network's answer.
     """
-    config = config or OptimisationConfig()
+    config = config or ImageOptimisationConfig()
     with examined(network):
         with torch.no_grad():
             wanted = features(network, layers, images)

@@ -12,7 +12,7 @@ from cnn_perception.errors import ConfigError
 from cnn_perception.explain.methods.features import features
 from cnn_perception.explain.methods.hooks import examined, gradient
 from cnn_perception.explain.methods.image_optimisation import (
-    OptimisationConfig,
+    ImageOptimisationConfig,
     OptimisedImage,
     Progress,
     optimise_image,
@@ -21,7 +21,7 @@ from cnn_perception.explain.methods.targets import Target
 
 __all__ = ["MAXIMISATION", "activation", "channel_target", "maximise"]
 
-MAXIMISATION = OptimisationConfig(rate=0.2, tv=0.02, decay=0.002, blur=1.0, jitter=8)
+MAXIMISATION = ImageOptimisationConfig(rate=0.2, tv=0.02, decay=0.002, blur=1.0, jitter=8)
 """What to begin with."""
 
 
@@ -29,7 +29,7 @@ def maximise(
     network: nn.Module,
     target: Target,
     start: Tensor,
-    config: OptimisationConfig = MAXIMISATION,
+    config: ImageOptimisationConfig = MAXIMISATION,
     *,
     layer: str = "",
     limits: tuple[Tensor, Tensor] | None = None,

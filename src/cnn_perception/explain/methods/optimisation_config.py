@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from cnn_perception.settings import Config, setting
 
-__all__ = ["OptimisationConfig"]
+__all__ = ["ImageOptimisationConfig"]
 
 
 @dataclass(frozen=True, slots=True)
-class OptimisationConfig(Config):
+class ImageOptimisationConfig(Config):
     """How an image is sought. Lengths are pixels, values those of normalised images."""
 
     steps: int = setting(300, "Gradient steps", between=(1, 1_000_000))

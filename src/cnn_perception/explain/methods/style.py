@@ -12,7 +12,7 @@ from cnn_perception.errors import ConfigError
 from cnn_perception.explain.methods.features import features, gram_matrices, relative_distance
 from cnn_perception.explain.methods.hooks import examined, hooked
 from cnn_perception.explain.methods.image_optimisation import (
-    OptimisationConfig,
+    ImageOptimisationConfig,
     OptimisedImage,
     Progress,
     noise,
@@ -27,7 +27,7 @@ def synthesise_texture(
     network: nn.Module,
     layers: Sequence[str],
     texture: Tensor,
-    config: OptimisationConfig | None = None,
+    config: ImageOptimisationConfig | None = None,
     *,
     limits: tuple[Tensor, Tensor] | None = None,
     progress: Progress = lambda step, loss: None,
@@ -39,7 +39,7 @@ def synthesise_texture(
     much as their answers are large. texture: x0, normalised float32 (1, 3, H, W), whose size the
     result has; the others: as of `invert`.
     """
-    config = config or OptimisationConfig()
+    config = config or ImageOptimisationConfig()
     with examined(network):
         with torch.no_grad():
             wanted = gram_matrices(features(network, layers, texture))
@@ -59,7 +59,7 @@ def transfer_style(
     style_layers: Sequence[str],
     content: Tensor,
     style: Tensor,
-    config: OptimisationConfig | None = None,
+    config: ImageOptimisationConfig | None = None,
     *,
     weight: float = 10.0,
     limits: tuple[Tensor, Tensor] | None = None,
@@ -71,7 +71,7 @@ def transfer_style(
     `synthesise_texture` to the style (term "style"), beginning with the content. content, style:
     normalised float32 (1, 3, H, W), of any two sizes; the result has that of the content.
     """
-    config = config or OptimisationConfig()
+    config = config or ImageOptimisationConfig()
     with examined(network):
         with torch.no_grad():
             wanted = features(network, content_layers, content)

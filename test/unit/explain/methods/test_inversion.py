@@ -12,26 +12,26 @@ from torchvision.models.vgg import cfgs, make_layers  # noqa: E402
 
 from cnn_perception.errors import ConfigError  # noqa: E402
 from cnn_perception.explain.methods.features import features, relative_distance  # noqa: E402
-from cnn_perception.explain.methods.image_optimisation import OptimisationConfig  # noqa: E402
+from cnn_perception.explain.methods.image_optimisation import ImageOptimisationConfig  # noqa: E402
 from cnn_perception.explain.methods.inversion import invert  # noqa: E402
 from cnn_perception.explain.methods.network import randomise  # noqa: E402
 from looked_into import Breaking, Broken, image, small_network, unchanged  # noqa: E402
 
-QUICK = OptimisationConfig(steps=8)
+QUICK = ImageOptimisationConfig(steps=8)
 
 
 def test_an_invertible_linear_layer_gives_the_image_back() -> None:
     network = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False), nn.Flatten())
     network[0].weight.data = torch.linalg.qr(image(size=3)[0, 0])[0].view(3, 3, 1, 1)
     seen = image(size=8)
-    found = invert(network, ["0"], seen, OptimisationConfig(steps=200, tv=0.0))
+    found = invert(network, ["0"], seen, ImageOptimisationConfig(steps=200, tv=0.0))
     torch.testing.assert_close(found.image, seen, atol=1e-3, rtol=0)
 
 
 def test_what_a_layer_drops_is_not_found_again() -> None:
     network = nn.Sequential(nn.AvgPool2d(4), nn.Flatten())
     seen = image(size=8)
-    found = invert(network, ["0"], seen, OptimisationConfig(steps=200, tv=0.0))
+    found = invert(network, ["0"], seen, ImageOptimisationConfig(steps=200, tv=0.0))
     torch.testing.assert_close(network[0](found.image), network[0](seen), atol=1e-3, rtol=0)
     assert float((found.image - seen).square().mean()) > 0.5
 
@@ -40,7 +40,7 @@ def test_the_loss_falls_a_hundredfold_at_the_first_layer_of_vgg() -> None:
     network = make_layers(cfgs["A"])
     randomise(network, torch.Size((1, 3, 32, 32)))
     smooth = functional.interpolate(image(size=4), size=(32, 32), mode="bicubic")
-    losses = invert(network, ["0"], smooth, OptimisationConfig(steps=80)).losses["features"]
+    losses = invert(network, ["0"], smooth, ImageOptimisationConfig(steps=80)).losses["features"]
     assert losses[0] > 100 * losses[-1]
 
 
@@ -48,7 +48,7 @@ def test_a_black_image_is_found() -> None:
     black = torch.full((1, 3, 64, 64), -2.0)
     limits = (torch.full((3, 1, 1), -2.0), torch.full((3, 1, 1), 2.0))
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten())
-    found = invert(network, ["0"], black, OptimisationConfig(steps=150), limits=limits)
+    found = invert(network, ["0"], black, ImageOptimisationConfig(steps=150), limits=limits)
     torch.testing.assert_close(found.image, black, atol=0.02, rtol=0)
 
 
@@ -85,7 +85,7 @@ def test_a_network_runs_no_further_than_needed() -> None:
 def test_equal_seeds_give_equal_images() -> None:
     network = small_network()
     one, again, other = (
-        invert(network, ["4"], image(), OptimisationConfig(steps=5, seed=seed)).image
+        invert(network, ["4"], image(), ImageOptimisationConfig(steps=5, seed=seed)).image
         for seed in (3, 3, 4)
     )
     assert torch.equal(one, again) and not torch.equal(one, other)

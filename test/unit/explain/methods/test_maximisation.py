@@ -14,7 +14,7 @@ from torch import Tensor, nn  # noqa: E402
 from cnn_perception.errors import ConfigError  # noqa: E402
 from cnn_perception.explain.methods.features import features  # noqa: E402
 from cnn_perception.explain.methods.image_optimisation import (  # noqa: E402
-    OptimisationConfig,
+    ImageOptimisationConfig,
     noise,
 )
 from cnn_perception.explain.methods.maximisation import (  # noqa: E402
@@ -25,20 +25,20 @@ from cnn_perception.explain.methods.maximisation import (  # noqa: E402
 from cnn_perception.explain.methods.targets import class_target  # noqa: E402
 from looked_into import Breaking, Broken, image, small_network, unchanged  # noqa: E402
 
-QUICK = OptimisationConfig(steps=5, jitter=2, blur=0.5)
+QUICK = ImageOptimisationConfig(steps=5, jitter=2, blur=0.5)
 
 
 def test_a_linear_filter_is_most_excited_by_its_own_direction() -> None:
     # <w, x> / (sqrt(n) |w|) - d mean(x^2) is greatest at x = sqrt(n) w / (2 d |w|).
     filters = nn.Conv2d(3, 4, 5, bias=False)
-    config = OptimisationConfig(steps=200, tv=0.0, decay=0.5)
+    config = ImageOptimisationConfig(steps=200, tv=0.0, decay=0.5)
     found = maximise(filters, channel_target(2), noise((5, 5)), config).image
     weight = filters.weight[2:3].detach()
     expected = math.sqrt(weight.numel()) * weight / weight.norm()
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
     # Within limits, and without decay, it is black and white.
     limits = (torch.full((3, 1, 1), -2.0), torch.full((3, 1, 1), 1.0))
-    config = OptimisationConfig(steps=100, tv=0.0)
+    config = ImageOptimisationConfig(steps=100, tv=0.0)
     found = maximise(filters, channel_target(2), noise((5, 5)), config, limits=limits).image
     torch.testing.assert_close(found, torch.where(expected > 0, 1.0, -2.0), atol=1e-5, rtol=0)
 
@@ -84,7 +84,7 @@ def test_a_class_of_masks_grows_where_it_is_nowhere_yet() -> None:
 
 
 def test_it_starts_from_a_picture_where_one_is_given() -> None:
-    config = OptimisationConfig(steps=1, rate=1e-4, tv=0.0)
+    config = ImageOptimisationConfig(steps=1, rate=1e-4, tv=0.0)
     found = maximise(small_network(), class_target(0), image(), config).image
     torch.testing.assert_close(found, image(), atol=2e-4, rtol=0)
     assert not torch.equal(found, image())
@@ -94,7 +94,7 @@ def test_equal_seeds_give_equal_images() -> None:
     network = small_network()
 
     def find(seed: int) -> Tensor:
-        config = OptimisationConfig(steps=5, jitter=8, seed=seed)
+        config = ImageOptimisationConfig(steps=5, jitter=8, seed=seed)
         return maximise(network, class_target(0), image(), config).image
 
     assert torch.equal(find(3), find(3)) and not torch.equal(find(3), find(4))

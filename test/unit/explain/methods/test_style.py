@@ -16,7 +16,7 @@ from cnn_perception.explain.methods.features import (  # noqa: E402
     gram_matrices,
     relative_distance,
 )
-from cnn_perception.explain.methods.image_optimisation import OptimisationConfig  # noqa: E402
+from cnn_perception.explain.methods.image_optimisation import ImageOptimisationConfig  # noqa: E402
 from cnn_perception.explain.methods.style import (  # noqa: E402
     style_layers,
     synthesise_texture,
@@ -24,7 +24,7 @@ from cnn_perception.explain.methods.style import (  # noqa: E402
 )
 from looked_into import Breaking, Broken, image, small_network, unchanged  # noqa: E402
 
-QUICK = OptimisationConfig(steps=5)
+QUICK = ImageOptimisationConfig(steps=5)
 RELUS = ["2", "6", "9"]
 
 
@@ -43,16 +43,16 @@ def test_a_gram_matrix_does_not_say_where() -> None:
     torch.testing.assert_close(gram_matrices([maps]), gram_matrices([maps.flip(2).roll(5, 3)]))
 
 
-def _colours(x: Tensor) -> Tensor:
+def _colors(x: Tensor) -> Tensor:
     """What the Gram matrix of the image itself tells: the means of squares and products."""
     return gram_matrices([x])[0]
 
 
-def test_a_texture_of_pixels_has_the_colours_of_the_image_elsewhere() -> None:
+def test_a_texture_of_pixels_has_the_colors_of_the_image_elsewhere() -> None:
     network = nn.Sequential(nn.Identity(), nn.Flatten())
     seen = image(size=8)
-    found = synthesise_texture(network, ["0"], seen, OptimisationConfig(steps=300, tv=0.0))
-    torch.testing.assert_close(_colours(found.image), _colours(seen), atol=1e-2, rtol=0)
+    found = synthesise_texture(network, ["0"], seen, ImageOptimisationConfig(steps=300, tv=0.0))
+    torch.testing.assert_close(_colors(found.image), _colors(seen), atol=1e-2, rtol=0)
     assert float((found.image - seen).square().mean()) > 0.5
     assert list(found.losses) == ["style"]
 
@@ -70,7 +70,7 @@ def test_style_and_content_are_weighed() -> None:
     assert first.losses["style"][0] == pytest.approx(3 * float(relative_distance(found, wanted)))
 
     def ends(weight: float) -> tuple[float, float]:
-        config = OptimisationConfig(steps=30, rate=0.1, tv=0.0)
+        config = ImageOptimisationConfig(steps=30, rate=0.1, tv=0.0)
         result = transfer_style(network, ["4"], RELUS, content, style, config, weight=weight)
         return result.losses["content"][-1], result.losses["style"][-1] / weight
 
@@ -105,8 +105,8 @@ def test_without_activations_it_is_in_the_first_convolutions() -> None:
 def test_equal_seeds_give_equal_images() -> None:
     network = small_network()
     one, again, other = (
-        synthesise_texture(network, RELUS, image(), OptimisationConfig(steps=5, seed=seed)).image
-        for seed in (3, 3, 4)
+        synthesise_texture(network, RELUS, image(), config).image
+        for config in (ImageOptimisationConfig(steps=5, seed=seed) for seed in (3, 3, 4))
     )
     assert torch.equal(one, again) and not torch.equal(one, other)
 
