@@ -42,6 +42,7 @@ check: setup .venv/.test  ## Lint, formatting and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	$(if $(shell command -v node),find src -name '*.js' -print0 | xargs -0 -n1 node --check)
 
 bench: setup  ## Measure this machine; results in out/bench
 	mkdir -p out/bench
@@ -78,7 +79,7 @@ distclean: clean  ## Remove the virtual environments too
 .venv/.packages: .venv/.created constraints.txt setup.py
 	@echo "installing ROS 2 and the other dependencies into .venv"
 	.venv/$(PIP_INSTALL) -c constraints.txt $(BUILD_TOOLS)
-	.venv/$(PIP_INSTALL) -c constraints.txt -e '.[cpu,ros]'
+	.venv/$(PIP_INSTALL) -c constraints.txt -e '.[cpu,ros,octomap]'
 	@touch $@
 
 .venv/.interfaces: constraints.txt $(INTERFACES) | .venv/.packages
@@ -87,7 +88,7 @@ distclean: clean  ## Remove the virtual environments too
 	@touch $@
 
 .venv/.test: .venv/.packages
-	.venv/$(PIP_INSTALL) -c constraints.txt -e '.[cpu,ros,test,dev]'
+	.venv/$(PIP_INSTALL) -c constraints.txt -e '.[cpu,ros,octomap,test,dev]'
 	@touch $@
 
 .venv-numpy1/.test: constraints.txt constraints-numpy1.txt setup.py

@@ -25,6 +25,7 @@ SHARED_FILES = (
 )
 NODES = ("detector", "segmenter", "explainer", "mapper", "perception")
 
+OCTOMAP = "octomap-python>=1.8"
 ROS_WHEELS = [
     "ros-rclpy[fastrtps]>=7.1",
     "ros-sensor-msgs",
@@ -65,7 +66,10 @@ setup(
     license="Apache-2.0",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={PACKAGE: ["py.typed", "benchmarks/*.cpp", "detection/*.onnx"]},
+    package_data={
+        "": ["*.css", "*.js", "*.html.jinja"],
+        PACKAGE: ["py.typed", "benchmarks/*.cpp", "detection/*.onnx"],
+    },
     data_files=data_files(),
     zip_safe=False,
     python_requires=">=3.10",
@@ -75,7 +79,6 @@ setup(
         "opencv-python-headless>=4.6",
         "PyYAML>=6",
         "numba>=0.58",
-        "octomap-python>=1.8",
         "rosbags>=0.11",
         # By which rosbags reads the QoS of a bag's topics three times as fast.
         "ruamel.yaml.clib>=0.2.8",
@@ -89,6 +92,8 @@ setup(
         "cpu": ["onnxruntime>=1.17"],
         "gpu": ["onnxruntime-gpu[cuda,cudnn]>=1.21"],
         "ros": ROS_WHEELS,
+        # The mapper's `engine: octomap`, the reference that benchmarks and tests compare with.
+        "octomap": [OCTOMAP],
         "sim": ["mujoco>=3.3.7"],
         "train": [
             "torch",
@@ -104,6 +109,7 @@ setup(
         # Replays of many bags at a time, on one machine or a cluster.
         "fleet": ["ray>=2.40"],
         "test": [
+            OCTOMAP,
             "pytest",
             "hypothesis",
             "jsonschema",

@@ -15,8 +15,8 @@ import numpy as np
 
 from cnn_perception.benchmarks.frames import read_frames
 from cnn_perception.config import MapperConfig
-from cnn_perception.mapping.leaves import KEY_ORIGIN
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.keys import KEY_ORIGIN
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.pictures.views import render_isometric, render_top
 from cnn_perception.resources import demo_drive
 from cnn_perception.types import BoolArray as Flags
@@ -100,7 +100,7 @@ def mapped(scan: Scan) -> Cells:
     ahead, left = axes()
     rotation = np.array([[-left[0], 0, ahead[0]], [-left[1], 0, ahead[1]], [0, -1, 0]])
     pose = RigidTransform(rotation, np.array([*EYE, CELL / 2]))
-    mapper = Mapper(MapperConfig(resolution=CELL, max_range=RANGE))
+    mapper = OccupancyMap(MapperConfig(resolution=CELL, max_range=RANGE))
     mapper.integrate_depth(scan.depth[None, :].astype(np.float32), CAMERA, pose)
     cells = mapper.leaves().finest()
     states = np.full((ROWS, COLUMNS), -1)
@@ -211,7 +211,7 @@ def finish(panel: UInt8Array, title: str) -> None:
 def legend(
     panel: UInt8Array, entries: list[tuple[str, tuple[int, int, int]]], note: str
 ) -> UInt8Array:
-    """Write what the colours mean below the cells."""
+    """Write what the colors mean below the cells."""
     x, y = MARGIN, ROWS * SCALE + MARGIN + 54
     for name, color in entries:
         cv2.rectangle(panel, (x, y - 12), (x + 13, y + 1), color, -1)
@@ -235,7 +235,7 @@ def place(point: Points) -> tuple[int, int]:
 
 def draw_maps() -> None:
     """Draw the map of the shipped drive, from a corner and from above."""
-    mapper = Mapper(MapperConfig())
+    mapper = OccupancyMap(MapperConfig())
     path = []
     for frame in read_frames(demo_drive(), 0):
         frame.scan.into(mapper)

@@ -68,18 +68,18 @@ MAP_ARGUMENTS: dict[str, tuple[str, Callable[[str], Parameter], str]] = {
     "height_colors": (
         "use_height_map",
         on_or_off,
-        "Colour cells by height, true where params do not say",
+        "Color cells by height, true where params do not say",
     ),
 }
 # Where these files differ from the nodes' own defaults: octomap_server's cells are plain blue, in
 # which RViz shows little of a room. A params_file beats them.
 LAUNCH_DEFAULTS: dict[str, dict[str, Parameter]] = {"mapper": {"use_height_map": True}}
 ARGUMENTS = (
-    DeclareLaunchArgument("image", default_value="image", description="Topic of colour images."),
+    DeclareLaunchArgument("image", default_value="image", description="Topic of color images."),
     DeclareLaunchArgument(
         "depth",
         default_value="",
-        description="Topic of depth images, registered to the colour images; empty: none.",
+        description="Topic of depth images, registered to the color images; empty: none.",
     ),
     DeclareLaunchArgument(
         "camera_info",
@@ -216,7 +216,7 @@ def overrides(name: str, value: dict[str, str]) -> dict[str, Parameter]:
     if name == "mapper":
         parameters["source"] = "cloud" if value["cloud"] else "depth"
         if "segmenter" in chosen_nodes(value) and (palette := segmenter_model(value)):
-            parameters["semantics.palette"] = palette  # cells in the colours of the masks
+            parameters["semantics.palette"] = palette  # cells in the colors of the masks
         for argument, (parameter, read, _) in MAP_ARGUMENTS.items():
             if value[argument]:
                 parameters[parameter] = read(value[argument])

@@ -29,7 +29,7 @@ def write_picture(path: Path, rgb: NDArray[np.uint8]) -> None:
 
 
 def palette_png(mask: NDArray[np.uint8], depth: int = 8) -> bytes:
-    """A palette PNG with VOC's colours, which OpenCV cannot write."""
+    """A palette PNG with VOC's colors, which OpenCV cannot write."""
     bits = np.unpackbits(mask[:, :, None], axis=2)[:, :, 8 - depth :]
     rows = np.packbits(bits.reshape(len(mask), -1), axis=1)
     raw = b"".join(b"\0" + row.tobytes() for row in rows)

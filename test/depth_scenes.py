@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnn_perception.config import MapperConfig
-from cnn_perception.mapping.engine import ScanReport, SensorModel
 from cnn_perception.mapping.leaves import Leaves
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.projection import depth_to_points
+from cnn_perception.mapping.scans import ScanReport
+from cnn_perception.mapping.sensor_model import SensorModel
 from cnn_perception.mapping.sweep.depth_sweep import DepthSweep
 from cnn_perception.mapping.voxels.store_codec import StoreCodec
-from cnn_perception.mapping.voxels.voxel_engine import VoxelEngine
-from cnn_perception.mapping.voxels.voxel_kernels import merge
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.types import CameraIntrinsics, Float32Array, Float64Array, RigidTransform
 
@@ -99,10 +99,9 @@ def map_by_rays(scene: Scene) -> tuple[Leaves, ScanReport]:
         stride=scene.stride,
         target_from_camera=scene.map_from_camera,
     )
-    engine = VoxelEngine(MapperConfig(resolution=scene.resolution))
-    origin = scene.map_from_camera.translation.astype(np.float32)
-    report = engine.integrate(points, origin, scene.max_range, discretize=False)
-    return engine.leaves(), report
+    made = OccupancyMap(MapperConfig(resolution=scene.resolution, max_range=scene.max_range))
+    report = made.insert_points(points, scene.map_from_camera.translation)
+    return made.leaves(), report
 
 
 def map_by_sweep(scene: Scene, sweep: DepthSweep | None = None) -> tuple[Leaves, ScanReport] | None:
@@ -119,9 +118,7 @@ def map_by_sweep(scene: Scene, sweep: DepthSweep | None = None) -> tuple[Leaves,
     )
     if report is None:
         return None
-    model = SensorModel.from_config(MapperConfig())
-    while not merge(store.arrays, model.hit, model.miss, model.lowest, model.highest):
-        store.grow()
+    store.merge(SensorModel.from_config(MapperConfig()))
     return StoreCodec(store).leaves(), report
 
 

@@ -1,8 +1,8 @@
 """Writes small detector bundles that answer as published families of networks do.
 
-Like the detector of `models`, they see coloured cells of 6x8 in 128x96 pictures; labels are red,
+Like the detector of `models`, they see colored cells of 6x8 in 128x96 pictures; labels are red,
 green, blue. Every cell is answered twice: with the box of the cell, and with a weaker twin one
-pixel of the network's input to the right, which suppression removes. For a pure colour of strength
+pixel of the network's input to the right, which suppression removes. For a pure color of strength
 v the scores are `score_of(v)` and `twin_score_of(v)`; yolo_v5 has objectness as large as the class
 score, and answers with the square of both.
 
@@ -43,7 +43,7 @@ Shapes = dict[str, tuple[int | str, ...]]
 
 
 def twin_score_of(strength: float) -> float:
-    """Return the score of a cell's twin, for one pure colour of strength in 0..255."""
+    """Return the score of a cell's twin, for one pure color of strength in 0..255."""
     return 1.0 / (1.0 + math.exp(1.0 - GAIN * (strength / 255.0 - 0.5)))
 
 

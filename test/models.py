@@ -1,8 +1,8 @@
 """Writes small, complete model bundles whose answers follow from the picture by simple rules.
 
-All three networks take 128x96 pictures, stretched. They see coloured cells: `paint` makes a
-picture with them, `cell_box` says where a cell lies. A cell's answer for a colour is the mean of
-that channel minus the means of the other two, so a pure colour of strength v in 0..255 answers
+All three networks take 128x96 pictures, stretched. They see colored cells: `paint` makes a
+picture with them, `cell_box` says where a cell lies. A cell's answer for a color is the mean of
+that channel minus the means of the other two, so a pure color of strength v in 0..255 answers
 v / 255, and white and grey answer below zero.
 
 - Detector (`ssd_raw`): labels red, green, blue. Level 0 has 6x8 cells and sees red and green, level
@@ -11,7 +11,7 @@ v / 255, and white and grey answer below zero.
   explain graphs light every cell that shows the class (by the answer, if positive), and the
   explained cell twice as much.
 - Segmenter (`mask_index` or `mask_logits`): labels background, red, green, blue; 12x16 cells; a
-  cell has a colour's class where the answer is above 0.5; its explain graph lights the cells of the
+  cell has a color's class where the answer is above 0.5; its explain graph lights the cells of the
   region that show the class.
 - Classifier (`class_logits`): labels red, green, blue; logit = 10 * answer over the whole picture;
   its explain graph lights the cells of 6x8 that show the class.
@@ -33,7 +33,7 @@ from cnn_perception.runtime.bundle import file_digest
 
 WIDTH, HEIGHT = 128, 96
 LABELS = ("red", "green", "blue")
-COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255,) * 3}
+COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255,) * 3}
 GRIDS = ((6, 8), (3, 4))
 BOXES_PER_CELL = 4
 CELL_BOX = 2
@@ -48,11 +48,11 @@ def paint(
     width: int = 640,
     height: int = 480,
 ) -> NDArray[np.uint8]:
-    """Return a black RGB picture with the given cells (row, column) of a level coloured."""
+    """Return a black RGB picture with the given cells (row, column) of a level colored."""
     picture = np.zeros((height, width, 3), np.uint8)
-    for (row, column), colour in cells.items():
+    for (row, column), color in cells.items():
         x0, y0, x1, y1 = (round(v) for v in cell_box(row, column, level, width, height))
-        picture[y0:y1, x0:x1] = COLOURS[colour] if isinstance(colour, str) else colour
+        picture[y0:y1, x0:x1] = COLORS[color] if isinstance(color, str) else color
     return picture
 
 
@@ -72,7 +72,7 @@ def anchor_of(row: int, column: int, level: int = 0) -> int:
 
 
 def score_of(strength: float) -> float:
-    """Return the detector's score for a cell of one pure colour, strength in 0..255."""
+    """Return the detector's score for a cell of one pure color, strength in 0..255."""
     return 1.0 / (1.0 + math.exp(-GAIN * (strength / 255.0 - 0.5)))
 
 
@@ -238,7 +238,7 @@ class GraphBuilder:
 
 
 def answer_weights() -> NDArray[np.float32]:
-    """Weights (3, 3) of each colour's answer: its own channel minus the other two."""
+    """Weights (3, 3) of each color's answer: its own channel minus the other two."""
     return (2 * np.eye(3) - np.ones((3, 3))).astype(np.float32)
 
 
@@ -320,7 +320,7 @@ def write_bundle(
     content = {
         "name": folder.name,
         "version": "1.0",
-        "description": "answers by colour, for tests",
+        "description": "answers by color, for tests",
         "licence": "Apache-2.0",
         "source": "test/models.py",
         "model": {"file": "model.onnx", "sha256": file_digest(folder / "model.onnx")},

@@ -18,7 +18,7 @@ _CAMERA = CameraIntrinsics(WIDTH, HEIGHT, 130.0, 130.0, 79.5, 59.5)
 
 
 def write_drive(path: Path) -> Path:
-    """Write 20 frames, 10 per second: two coloured cells before a wall two metres away."""
+    """Write 20 frames, 10 per second: two colored cells before a wall two metres away."""
     return robot.write(path, messages(FRAMES))
 
 

@@ -73,8 +73,8 @@ def _images(count: int, size: int) -> Tensor:
         side = 480 - 60 * number
         part = room[480 - side :, 80 * number : 80 * number + side, ::-1]
         images.append(torch.from_numpy(cv2.resize(part, (size, size)).copy()))
-    colours = torch.stack(images).permute(0, 3, 1, 2).float()
-    return (colours - 115.0) / 58.0 + 0.1 * torch.randn(count, 3, size, size)
+    colors = torch.stack(images).permute(0, 3, 1, 2).float()
+    return (colors - 115.0) / 58.0 + 0.1 * torch.randn(count, 3, size, size)
 
 
 def _scale_logits(network: nn.Module, images: Tensor) -> None:

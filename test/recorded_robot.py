@@ -118,8 +118,8 @@ def header(seconds: float, frame_id: str = "camera") -> Any:
 
 
 def picture(width: int = SIZE[0], height: int = SIZE[1], **cells: tuple[int, int]) -> Any:
-    """Return a picture with one cell of each colour named; without any, red at (2, 1)."""
-    wanted = {cell: colour for colour, cell in (cells or {"red": (2, 1)}).items()}
+    """Return a picture with one cell of each color named; without any, red at (2, 1)."""
+    wanted = {cell: color for color, cell in (cells or {"red": (2, 1)}).items()}
     return models.paint(wanted, width=width, height=height)
 
 

@@ -18,7 +18,7 @@ from cnn_perception.config import (
 )
 from cnn_perception.mapping.crop import CropConfig
 from cnn_perception.mapping.ground import GroundConfig
-from cnn_perception.mapping.published import OutputConfig
+from cnn_perception.mapping.output_filters import OutputConfig
 from cnn_perception.settings import Config, NodeConfig, NodeParameters, read, setting
 
 __all__ = [
@@ -140,18 +140,18 @@ def _channel(name: str, default: float, cells: str, parameter: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class MapColors(Config):
-    """How cells are coloured in the marker topics."""
+    """How cells are colored in the marker topics."""
 
-    use_height_map: bool = setting(False, "Colour occupied cells by their height", live=True)
+    use_height_map: bool = setting(False, "Color occupied cells by their height", live=True)
     color_factor: float = setting(
         0.8,
-        "Part of the colour circle that use_height_map spans, from red at the top",
+        "Part of the color circle that use_height_map spans, from red at the top",
         between=(0.0, 1.0),
         live=True,
     )
     colored_map: bool = setting(
         False,
-        "Make octomap_full a ColorOcTree in the colours of classes; needs semantics.enabled",
+        "Make octomap_full a ColorOcTree in the colors of classes; needs semantics.enabled",
         live=True,
     )
     red: float = _channel("Red", 0.0, "occupied", "color.r")
@@ -165,12 +165,12 @@ class MapColors(Config):
 
     @property
     def occupied(self) -> tuple[float, float, float, float]:
-        """Colour of occupied cells, RGBA in [0, 1]."""
+        """Color of occupied cells, RGBA in [0, 1]."""
         return self.red, self.green, self.blue, self.alpha
 
     @property
     def free(self) -> tuple[float, float, float, float]:
-        """Colour of free cells, RGBA in [0, 1]."""
+        """Color of free cells, RGBA in [0, 1]."""
         return self.free_red, self.free_green, self.free_blue, self.free_alpha
 
 
@@ -203,7 +203,7 @@ class MaskConfig(Config):
     )
     palette: str = setting(
         "",
-        "Model bundle whose palette colours the classes; empty: the colours that the segmenter "
+        "Model bundle whose palette colors the classes; empty: the colors that the segmenter "
         "gives to models without one",
         parameter="semantics.palette",
     )

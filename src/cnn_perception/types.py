@@ -1,6 +1,6 @@
 """The small frozen types that the parts of the package exchange; numpy inside, no ROS.
 
-Conventions, everywhere: colour is RGB uint8 (H, W, 3); depth is float32 metres (H, W) with NaN
+Conventions, everywhere: color is RGB uint8 (H, W, 3); depth is float32 metres (H, W) with NaN
 where there is no reading; boxes are float32 (N, 4) corners ``x_min, y_min, x_max, y_max`` in pixels
 of the source image; time is integer nanoseconds; frames follow REP-103 and REP-105.
 """

@@ -56,7 +56,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """One whole bundle of each kind."""
     root = tmp_path_factory.mktemp("whole")
     return [
-        write_detector_bundle(root / "colours"),
+        write_detector_bundle(root / "colors"),
         write_segmenter_bundle(root / "areas", explain=True),
         write_segmenter_bundle(root / "logits", form="mask_logits"),
         write_classifier_bundle(root / "classes"),

@@ -16,7 +16,9 @@ from cnn_perception.mapping.files import color_codec
 from cnn_perception.mapping.files import octomap_codec as codec
 from cnn_perception.mapping.files.color_codec import ColoredLeaves
 from cnn_perception.mapping.files.voxel_file import decode_voxel_file, encode_voxel_file
-from cnn_perception.mapping.leaves import Leaves, morton_codes, prune, sort_leaves
+from cnn_perception.mapping.keys import morton_codes
+from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from plain_streams import encode_binary, encode_file, encode_full
 
 
 def random_leaves(seed: int, count: int, spread: int) -> Leaves:
@@ -33,7 +35,7 @@ def random_leaves(seed: int, count: int, spread: int) -> Leaves:
 
 
 def random_colors(leaves: Leaves, seed: int) -> ColoredLeaves:
-    """A few colours, so that siblings often agree."""
+    """A few colors, so that siblings often agree."""
     table = np.array([[255, 255, 255], [0, 0, 0], [200, 30, 30]], np.uint8)
     return ColoredLeaves(leaves, table[np.random.default_rng(seed).integers(0, 3, len(leaves))])
 
@@ -49,17 +51,17 @@ LEAVES = st.builds(
 @given(leaves=LEAVES)
 @settings(max_examples=100, deadline=None)
 def test_encode_then_decode_is_the_identity(leaves: Leaves) -> None:
-    decoded = codec.decode_full(codec.encode_full(leaves))
+    decoded = codec.decode_full(encode_full(leaves))
     np.testing.assert_array_equal(decoded.keys, leaves.keys)
     np.testing.assert_array_equal(decoded.depths, leaves.depths)
     np.testing.assert_array_equal(decoded.log_odds, leaves.log_odds)
-    binary = codec.encode_binary(leaves)
-    assert codec.encode_binary(codec.decode_binary(binary)) == binary
+    binary = encode_binary(leaves)
+    assert encode_binary(codec.decode_binary(binary)) == binary
 
 
 @given(leaves=LEAVES, seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=100, deadline=None)
-def test_encode_then_decode_keeps_colours(leaves: Leaves, seed: int) -> None:
+def test_encode_then_decode_keeps_colors(leaves: Leaves, seed: int) -> None:
     tree = random_colors(leaves, seed)
     decoded, resolution = color_codec.decode_color_file(color_codec.encode_color_file(tree, 0.05))
     expected = tree.pruned()
@@ -73,12 +75,12 @@ def test_encode_then_decode_keeps_colours(leaves: Leaves, seed: int) -> None:
 @given(leaves=LEAVES)
 @settings(max_examples=100, deadline=None)
 def test_a_voxel_file_keeps_the_map(leaves: Leaves) -> None:
-    content = encode_voxel_file(codec.encode_full(leaves), 0.05, {})
+    content = encode_voxel_file(encode_full(leaves), 0.05, {})
     decoded = decode_voxel_file(content).leaves
     np.testing.assert_array_equal(decoded.keys, leaves.keys)
     np.testing.assert_array_equal(decoded.depths, leaves.depths)
     np.testing.assert_array_equal(decoded.log_odds, leaves.log_odds)
-    assert encode_voxel_file(codec.encode_full(decoded), 0.05, {}) == content
+    assert encode_voxel_file(encode_full(decoded), 0.05, {}) == content
 
 
 def assert_sound(leaves: Leaves) -> None:
@@ -112,13 +114,13 @@ def test_damaged_files_are_refused_or_read_soundly(
     leaves: Leaves, binary: bool, data: st.DataObject
 ) -> None:
     with contextlib.suppress(MapError):
-        content = damage(codec.encode_file(leaves, 0.05, binary), data)
+        content = damage(encode_file(leaves, 0.05, binary), data)
         assert_sound(codec.decode_file(content).leaves)
 
 
 @given(leaves=LEAVES, seed=st.integers(0, 2**32 - 1), data=st.data())
 @settings(max_examples=200, deadline=None)
-def test_damaged_coloured_files_are_refused_or_read_soundly(
+def test_damaged_colored_files_are_refused_or_read_soundly(
     leaves: Leaves, seed: int, data: st.DataObject
 ) -> None:
     content = color_codec.encode_color_file(random_colors(leaves, seed), 0.05)
@@ -129,7 +131,7 @@ def test_damaged_coloured_files_are_refused_or_read_soundly(
 @given(leaves=LEAVES, data=st.data())
 @settings(max_examples=200, deadline=None)
 def test_damaged_voxel_files_are_refused(leaves: Leaves, data: st.DataObject) -> None:
-    content = encode_voxel_file(codec.encode_full(leaves), 0.05, {"frame_id": "map"})
+    content = encode_voxel_file(encode_full(leaves), 0.05, {"frame_id": "map"})
     damaged = damage(content, data)
     if damaged != content:
         with pytest.raises(MapError):
@@ -142,7 +144,7 @@ def test_forged_voxel_files_are_refused_or_read_soundly(
     leaves: Leaves, data: st.DataObject
 ) -> None:
     """Damage to what the checksum guards: with lengths and checksum made to match again."""
-    content = encode_voxel_file(codec.encode_full(leaves), 0.05, {"frame_id": "map"})
+    content = encode_voxel_file(encode_full(leaves), 0.05, {"frame_id": "map"})
     (noted,) = struct.unpack_from("<I", content, 16)
     notes, tree = content[28 : 28 + noted], zlib.decompress(content[28 + noted :])
     if data.draw(st.booleans()):

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.files import octomap_codec
-from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves, prune, sort_leaves
+from cnn_perception.mapping.keys import KEY_ORIGIN
+from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
 from cnn_perception.mapping.planning.queries import MapQueries
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
+from plain_streams import encode_file
 
 octomap = pytest.importorskip("octomap", reason="octomap-python is not installed")
 
@@ -83,7 +84,7 @@ def test_a_ray_ends_where_octomaps_does(
     ignore_unknown: bool,
     max_cells: float,
 ) -> None:
-    tree = octomap.OcTree.read(octomap_codec.encode_file(leaves, resolution, binary=False))
+    tree = octomap.OcTree.read(encode_file(leaves, resolution, binary=False))
     start = near(leaves, [origin], resolution)
     max_range = max_cells * resolution
     end = np.full(3, np.nan)

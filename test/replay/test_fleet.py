@@ -18,10 +18,11 @@ from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.expectations import schema
 from cnn_perception.replay.fleet.fleet import Fleet, replay_fleet
-from cnn_perception.replay.fleet.fleet_case import FleetCase, FleetRow
+from cnn_perception.replay.fleet.fleet_runner import FleetRow, FleetTest
 from cnn_perception.replay.fleet.ray_workers import RayWorkers
 from cnn_perception.replay.plan import ReplayPlan
 from cnn_perception.replay.run import ReplayRun
+from html_checker import HtmlChecker
 from painted_drive import FRAMES, PERIOD_NS, START_NS
 
 NO_RAY = "no Ray: pip install ray"
@@ -99,7 +100,7 @@ def test_the_totals_and_the_page_say_what_the_rows_say(
     page = (tmp_path / "out" / "index.html").read_text()
     assert 'href="drive/report.html"' in page and 'href="drive-2/report.html"' in page
     assert 'href="broken/report.html"' not in page
-    assert "0 passed, 2 failed" in page
+    assert "0 passed, 2 failed" in HtmlChecker(page).words
     for row in fleet.rows:
         for text in [row.error] if row.error else [check.message for check in row.failures]:
             assert text.replace("'", "&#39;") in page
@@ -203,12 +204,12 @@ class Deadly(ReplayPlan):
 
 @pytest.mark.skipif(find_spec("ray") is None, reason=NO_RAY)
 def test_a_process_that_dies_is_told_and_stops_no_others(bags: list[Path], tmp_path: Path) -> None:
-    cases = [
-        FleetCase(bags[0], tmp_path / "deadly", Deadly(), schema.Expectations(), ""),
-        FleetCase(bags[1], tmp_path / "broken", ReplayPlan(), schema.Expectations(), ""),
+    tests = [
+        FleetTest(bags[0], tmp_path / "deadly", Deadly(), schema.Expectations(), ""),
+        FleetTest(bags[1], tmp_path / "broken", ReplayPlan(), schema.Expectations(), ""),
     ]
     with RayWorkers(2) as workers:
-        rows = {row.name: row for row in workers.run(cases)}
+        rows = {row.name: row for row in workers.run(tests)}
     assert "process died, twice" in rows["deadly"].error
     assert "2/broken" in rows["broken"].error
 

@@ -14,7 +14,7 @@ pytest.importorskip("rclpy", reason="no rclpy: install ROS 2, or run 'make setup
 
 from rclpy.serialization import deserialize_message, serialize_message
 
-from cnn_perception.messages.encode import Encoder
+from cnn_perception.messages.encode import CubeList, Encoder
 from cnn_perception.recording.bag import typestore
 from cnn_perception.recording.compose import encode as encode_bag
 from cnn_perception.ros.encode import encode as encode_ros
@@ -171,6 +171,17 @@ def octomap(drawn: Drawn) -> Content:
     )
 
 
+def cubes(drawn: Drawn) -> Content:
+    lists = []
+    for namespace in ("map", "Stuhl", ""):
+        count = int(drawn.random.integers(0, 4))
+        shades = drawn.random.random((count, 4), np.float32) if namespace == "map" else None
+        centers = drawn.floats(count, 3).astype(np.float64)
+        lists.append(CubeList(centers, 0.5, (0.25, 0.5, 0.75, 1.0), shades, namespace))
+    # Of the class itself: a node's encoder returns their serialised form.
+    return lambda encode, header: Encoder.cubes(encode, header, lists)
+
+
 def occupancy_grid(drawn: Drawn) -> Content:
     cells = drawn.random.integers(-1, 101, drawn.size()).astype(np.int8).T
     x, y = drawn.floats(2).tolist()
@@ -197,6 +208,7 @@ CONTENTS = {
         image,
         label_info,
         occupancy_grid,
+        cubes,
         octomap,
         point_cloud,
         region,
@@ -206,7 +218,8 @@ CONTENTS = {
 
 
 def test_no_function_is_forgotten() -> None:
-    assert set(CONTENTS) == {name for name in vars(Encoder) if not name.startswith("_")}
+    # `points` are no message of their own, but part of `cubes`.
+    assert {*CONTENTS, "points"} == {name for name in vars(Encoder) if not name.startswith("_")}
 
 
 def assert_same(ros: Any, bag: Any) -> None:

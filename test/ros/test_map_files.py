@@ -85,7 +85,6 @@ def test_a_restarted_node_continues_its_map(stage, tmp_path: Path) -> None:
     node, _ = mapped(stage, save_path=str(path))
     assert trigger(stage, "save").success
     before = octomap(stage)
-    node.stop()
     node.trigger_deactivate()
     node.trigger_cleanup()
     stage.executor.remove_node(node)
@@ -109,9 +108,9 @@ def test_a_continued_map_keeps_its_resolution(stage, tmp_path: Path) -> None:
     assert trigger(stage, "save").success
     node.trigger_deactivate()
     other = mapper(stage, source="cloud", octomap_path=str(path), resolution=0.05)
-    assert other._mapper.config.resolution == pytest.approx(0.2)
+    assert other.component.occupancy.config.resolution == pytest.approx(0.2)
     change(other, occupancy_max_z=5.0)
-    assert other._mapper.config.occupancy_max_z == 5.0
+    assert other.component.occupancy.config.occupancy_max_z == 5.0
 
 
 def test_a_map_that_cannot_be_continued_leaves_the_node_unconfigured(
@@ -171,8 +170,9 @@ def test_no_callback_ends_the_executor(stage, tmp_path: Path) -> None:
         answer = stage.call(Trigger, name, Trigger.Request())
         assert not answer.success
         assert "nosuchrobot" in answer.message or "home" in answer.message
-    node.component.classes = object()  # a defect of ours
+    classes, node.component.classes = node.component.classes, object()  # a defect of ours
     everything = BoundingBoxQuery.Request()
     stage.call(BoundingBoxQuery, "mapper/clear_bbox", everything)
+    node.component.classes = classes
     change(node, save_path=str(tmp_path / "map.bt"))
     assert stage.call(Trigger, "mapper/save", Trigger.Request()).success

@@ -73,7 +73,7 @@ def color(message: MarkerArray) -> tuple[float, ...]:
     return c.r, c.g, c.b, c.a
 
 
-def test_markers_have_octomap_servers_lists_and_colours(stage) -> None:
+def test_markers_have_octomap_servers_lists_and_colors(stage) -> None:
     outputs = Outputs(stage)
     first = outputs.last("occupied_cells_vis_array")
     assert {depth: len(points) for depth, points in cubes(first).items()} == {15: 1, 16: 5}

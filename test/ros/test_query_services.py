@@ -274,7 +274,7 @@ def test_without_the_package_the_mapper_maps_and_says_what_is_missing(
     planner.node.trigger_deactivate()
     planner.node.trigger_cleanup()
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "cnn_perception_msgs", None)
+        patch.setitem(sys.modules, "cnn_perception_msgs.srv", None)
         interface.cache_clear()
         assert planner.node.start()
     interface.cache_clear()

@@ -314,7 +314,7 @@ def test_names_can_be_parameters(stage) -> None:
     assert len(names[0].class_map) == 4
 
 
-def test_colours_can_be_those_of_a_bundle(stage) -> None:
+def test_colors_can_be_those_of_a_bundle(stage) -> None:
     labels = ("background", "floor", "wall")
     robot = Robot(stage, labels=labels, **{"semantics.palette": "rooms_fcn"})
     heard = stage.hear(PointCloud2, "semantic_point_cloud", LATCHED)
@@ -396,7 +396,7 @@ def test_without_the_parameter_there_are_no_such_topics(stage) -> None:
     assert not robot_topics & set(TOPICS)
 
 
-def test_octomap_full_has_colours_if_that_is_asked_for(stage) -> None:
+def test_octomap_full_has_colors_if_that_is_asked_for(stage) -> None:
     robot = Robot(stage)
     robot.show(3000)
     heard = stage.hear(Octomap, "octomap_full", LATCHED)
@@ -409,7 +409,7 @@ def test_octomap_full_has_colours_if_that_is_asked_for(stage) -> None:
     assert [red, green, blue] in colored.colors.tolist()
 
 
-def test_colours_without_classes_are_refused(stage) -> None:
+def test_colors_without_classes_are_refused(stage) -> None:
     node = stage.running(MapperComponent, "mapper")
     [result] = node.set_parameters([Parameter("colored_map", value=True)])
     assert not result.successful

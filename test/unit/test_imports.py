@@ -21,7 +21,7 @@ LAYERS = (
     ("config", "resources", "types"),
     ("image",),
     ("formats",),
-    ("messages", "pages", "runtime"),
+    ("html", "messages", "runtime"),
     ("detection", "mapping", "segmentation"),
     ("classification", "networks"),
     ("explain",),
@@ -146,6 +146,23 @@ def test_modules_can_be_loaded_in_some_order() -> None:
     assert set(graphlib.TopologicalSorter(graph).static_order()) == set(MODULES)
 
 
+def test_a_public_name_is_of_one_class() -> None:
+    classes = [
+        node.name
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert not {name for name in classes if classes.count(name) > 1}
+
+
+@pytest.mark.parametrize("own", sorted(HEIGHT))
+def test_no_circle_hides_in_functions(own: str) -> None:
+    modules = {name for name in MODULES if part(name) == own}
+    graph = {name: IMPORTS[name] & modules for name in modules}
+    assert set(graphlib.TopologicalSorter(graph).static_order()) == modules
+
+
 def test_only_one_part_knows_ros() -> None:
     users = {
         part(module)
@@ -183,7 +200,7 @@ def loaded_by(modules: list[str]) -> set[str]:
     return {name.partition(".")[0] for name in done.stdout.split()}
 
 
-def test_the_core_loads_without_ros_and_torch() -> None:
+def test_the_core_loads_without_ros_torch_and_octomap() -> None:
     core = [
         module
         for module in MODULES
@@ -193,7 +210,7 @@ def test_the_core_loads_without_ros_and_torch() -> None:
         or part(module) in {"components", "recording", "replay"}
         or module == f"{PACKAGE}.explain.explainer"
     ]
-    assert not loaded_by(core) & (ROS_PACKAGES | TORCH_PACKAGES)
+    assert not loaded_by(core) & (ROS_PACKAGES | TORCH_PACKAGES | {"octomap"})
 
 
 def test_benchmarks_of_what_runs_on_a_robot_load_no_torch() -> None:

@@ -169,10 +169,28 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prefix
 
 
+def test_no_two_test_files_have_one_name() -> None:
+    # With launch_testing installed pytest collects them by their base names.
+    names = [path.name for path in (REPOSITORY / "test").rglob("*.py") if path.stem != "conftest"]
+    assert not {name for name in names if names.count(name) > 1}
+
+
 def test_installed_scripts_lie_where_ros2_run_looks(prefix: Path) -> None:
     scripts = {path.name for path in (prefix / "lib" / "cnn_perception").iterdir()}
     assert scripts == NODES | {"cnn-perception"}
     assert not (prefix / "bin").exists()
+
+
+def test_what_lies_beside_the_modules_is_installed(prefix: Path) -> None:
+    package = next(prefix.glob("lib/python*/*-packages/cnn_perception"))
+    source = REPOSITORY / "src" / "cnn_perception"
+    beside = [
+        path.relative_to(source)
+        for path in source.rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    ]
+    assert {".css", ".js", ".jinja", ".onnx"} <= {path.suffix for path in beside}
+    assert not [str(path) for path in beside if not (package / path).is_file()]
 
 
 def test_installed_package_finds_its_share(prefix: Path) -> None:

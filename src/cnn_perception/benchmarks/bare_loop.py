@@ -42,7 +42,7 @@ _MAP_PERIOD_NS = 1_000_000_000  # the mapper's default publish_rate
 
 @dataclass(frozen=True, slots=True)
 class _Input:
-    """A drive in memory, decoded from its serialised form: its messages, and its colour topic."""
+    """A drive in memory, decoded from its serialised form: its messages, and its color topic."""
 
     path: Path
     messages: tuple[BagMessage, ...]
@@ -135,7 +135,7 @@ def digest(msgtype: str, message: Any) -> str:
 
 
 def _hosts(path: Path, shared: bool) -> tuple[list[ReplayHost], str]:
-    """Return hosts of the components, one for all or one for each; the topic of colour images."""
+    """Return hosts of the components, one for all or one for each; the topic of color images."""
     complete = {name: NODES[name].complete(values) for name, values in PARAMETERS.items()}
     groups = [tuple(PARAMETERS)] if shared else [(name,) for name in PARAMETERS]
     with BagReader(path) as bag:
@@ -147,7 +147,7 @@ def _hosts(path: Path, shared: bool) -> tuple[list[ReplayHost], str]:
             hosts.append(ReplayHost(bag, plan, inputs))
         (camera,) = inputs.cameras.values()
     if not camera.color:
-        raise BagError(f"{path} has no colour images: record them too")
+        raise BagError(f"{path} has no color images: record them too")
     return hosts, camera.color
 
 

@@ -16,11 +16,12 @@ from cnn_perception.config import MapperConfig
 from cnn_perception.errors import PerceptionError
 from cnn_perception.mapping.files import octomap_codec
 from cnn_perception.mapping.leaves import Leaves
-from cnn_perception.mapping.voxels.voxel_engine import VoxelEngine
+from cnn_perception.mapping.occupancy_map import OccupancyMap
+from cnn_perception.mapping.octomap_tree import new_tree, set_sensor_model
 
 __all__ = [
-    "Contender",
     "Elapsed",
+    "MapContender",
     "OctomapCpp",
     "OctomapPython",
     "VoxelClouds",
@@ -39,7 +40,7 @@ class Elapsed:
     cpu: float
 
 
-class Contender(Protocol):
+class MapContender(Protocol):
     """One occupancy map, and the clock over its insertion."""
 
     name: str
@@ -81,28 +82,28 @@ class _Voxel:
     """The engine `voxel`, however it is fed."""
 
     def __init__(self, config: MapperConfig) -> None:
-        self._config = config
-        self._engine = VoxelEngine(config)
-        self._engine.warm_up()
+        self._map = OccupancyMap(config)
+        self._map.warm_up()
 
     def leaves(self) -> Leaves:
-        """See Contender."""
-        return self._engine.leaves()
+        """See MapContender."""
+        return self._map.leaves()
 
     def memory_bytes(self) -> int:
-        """See Contender."""
-        return self._engine.memory_bytes()
+        """See MapContender."""
+        with self._map.blocks() as store:
+            return store.memory_bytes()
 
     def heap_bytes(self) -> int | None:
-        """See Contender: its arrays are all there is."""
-        return self._engine.memory_bytes()
+        """See MapContender: its arrays are all there is."""
+        return self.memory_bytes()
 
     def clear(self) -> None:
-        """See Contender."""
-        self._engine.clear()
+        """See MapContender."""
+        self._map.reset()
 
     def close(self) -> None:
-        """See Contender."""
+        """See MapContender."""
 
 
 class VoxelDepth(_Voxel):
@@ -111,16 +112,9 @@ class VoxelDepth(_Voxel):
     name = "voxel"
 
     def insert(self, frame: BenchmarkFrame) -> Elapsed:
-        """See Contender. Projecting the pixels is part of the time."""
-        scan, config = frame.scan, self._config
+        """See MapContender. Projecting the pixels is part of the time."""
         watch = _Stopwatch()
-        self._engine.integrate_depth(
-            scan.depth,
-            scan.intrinsics,
-            scan.map_from_sensor,
-            max_range=config.max_range,
-            discretize=config.discretize,
-        )
+        self._map.integrate(frame.scan)
         return watch.stop()
 
 
@@ -130,10 +124,9 @@ class VoxelClouds(_Voxel):
     name = "voxel, clouds"
 
     def insert(self, frame: BenchmarkFrame) -> Elapsed:
-        """See Contender."""
-        config = self._config
+        """See MapContender."""
         watch = _Stopwatch()
-        self._engine.integrate(frame.points, frame.origin, config.max_range, config.discretize)
+        self._map.insert_points(frame.points, frame.origin)
         return watch.stop()
 
 
@@ -147,7 +140,7 @@ class OctomapPython:
         self.clear()
 
     def insert(self, frame: BenchmarkFrame) -> Elapsed:
-        """See Contender."""
+        """See MapContender."""
         points, origin = frame.points.astype(np.float64), frame.origin.astype(np.float64)
         tree, config = self._tree, self._config
         watch = _Stopwatch()
@@ -157,30 +150,24 @@ class OctomapPython:
         return watch.stop()
 
     def leaves(self) -> Leaves:
-        """See Contender."""
+        """See MapContender."""
         return octomap_codec.decode_file(self._tree.write()).leaves
 
     def memory_bytes(self) -> int:
-        """See Contender."""
+        """See MapContender."""
         return int(self._tree.memoryUsage())
 
     def heap_bytes(self) -> int | None:
-        """See Contender: it shares the heap of this process."""
+        """See MapContender: it shares the heap of this process."""
         return None
 
     def clear(self) -> None:
-        """See Contender."""
-        import octomap
-
-        tree, config = octomap.OcTree(self._config.resolution), self._config
-        tree.setProbHit(config.probability_hit)
-        tree.setProbMiss(config.probability_miss)
-        tree.setClampingThresMin(config.clamp_min)
-        tree.setClampingThresMax(config.clamp_max)
-        self._tree: Any = tree
+        """See MapContender."""
+        self._tree: Any = new_tree(self._config.resolution)
+        set_sensor_model(self._tree, self._config)
 
     def close(self) -> None:
-        """See Contender."""
+        """See MapContender."""
 
 
 class OctomapCpp:
@@ -205,7 +192,7 @@ class OctomapCpp:
         )
 
     def insert(self, frame: BenchmarkFrame) -> Elapsed:
-        """See Contender."""
+        """See MapContender."""
         origin = frame.origin.astype("<f4").tobytes()
         points = np.ascontiguousarray(frame.points, "<f4").tobytes()
         answer = self._ask(b"i" + struct.pack("<Q", len(frame.points)) + origin + points, 16)
@@ -213,24 +200,24 @@ class OctomapCpp:
         return Elapsed(wall * 1e-9, cpu * 1e-9)
 
     def leaves(self) -> Leaves:
-        """See Contender."""
+        """See MapContender."""
         (size,) = struct.unpack("<Q", self._ask(b"w", 8))
         return octomap_codec.decode_file(self._ask(b"", size)).leaves
 
     def memory_bytes(self) -> int:
-        """See Contender."""
+        """See MapContender."""
         return self._memory()[0]
 
     def heap_bytes(self) -> int | None:
-        """See Contender."""
+        """See MapContender."""
         return self._memory()[1]
 
     def clear(self) -> None:
-        """See Contender."""
+        """See MapContender."""
         self._ask(b"c", 0)
 
     def close(self) -> None:
-        """See Contender."""
+        """See MapContender."""
         self._process.communicate()
 
     def _memory(self) -> tuple[int, int]:

@@ -85,7 +85,7 @@ def overlay_job(rgb: UInt8Array, heat: Float32Array, others: Sequence[Contender]
     height, width = heat.shape
     return Job(
         f"overlay, {width}x{height}",
-        "Picture and heat map at the same size in, RGB picture out. Colours are each one's own, so "
+        "Picture and heat map at the same size in, RGB picture out. Colors are each one's own, so "
         "that there is nothing to compare.",
         [*others, Contender("blend_heatmap", lambda turn: blend_heatmap(rgb, heat))],
     )

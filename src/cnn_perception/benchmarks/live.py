@@ -46,7 +46,7 @@ LAYOUTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """Which processes are run, and the nodes in each."""
 
-_IMAGES = "/detector/", "/segmenter/", "/explainer/"  # topics whose stamps are the colour image's
+_IMAGES = "/detector/", "/segmenter/", "/explainer/"  # topics whose stamps are the color image's
 _WARM_UP_RATE = 2.0
 _START_S = 180.0
 _DRAIN_S = 30.0

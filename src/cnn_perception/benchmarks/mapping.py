@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cnn_perception.benchmarks.contenders import (
-    Contender,
+    MapContender,
     OctomapCpp,
     OctomapPython,
     VoxelClouds,
@@ -145,12 +145,12 @@ def differences(ours: Leaves, theirs: Leaves) -> int:
 
 
 @contextmanager
-def _contenders(config: MapperConfig) -> Iterator[tuple[list[Contender], str]]:
+def _contenders(config: MapperConfig) -> Iterator[tuple[list[MapContender], str]]:
     """Start everybody; the second value says why C++ OctoMap is missing, else it is empty."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         program = build_octomap_cpp(folder)
-        contenders: list[Contender] = [
+        contenders: list[MapContender] = [
             VoxelDepth(config),
             VoxelClouds(config),
             OctomapPython(config),
@@ -166,7 +166,7 @@ def _contenders(config: MapperConfig) -> Iterator[tuple[list[Contender], str]]:
 
 
 def _prove(
-    contenders: Sequence[Contender], frames: Sequence[BenchmarkFrame], progress: Progress
+    contenders: Sequence[MapContender], frames: Sequence[BenchmarkFrame], progress: Progress
 ) -> tuple[list[float], list[int], Leaves]:
     """Map all frames; return first times (s), cells that ever differed, and the final map."""
     first = [0.0] * len(contenders)
@@ -188,7 +188,7 @@ def _prove(
 
 
 def _race(
-    contenders: Sequence[Contender],
+    contenders: Sequence[MapContender],
     frames: Sequence[BenchmarkFrame],
     rounds: int,
     progress: Progress,

@@ -77,7 +77,7 @@ class ModelResult:
 
 
 def read_pictures(bag: Path, count: int) -> list[UInt8Array]:
-    """Return `count` colour pictures spread evenly over a bag; raises BagError without a camera."""
+    """Return `count` color pictures spread evenly over a bag; raises BagError without a camera."""
     with BagReader(bag) as reader:
         topic = camera_streams(reader).color
         messages = [message.message for message in reader.messages([topic])]

@@ -20,7 +20,7 @@ from cnn_perception.config import (
 )
 from cnn_perception.detection.detector import Detector
 from cnn_perception.explain.explainer import Explainer
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.scan_queue import ScanQueue
 from cnn_perception.mapping.scans import CloudScan, DepthScan, Scan
 from cnn_perception.mapping.transforms import TransformBuffer
@@ -94,11 +94,11 @@ class _BareLoop:
 
     def run(self, turn: int) -> None:
         networks = _Networks.load(self._plan)
-        mapper = Mapper(read(self._plan.parameters["mapper"], MapperConfig))
+        mapper = OccupancyMap(read(self._plan.parameters["mapper"], MapperConfig))
         mapper.warm_up()
         for each in self._inputs or self._read():
             if isinstance(each, DepthScan | CloudScan):
-                each.into(mapper)
+                mapper.integrate(each)
             else:
                 networks.see(each)
         self.answer = networks.digest.hexdigest(), mapper.full_payload()

@@ -78,7 +78,7 @@ def command(
 
     The heat itself is stored as a 16-bit PNG, 65535 where it is 1. A bundle explains itself without
     PyTorch; bundles and other networks are looked into by any --method. Gradients are also stored
-    in colour, zero is grey; activations and filters as a sheet. Several methods or layers are
+    in color, zero is grey; activations and filters as a sheet. Several methods or layers are
     compared in one picture each; pca and tsne place all pictures in one, and in points.json.
     Maximisation seeks an image that --target, a class or a channel of --layer, is large for.
     --score, --region, --most, --plus-plus, --provider and --threads are for bundles that explain

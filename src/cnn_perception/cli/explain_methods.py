@@ -146,7 +146,7 @@ def comparing(request: Request) -> Annotator:
             else:
                 words = shown.layer if method.shows is Shows.SHEET else f"{answered}, {shown.layer}"
                 picture, key = shown.picture, shown.key
-                if "gradient" in shown.maps:  # in their colours, as gradients are mostly printed
+                if "gradient" in shown.maps:  # in their colors, as gradients are mostly printed
                     picture, key = shown.maps["gradient"], GRADIENT
                 tiles.append(Tile(method.value, words.removesuffix(", "), picture, key))
                 record["layer"] = shown.layer or None

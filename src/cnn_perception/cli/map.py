@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from cnn_perception.mapping.mapper import Mapper
+    from cnn_perception.mapping.occupancy_map import OccupancyMap
 
 __all__ = ["app", "command"]
 
@@ -76,7 +76,7 @@ def command(
 
     from cnn_perception.errors import MapError
     from cnn_perception.mapping.files.storage import check_suffix
-    from cnn_perception.mapping.mapper import Mapper
+    from cnn_perception.mapping.occupancy_map import OccupancyMap
     from cnn_perception.recording.bag import BagReader
     from cnn_perception.recording.bag_scans import BagScans
     from cnn_perception.recording.folder_scans import FolderScans
@@ -92,7 +92,7 @@ def command(
         discretize=discretize,
         depth_stride=stride,
     )
-    mapper = Mapper(config)
+    mapper = OccupancyMap(config)
     console = Console(stderr=as_json)
     bag = None if RgbdFolder.recognises(source) else BagReader(source)
     with closing(bag) if bag is not None else nullcontext():
@@ -112,7 +112,7 @@ def command(
 
 
 def _integrate(
-    mapper: Mapper, scans: Any, every: int, console: Console
+    mapper: OccupancyMap, scans: Any, every: int, console: Console
 ) -> tuple[list[Any], Counter[str]]:
     """Map the scans under a progress bar; returns where the sensor was, and what became of points.
 
@@ -135,14 +135,16 @@ def _integrate(
         task = bar.add_task("", total=-(-len(scans) // every))
         mapper.warm_up()
         for scan in prefetch(islice(scans, None, None, every)):
-            report = scan.into(mapper)
+            report = mapper.integrate(scan)
             points.update(used=report.used, not_finite=report.not_finite, outside=report.outside)
             path.append(scan.map_from_sensor.translation)
             bar.advance(task)
     return path, points
 
 
-def _draw(mapper: Mapper, path: list[Any], out: Path, name: str, below: float | None) -> list[Path]:
+def _draw(
+    mapper: OccupancyMap, path: list[Any], out: Path, name: str, below: float | None
+) -> list[Path]:
     """Draw the map from a corner and from above; returns the files."""
     import numpy as np
 
@@ -166,7 +168,7 @@ def _draw(mapper: Mapper, path: list[Any], out: Path, name: str, below: float | 
 
 
 def _report(
-    mapper: Mapper,
+    mapper: OccupancyMap,
     mapped: int,
     points: Counter[str],
     skipped: dict[str, int],

@@ -36,7 +36,7 @@ def command(
 
 
 def _content(file: Path) -> dict[str, Any]:
-    """Read the file, with colours where it has them, and count and measure. Raises MapError."""
+    """Read the file, with colors where it has them, and count and measure. Raises MapError."""
     from cnn_perception.mapping.files.storage import load_map
 
     if file.is_file() and _COLORED in file.read_bytes()[:_HEADER_BYTES]:
@@ -50,7 +50,7 @@ def _content(file: Path) -> dict[str, Any]:
 
 
 def _colored_content(file: Path) -> dict[str, Any]:
-    """Return the same for a file with a ColorOcTree, and how much has a colour."""
+    """Return the same for a file with a ColorOcTree, and how much has a color."""
     import numpy as np
 
     from cnn_perception.errors import MapError
@@ -75,7 +75,7 @@ def _measures(leaves: Leaves, edge: float) -> dict[str, Any]:
     """Count cells of the finest size, and measure the box around all that is known."""
     import numpy as np
 
-    from cnn_perception.mapping.leaves import KEY_ORIGIN
+    from cnn_perception.mapping.keys import KEY_ORIGIN
 
     volumes = leaves.spans**3
     occupied = int(volumes[leaves.occupied].sum())
@@ -111,7 +111,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("known volume", f"{facts['known_volume']:.3f} m3"),
         ("extent", f"{metres(facts['extent'], ' x ')} m, from ({low}) to ({high})"),
         *(
-            [("coloured", f"{facts['colored_cells']} cells, in {facts['colors']} colours")]
+            [("colored", f"{facts['colored_cells']} cells, in {facts['colors']} colors")]
             if "colors" in facts
             else []
         ),

@@ -11,9 +11,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cnn_perception.replay.case import CaseResult
     from cnn_perception.replay.fleet.fleet import Fleet
-    from cnn_perception.replay.fleet.fleet_case import FleetRow
+    from cnn_perception.replay.fleet.fleet_runner import FleetRow
+    from cnn_perception.replay.runner import CheckedReplay
 
 __all__ = ["command"]
 
@@ -98,16 +98,16 @@ def command(
 
 def _replay_one(
     bag: Path, out: Path, config: Path | None, expect: Path | None, update: bool, console: Console
-) -> CaseResult:
+) -> CheckedReplay:
     """Replay a bag under a progress bar of its messages."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from cnn_perception.mapping.jit import is_cached
-    from cnn_perception.replay.case import run_case
     from cnn_perception.replay.expectations.expectations import load_expectations
     from cnn_perception.replay.expectations.schema import Expectations
     from cnn_perception.replay.per_bag import bag_name, for_bag
     from cnn_perception.replay.plan import ReplayPlan, load_plan
+    from cnn_perception.replay.runner import run_test
 
     plan = ReplayPlan() if config is None else load_plan(config)
     expectations = Expectations() if expect is None else load_expectations(expect)
@@ -127,10 +127,10 @@ def _replay_one(
             phase = "replaying" if done < total else "checking"
             bar.update(task, description=phase, completed=done, total=total)
 
-        return run_case(bag, out, plan, expectations, update=update, progress=progress)
+        return run_test(bag, out, plan, expectations, update=update, progress=progress)
 
 
-def _report_one(result: CaseResult, junit: Path | None, console: Console, as_json: bool) -> None:
+def _report_one(result: CheckedReplay, junit: Path | None, console: Console, as_json: bool) -> None:
     import json
 
     from cnn_perception.cli.replay_tables import print_result
@@ -193,7 +193,7 @@ def _report_fleet(
 
 
 def _exit_code(fleet: Fleet) -> int:
-    from cnn_perception.replay.fleet.fleet_case import BROKEN, FAILED
+    from cnn_perception.replay.fleet.fleet_runner import BROKEN, FAILED
 
     if fleet.left:
         return _INTERRUPTED

@@ -12,17 +12,17 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cnn_perception.replay.case import CaseResult
     from cnn_perception.replay.expectations.check import Check
     from cnn_perception.replay.fleet.fleet import Fleet
-    from cnn_perception.replay.fleet.fleet_case import FleetRow
+    from cnn_perception.replay.fleet.fleet_runner import FleetRow
+    from cnn_perception.replay.runner import CheckedReplay
 
 __all__ = ["print_fleet", "print_result", "row_line"]
 
 _STYLES = {"passed": "green", "failed": "bold red", "broken": "bold red"}
 
 
-def print_result(result: CaseResult, console: Console) -> None:
+def print_result(result: CheckedReplay, console: Console) -> None:
     """Print what came of one bag: its nodes, the speed, the map, what failed, the report."""
     summary = result.run.summary
     table = _table("node", "received", "processed", "dropped", "found", "p50 ms")

@@ -17,13 +17,13 @@ def command(
     width: Annotated[int, typer.Option(help="Width of the images, pixels.")] = 320,
     height: Annotated[int, typer.Option(help="Height of the images, pixels.")] = 240,
     rate: Annotated[float, typer.Option(help="Images per second.")] = 10.0,
-    jpeg_quality: Annotated[int, typer.Option(help="Quality of the colour images, 1..100.")] = 90,
+    jpeg_quality: Annotated[int, typer.Option(help="Quality of the color images, 1..100.")] = 90,
     ground_truth: Annotated[
         bool, typer.Option(help="Also record /ground_truth/mask and /ground_truth/detections.")
     ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the bag.")] = False,
 ) -> None:
-    """Record a robot's drive through a simulated room: colour, depth, poses and ground truth."""
+    """Record a robot's drive through a simulated room: color, depth, poses and ground truth."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

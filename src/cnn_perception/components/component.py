@@ -252,8 +252,12 @@ class Component(ABC):
         """Hear that live parameters changed, to be read with `config`."""
 
     def describe(self) -> dict[str, Any]:
-        """Return what diagnostics and metrics.json say of it: model, provider, counts ..."""
+        """Return what diagnostics say of it, and metrics.json too: model, provider, counts ..."""
         return {}
+
+    def summarise(self) -> dict[str, Any]:
+        """Return what metrics.json says of it at the end of a recording."""
+        return self.describe()
 
     # --- for subclasses
 

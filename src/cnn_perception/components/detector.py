@@ -154,7 +154,7 @@ class DetectorComponent(ModelComponent):
                 raise MessageError("no_match", self._missing(frame, found is None))
             depth = found[1]
             check_frames(depth.header, decode_header(info[1].header), "camera_info")
-            check_frames(depth.header, frame.header, "colour image")
+            check_frames(depth.header, frame.header, "color image")
             pixels = depth.depth()
             boxes = boxes_from_depth(
                 pixels,
@@ -192,11 +192,15 @@ class DetectorComponent(ModelComponent):
         self.core.config = self.config(DetectorConfig)
 
     def describe(self) -> dict[str, Any]:
-        """Add what was found of each class, and the images whose depth did not come."""
+        """Add the images whose depth did not come."""
+        extra = {"without_depth": self._without_depth} if self._use_depth else {}
+        return {**super().describe(), **extra}
+
+    def summarise(self) -> dict[str, Any]:
+        """Add what was found of each class."""
         labels = self.core.labels
         classes = {
             labels[k]: {"count": self._found[k], "frames": self._frames[k]}
             for k in sorted(self._found)
         }
-        extra = {"without_depth": self._without_depth} if self._use_depth else {}
-        return {**super().describe(), "classes": classes, **extra}
+        return {**self.describe(), "classes": classes}

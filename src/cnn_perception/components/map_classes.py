@@ -9,7 +9,7 @@ from typing import Any
 from cnn_perception.components.component import Component, Event, Frame, Input, Output
 from cnn_perception.config import SemanticsConfig
 from cnn_perception.errors import ConfigError, MessageError
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.mapping.semantic.class_map import ClassMap, MaskResult
 from cnn_perception.messages.decode import decode_label_info
@@ -26,7 +26,7 @@ class MapClasses:
     Raises ModelError for a bundle that cannot be read, ConfigError where clouds are mapped.
     """
 
-    def __init__(self, component: Component, occupancy: Mapper) -> None:
+    def __init__(self, component: Component, occupancy: OccupancyMap) -> None:
         settings = component.config(MaskConfig)
         if component.config(MapperNodeConfig).source == "cloud":
             raise ConfigError(

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves
+from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH
+from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.semantic.semantics import LabelledCells
 from cnn_perception.messages.encode import CubeList
 from cnn_perception.types import Float32Array, Float64Array, IntArray, UInt8Array
@@ -17,7 +18,7 @@ __all__ = ["class_cubes", "height_palette", "height_shades", "labelled_points", 
 
 _SHADES = 256
 
-# The names and types that PCL gives to coordinates, colour and label (pcl::PointXYZRGBL); rgb is
+# The names and types that PCL gives to coordinates, color and label (pcl::PointXYZRGBL); rgb is
 # three bytes within a float.
 _POINT = np.dtype(
     [(name, "<f4") for name in ("x", "y", "z", "rgb")] + [("label", "<u4"), ("confidence", "<f4")]
@@ -45,9 +46,9 @@ def leaf_cubes(
 
 
 def height_palette(color_factor: float) -> Float32Array:
-    """Return the colours from the lowest height to the highest, float32 (256, 4) RGBA.
+    """Return the colors from the lowest height to the highest, float32 (256, 4) RGBA.
 
-    As octomap_server's use_height_map they run along the colour circle (HSV with full saturation
+    As octomap_server's use_height_map they run along the color circle (HSV with full saturation
     and value) from hue color_factor, a part of the circle, to 0, which is red.
     """
     hue = np.linspace(color_factor, 0.0, _SHADES)

@@ -18,7 +18,7 @@ from cnn_perception.components.map_cubes import (
 from cnn_perception.errors import PerceptionError
 from cnn_perception.mapping.files.color_codec import COLOR_TREE
 from cnn_perception.mapping.map_view import MapView
-from cnn_perception.mapping.published import OutputConfig
+from cnn_perception.mapping.output_filters import OutputConfig
 from cnn_perception.mapping.semantic.semantics import LabelledCells
 from cnn_perception.parameters import MapColors, MapperNodeConfig
 from cnn_perception.types import Header, MapStatistics
@@ -118,7 +118,7 @@ class MapTopics:
         return self._octomap(self._map.binary_payload(), binary=True)
 
     def full(self) -> Any:
-        """Return the map with its log-odds, and in colours if colored_map says so."""
+        """Return the map with its log-odds, and in colors if colored_map says so."""
         if self._mapper.classes is not None and self._mapper.config(MapColors).colored_map:
             return self._color_octomap()
         return self._octomap(self._map.full_payload(), binary=False)

@@ -31,8 +31,8 @@ from cnn_perception.mapping.crop import CropConfig
 from cnn_perception.mapping.ground import GroundConfig
 from cnn_perception.mapping.jit import is_cached
 from cnn_perception.mapping.map_view import MapView
-from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.published import OutputConfig
+from cnn_perception.mapping.occupancy_map import OccupancyMap
+from cnn_perception.mapping.output_filters import OutputConfig
 from cnn_perception.mapping.scan_filter import ScanFilter
 from cnn_perception.mapping.scan_queue import QueuedScan, ScanQueue
 from cnn_perception.mapping.scans import DepthScan
@@ -74,7 +74,7 @@ class MapperComponent(Component):
         self._sensors = _sensors(settings)
         if not is_cached():
             self.log.info("compiling the mapping kernels, once on this machine: up to a minute")
-        self.occupancy = Mapper.continued(settings.octomap_path, self.config(MapperConfig))
+        self.occupancy = OccupancyMap.continued(settings.octomap_path, self.config(MapperConfig))
         if settings.octomap_path:
             resolution = self.occupancy.config.resolution
             self.log.info(
@@ -253,7 +253,7 @@ class MapperComponent(Component):
     # --- settings and diagnostics
 
     def vet(self, values: Mapping[str, Any]) -> None:
-        """Refuse what one engine cannot do, and colours where there are none."""
+        """Refuse what one engine cannot do, and colors where there are none."""
         colored = values["colored_map"] and not self.config(MapColors).colored_map
         if colored and not values["semantics.enabled"]:
             raise ConfigError("colored_map needs semantics.enabled, which is read at configure")

@@ -49,6 +49,10 @@ class ModelComponent(Component):
         """Return the names of the class indices as a message."""
         return Output(LABEL_INFO.name, self.encode.label_info(self.core.labels, threshold))
 
+    def close(self) -> None:
+        """Let go of the network, which others of the process may go on with."""
+        self.core.close()
+
     def describe(self) -> dict[str, Any]:
         """Name the model and where it runs."""
         return {

@@ -12,7 +12,7 @@ import numpy as np
 from cnn_perception.components.component import Done, Event, Frame, Output, Topic
 from cnn_perception.components.model import LABEL_INFO, ModelComponent
 from cnn_perception.config import SegmenterConfig, SessionConfig
-from cnn_perception.image.draw import blend_mask, colour_mask
+from cnn_perception.image.draw import blend_mask, color_mask
 from cnn_perception.parameters import SEGMENTER, NodeParameters
 from cnn_perception.runtime.inference import Inference
 from cnn_perception.segmentation.segmenter import Segmenter
@@ -51,7 +51,7 @@ class SegmenterComponent(ModelComponent):
         yield Output("~/mask", self.encode.image(header, mask))
         palette = self.core.palette
         if self.reads("~/color_mask"):
-            yield Output("~/color_mask", self.encode.image(header, colour_mask(mask, palette)))
+            yield Output("~/color_mask", self.encode.image(header, color_mask(mask, palette)))
         if self.reads("~/overlay"):
             overlay = blend_mask(image, mask, palette, self.core.config.overlay_alpha)
             yield Output("~/overlay", self.encode.image(header, overlay))

@@ -1,4 +1,4 @@
-"""Masks stored as PNG: class ids as palette indices, grey values or VOC's colours."""
+"""Masks stored as PNG: class ids as palette indices, grey values or VOC's colors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_PIXELS = 1 << 27
 
 
 def voc_palette() -> UInt8Array:
-    """Return uint8 (256, 3) RGB: the colour of each class id in Pascal VOC's masks.
+    """Return uint8 (256, 3) RGB: the color of each class id in Pascal VOC's masks.
 
     The bits of the id are dealt to red, green and blue in turn, highest first (VOCcolormap of the
     VOC development kit).
@@ -40,7 +40,7 @@ def read_label_png(path: Path) -> UInt8Array:
     """Return uint8 (H, W) class ids of a PNG.
 
     Palette images give their indices, whatever the palette; grey images up to 8 bits their values;
-    RGB images must hold colours of `voc_palette`. Raises DatasetError for anything else.
+    RGB images must hold colors of `voc_palette`. Raises DatasetError for anything else.
     """
     data = read_bytes(path)
     chunks = _chunks(data, path)
@@ -74,10 +74,10 @@ def _chunks(data: bytes, path: Path) -> list[tuple[bytes, bytes]]:
 
 
 def _with_identity_palette(chunks: list[tuple[bytes, bytes]], depth: int) -> bytes:
-    """Return the PNG with each index's colour replaced by the index itself.
+    """Return the PNG with each index's color replaced by the index itself.
 
-    OpenCV only hands out colours, stretches grey values of few bits, and two indices may share a
-    colour. The pixels' bytes are the same for grey values and palette indices.
+    OpenCV only hands out colors, stretches grey values of few bits, and two indices may share a
+    color. The pixels' bytes are the same for grey values and palette indices.
     """
     header = bytearray(chunks[0][1])
     header[9] = _PALETTE
@@ -114,7 +114,7 @@ def _ids_of_colors(bgr: UInt8Array, path: Path) -> UInt8Array:
     if strange.any():
         blue, green, red = bgr[strange][0].tolist()
         raise DatasetError(
-            f"{path} shows the colour ({red}, {green}, {blue}), which is none of Pascal VOC's: "
+            f"{path} shows the color ({red}, {green}, {blue}), which is none of Pascal VOC's: "
             "save class ids as grey values or palette indices"
         )
     return ids.astype(np.uint8)

@@ -95,7 +95,7 @@ class RenderedRooms(Dataset):
 
 
 def scaled(image: LabelledImage, width: int, height: int) -> LabelledImage:
-    """Return the image at another size: colour averaged, mask nearest, boxes scaled."""
+    """Return the image at another size: color averaged, mask nearest, boxes scaled."""
     rows, columns = image.mask.shape
     size = (width, height)
     color = cv2.resize(image.color, size, interpolation=cv2.INTER_AREA)

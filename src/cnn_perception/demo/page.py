@@ -8,9 +8,8 @@ from datetime import datetime, timezone
 import cnn_perception
 from cnn_perception.demo.outcome import DemoOutcome
 from cnn_perception.demo.pictures import Moment
-from cnn_perception.demo.template import TEMPLATE
-from cnn_perception.pages.document import jpeg_uri, png_uri, render
-from cnn_perception.pages.plot import NODE_COLOURS, Plot, line_plot, round_ceiling
+from cnn_perception.html.document import jpeg_uri, png_uri, render
+from cnn_perception.html.plot import NODE_COLORS, Plot, line_plot, round_ceiling
 from cnn_perception.types import UInt8Array
 
 __all__ = ["Latencies", "render_page"]
@@ -38,7 +37,7 @@ def render_page(
     ]
     seconds = (end_ns - start_ns) / 1e9
     return render(
-        TEMPLATE,
+        "demo/page.html.jinja",
         title=title,
         version=cnn_perception.__version__,
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -60,7 +59,7 @@ def _plot(latencies: Latencies, seconds: float) -> Plot:
     }
     return line_plot(
         latencies,
-        {name: NODE_COLOURS[k % len(NODE_COLOURS)] for k, name in enumerate(latencies)},
+        {name: NODE_COLORS[k % len(NODE_COLORS)] for k, name in enumerate(latencies)},
         (0.0, span),
         top=round_ceiling([ms for series in latencies.values() for _, ms in series]),
         below=("0 s", f"{seconds:.0f} s"),

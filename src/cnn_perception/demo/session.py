@@ -77,7 +77,7 @@ _SAVE_S = 10.0
 class DemoRun:
     """What a run left: its outcome, the camera's topics, and when each image was sent.
 
-    sent_ns: wall-clock nanoseconds at which the colour image with a stamp was published.
+    sent_ns: wall-clock nanoseconds at which the color image with a stamp was published.
     """
 
     outcome: DemoOutcome

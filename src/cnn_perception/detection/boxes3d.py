@@ -27,7 +27,7 @@ def boxes_from_depth(
 ) -> Boxes3D:
     """Fit a box to the depth pixels of each detection.
 
-    depth is float32 (H, W) metres registered to the colour image, NaN for no reading. The object's
+    depth is float32 (H, W) metres registered to the color image, NaN for no reading. The object's
     distance is the median depth of the middle half of its 2D box; pixels within half the object's
     own metric width of it (15 cm at least) belong to the object, which keeps out the wall behind it
     and what stands before it; the box spans their 2nd to 98th percentile.
@@ -51,7 +51,7 @@ def boxes_from_depth(
 
 
 def scaled_to(detections: Detections, color: tuple[int, ...], depth: tuple[int, ...]) -> Detections:
-    """Return detections of a colour image in pixels of a depth image that is registered to it.
+    """Return detections of a color image in pixels of a depth image that is registered to it.
 
     color, depth: heights and widths; the two show the same field of view. Raises
     MessageError(``size_mismatch``) where their shapes say that they do not.
@@ -62,8 +62,8 @@ def scaled_to(detections: Detections, color: tuple[int, ...], depth: tuple[int, 
     if abs(height - width) > _SAME_SHAPE * width:
         raise MessageError(
             "size_mismatch",
-            f"depth of {depth[1]}x{depth[0]} cannot be registered to a colour image of "
-            f"{color[1]}x{color[0]}: give depth that is registered to the colour image",
+            f"depth of {depth[1]}x{depth[0]} cannot be registered to a color image of "
+            f"{color[1]}x{color[0]}: give depth that is registered to the color image",
         )
     scale = np.array([width, height, width, height], np.float32)
     return dataclasses.replace(detections, boxes=detections.boxes * scale)

@@ -103,8 +103,7 @@ def select(
         kept = batched_nms(boxes, scores, class_ids, iou_threshold, max_detections)
     else:  # no overlap is larger than 1
         kept = rank(scores, max_detections)
-    anchors = None if found.anchors is None else found.anchors[inside][kept]
-    return Detections(boxes[kept], scores[kept], class_ids[kept], anchors)
+    return Detections(boxes[kept], scores[kept], class_ids[kept], found.anchors[inside][kept])
 
 
 def batched_nms(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_perception.image.draw import Colour, palette
+from cnn_perception.image.draw import Color, palette
 from cnn_perception.image.sheet import FAINT, GRID, INK, Sheet, text_width
 from cnn_perception.metrics.average_precision import PrecisionRecall, all_point_ap
 from cnn_perception.types import Float64Array, UInt8Array
@@ -18,23 +18,23 @@ _PLOT = (74, 66, 520, 440)  # x, y, width and height of the axes, pixels
 _RECALLS = np.linspace(0, 1, 201)
 _MOST_CURVES = 16
 _MOST_CLASSES = 40
-_DEEP = np.array([22.0, 78.0, 152.0])  # the colour of a share of 1
+_DEEP = np.array([22.0, 78.0, 152.0])  # the color of a share of 1
 
 
 def precision_recall_chart(
-    curves: Mapping[str, PrecisionRecall], title: str, colours: UInt8Array | None = None
+    curves: Mapping[str, PrecisionRecall], title: str, colors: UInt8Array | None = None
 ) -> UInt8Array:
     """Return the curves of classes with objects, with their average precision, and their mean.
 
     Drawn is the envelope, whose area is the average precision. Of more than 16 classes the best and
-    the worst eight have colours and names. colours: uint8 (classes, 3), by default `palette`.
+    the worst eight have colors and names. colors: uint8 (classes, 3), by default `palette`.
     """
-    shades = palette(len(curves)) if colours is None else colours
+    shades = palette(len(curves)) if colors is None else colors
     areas = {name: all_point_ap(curve) for name, curve in curves.items()}
     ranked = sorted(curves, key=lambda name: -areas[name])
     half = _MOST_CURVES // 2
     named = ranked if len(ranked) <= _MOST_CURVES else [*ranked[:half], *ranked[-half:]]
-    colour_of = {
+    color_of = {
         name: _rgb(shades[k % len(shades)]) for k, name in enumerate(curves) if name in named
     }
     legend = max([text_width(name, 8) for name in named] + [text_width("mean", 8)]) + 86
@@ -42,14 +42,14 @@ def precision_recall_chart(
     sheet = Sheet(round(x + width + 24 + legend), y + height + 62)
     _axes(sheet, title)
     for name in sorted(curves, key=lambda name: name in named):
-        sheet.line(_envelope(curves[name]), colour_of.get(name, GRID), 1.5)
+        sheet.line(_envelope(curves[name]), color_of.get(name, GRID), 1.5)
     mean = np.mean([curve.at(_RECALLS) for curve in curves.values()], axis=0)
     sheet.line(_to_plot(_RECALLS, mean), INK, 2.6)
     left, line = x + width + 24, min(22.0, (height - 10) / (len(named) + 2))
     _entry(sheet, left, y + 10, "mean", float(np.mean(list(areas.values()))), INK, 2.6)
     for row, name in enumerate(named):
         gap = 1.5 if row < half or len(named) == len(ranked) else 2.2
-        _entry(sheet, left, y + 10 + (row + gap) * line, name, areas[name], colour_of[name], 2)
+        _entry(sheet, left, y + 10 + (row + gap) * line, name, areas[name], color_of[name], 2)
     return sheet.finished()
 
 
@@ -73,8 +73,8 @@ def confusion_chart(confusion: NDArray[np.int64], labels: Sequence[str], title: 
         round(max(margin + side + 30, text_width(title, 11) + 48)), round(top + side + 46)
     )
     sheet.text(title, 24, 26, height=11, bold=True)
-    sheet.text("answer, % of the truth", margin, 48, height=8, colour=FAINT)
-    sheet.text("truth", 18, top + side / 2, height=8, colour=FAINT, anchor="middle", upwards=True)
+    sheet.text("answer, % of the truth", margin, 48, height=8, color=FAINT)
+    sheet.text("truth", 18, top + side / 2, height=8, color=FAINT, anchor="middle", upwards=True)
     for row, name in enumerate(names):
         middle = cell * (row + 0.5)
         sheet.text(name, margin - 8, top + middle, height=8, anchor="right")
@@ -86,10 +86,10 @@ def confusion_chart(confusion: NDArray[np.int64], labels: Sequence[str], title: 
                 ink = (255, 255, 255) if share > 0.35 else INK
                 number = f"{100 * share:.0f}"
                 place = (left + (cell - 1) / 2, upper + (cell - 1) / 2)
-                sheet.text(number, *place, height=7.5, colour=ink, anchor="middle")
+                sheet.text(number, *place, height=7.5, color=ink, anchor="middle")
     if len(shown) < len(occurs):
         note = f"the {len(shown)} of {len(occurs)} classes with most mistakes"
-        sheet.text(note, margin, top + side + 22, height=8, colour=FAINT)
+        sheet.text(note, margin, top + side + 22, height=8, color=FAINT)
     return sheet.finished()
 
 
@@ -100,19 +100,19 @@ def _axes(sheet: Sheet, title: str) -> None:
         across, up = _to_plot(np.array([tick]), np.array([tick]))[0]
         sheet.line([(across, y), (across, y + height)], GRID, 1)
         sheet.line([(x, up), (x + width, up)], GRID, 1)
-        sheet.text(f"{tick:.1f}", across, y + height + 16, height=8, colour=FAINT, anchor="middle")
-        sheet.text(f"{tick:.1f}", x - 10, up, height=8, colour=FAINT, anchor="right")
+        sheet.text(f"{tick:.1f}", across, y + height + 16, height=8, color=FAINT, anchor="middle")
+        sheet.text(f"{tick:.1f}", x - 10, up, height=8, color=FAINT, anchor="right")
     sheet.line([(x, y), (x, y + height), (x + width, y + height)], FAINT, 1)
     sheet.text("recall", x + width / 2, y + height + 40, anchor="middle")
     sheet.text("precision", 22, y + height / 2, anchor="middle", upwards=True)
 
 
 def _entry(
-    sheet: Sheet, x: float, y: float, name: str, area: float, colour: Colour, width: float
+    sheet: Sheet, x: float, y: float, name: str, area: float, color: Color, width: float
 ) -> None:
     """Write a line of the legend."""
-    sheet.line([(x, y), (x + 20, y)], colour, width)
-    sheet.text(f"{area:.2f}", x + 28, y, height=8, colour=FAINT)
+    sheet.line([(x, y), (x + 20, y)], color, width)
+    sheet.text(f"{area:.2f}", x + 28, y, height=8, color=FAINT)
     sheet.text(name, x + 62, y, height=8)
 
 
@@ -132,6 +132,6 @@ def _to_plot(recall: Float64Array, precision: Float64Array) -> Float64Array:
     return np.stack([x + width * recall, y + height * (1 - precision)], axis=1)
 
 
-def _rgb(colour: NDArray[np.generic]) -> Colour:
-    red, green, blue = np.rint(np.asarray(colour, np.float64)).astype(int).tolist()
+def _rgb(color: NDArray[np.generic]) -> Color:
+    red, green, blue = np.rint(np.asarray(color, np.float64)).astype(int).tolist()
     return red, green, blue

@@ -55,10 +55,10 @@ def _write_curves(run: DetectorRun, folder: Path) -> list[Path]:
     _write_csv(target, ("class", "score", "recall", "precision"), rows)
     if not curves:
         return [target]
-    colours = None if run.bundle.palette is None else run.bundle.palette[shown]
+    colors = None if run.bundle.palette is None else run.bundle.palette[shown]
     title = f"{run.bundle.name}: precision over recall at IoU {run.metric.voc_iou:g}"
     chart = folder / "precision_recall.png"
-    chart.write_bytes(encode_png(precision_recall_chart(curves, title, colours), level=9))
+    chart.write_bytes(encode_png(precision_recall_chart(curves, title, colors), level=9))
     return [target, chart]
 
 

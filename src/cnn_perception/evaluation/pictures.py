@@ -16,7 +16,7 @@ from cnn_perception.evaluation.worst import (
     SegmentationMistakes,
     WrongClass,
 )
-from cnn_perception.image.draw import Colour, blend_mask, draw_boxes, palette
+from cnn_perception.image.draw import Color, blend_mask, draw_boxes, palette
 from cnn_perception.image.panels import panel_page, sized
 from cnn_perception.image.sheet import FAINT, GRID, Sheet, text_width
 from cnn_perception.metrics.matching import FALSE, HIT
@@ -49,9 +49,9 @@ def _draw_boxes(
         _WRONG if missed else _UNCOUNTED if skipped else _RIGHT
         for missed, skipped in zip(mistakes.missed, uncounted, strict=True)
     ]
-    colour_of = {HIT: _RIGHT, FALSE: _WRONG}
+    color_of = {HIT: _RIGHT, FALSE: _WRONG}
     found = mistakes.found
-    answer = [colour_of.get(verdict, _UNCOUNTED) for verdict in mistakes.verdicts.tolist()]
+    answer = [color_of.get(verdict, _UNCOUNTED) for verdict in mistakes.verdicts.tolist()]
     names = [bundle.labels[index] for index in image.classes]
     said = [
         f"{bundle.labels[index]} {score:.2f}"
@@ -73,11 +73,11 @@ def _draw_boxes(
 
 
 def _drawn(
-    color: UInt8Array, boxes: Float32Array, texts: Sequence[str], colours: Sequence[Colour]
+    color: UInt8Array, boxes: Float32Array, texts: Sequence[str], colors: Sequence[Color]
 ) -> UInt8Array:
     """Draw boxes with what is wrong on top."""
-    order = sorted(range(len(texts)), key=lambda k: colours[k] != _WRONG)
-    return draw_boxes(color, boxes[order], [texts[k] for k in order], [colours[k] for k in order])
+    order = sorted(range(len(texts)), key=lambda k: colors[k] != _WRONG)
+    return draw_boxes(color, boxes[order], [texts[k] for k in order], [colors[k] for k in order])
 
 
 def _draw_masks(
@@ -87,17 +87,17 @@ def _draw_masks(
     color, _ = sized(image.color)
     count = len(bundle.labels)
     own = palette(count, background=True) if bundle.palette is None else bundle.palette
-    colours = np.full((max(count, UNLABELLED + 1), 3), 255, np.uint8)
-    colours[:count] = own
+    colors = np.full((max(count, UNLABELLED + 1), 3), 255, np.uint8)
+    colors[:count] = own
 
     def blended(mask: IntArray) -> UInt8Array:
         size = (color.shape[1], color.shape[0])
         large = cv2.resize(mask.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST)
-        return blend_mask(color, np.asarray(large, np.uint16), colours, 0.6)
+        return blend_mask(color, np.asarray(large, np.uint16), colors, 0.6)
 
     ranked = np.argsort(mistakes.iou, kind="stable")
     legend = [
-        (_rgb(colours[k]), f"{bundle.labels[k]} {mistakes.iou[k]:.2f}")
+        (_rgb(colors[k]), f"{bundle.labels[k]} {mistakes.iou[k]:.2f}")
         for k in ranked[~np.isnan(mistakes.iou[ranked])]
     ]
     if (image.mask == UNLABELLED).any():
@@ -124,11 +124,11 @@ def _draw_classes(bundle: ModelBundle, image: LabelledImage, wrong: WrongClass) 
     for row, (k, name) in enumerate(zip(shown, names, strict=True)):
         y = 18 + row * 30
         score = float(wrong.scores[k])
-        colour = _RIGHT if k == wrong.truth else _WRONG if k == wrong.answer else FAINT
+        shade = _RIGHT if k == wrong.truth else _WRONG if k == wrong.answer else FAINT
         bars.text(name, left - 10, y, anchor="right", bold=k == wrong.truth)
         bars.fill(left, y - 9, 160, 18, GRID)
-        bars.fill(left, y - 9, max(160 * score, 1), 18, colour)
-        bars.text(f"{score:.2f}", left + 168, y, colour=FAINT, height=8)
+        bars.fill(left, y - 9, max(160 * score, 1), 18, shade)
+        bars.text(f"{score:.2f}", left + 168, y, color=FAINT, height=8)
     return panel_page(
         f"{image.name}: {bundle.labels[wrong.truth]} taken for {bundle.labels[wrong.answer]}",
         [("image", color), ("scores", bars.finished())],
@@ -140,6 +140,6 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _rgb(colour: UInt8Array) -> Colour:
-    red, green, blue = colour.tolist()
+def _rgb(color: UInt8Array) -> Color:
+    red, green, blue = color.tolist()
     return red, green, blue

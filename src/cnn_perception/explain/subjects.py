@@ -24,7 +24,7 @@ from cnn_perception.runtime.bundle import ModelBundle
 from cnn_perception.runtime.inference import Inference, RawAnswer, Reader
 from cnn_perception.types import BoolArray, Detections, Float32Array, UInt8Array
 
-__all__ = ["Answer", "Question", "Subject", "read_region", "subject_of"]
+__all__ = ["Explainable", "Question", "Subject", "read_region", "subject_of"]
 
 _MOST_DETECTIONS = 1000
 """How many are looked at: the best of the target class may be far behind the best of all."""
@@ -64,8 +64,8 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """One answer, and what its explain graph takes besides the network's tensors.
+class Explainable:
+    """One answer to explain, and what its explain graph takes besides the network's tensors.
 
     level: which graph; box: float32 (4,) corners in pixels of the picture, or None.
     """
@@ -88,7 +88,7 @@ class Subject(ABC):
         """Raise ConfigError for a question that makes no sense for the task."""
 
     @abstractmethod
-    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Answer]]:
+    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Explainable]]:
         """Return the network's answer, and what of it is asked for, at most `question.most`."""
 
 
@@ -121,7 +121,7 @@ class _Detections(Subject):
         self._output = output
         self._levels = sorted(bundle.explain, key=lambda graph: graph.level)
 
-    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Answer]]:
+    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Explainable]]:
         if question.threshold != self._detector.config.score_threshold:
             self._detector.config = _looking_from(question.threshold)
         raw = self.reader(rgb)
@@ -133,7 +133,7 @@ class _Detections(Subject):
             self._answer(found, index) for index in np.flatnonzero(wanted)[: question.most].tolist()
         ]
 
-    def _answer(self, found: Detections, index: int) -> Answer:
+    def _answer(self, found: Detections, index: int) -> Explainable:
         assert found.anchors is not None
         anchor, class_id = int(found.anchors[index]), int(found.class_ids[index])
         graph = next((x for x in self._levels if anchor < x.first + x.count), None)
@@ -146,7 +146,9 @@ class _Detections(Subject):
             "anchor": np.array([anchor - graph.first], np.int64),
             "class_index": np.array([self._output.class_index(class_id)], np.int64),
         }
-        return Answer(class_id, float(found.scores[index]), found.boxes[index], graph.level, asked)
+        return Explainable(
+            class_id, float(found.scores[index]), found.boxes[index], graph.level, asked
+        )
 
 
 class _Classes(Subject):
@@ -163,7 +165,7 @@ class _Classes(Subject):
                 "image shows: give [-1.0]"
             )
 
-    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Answer]]:
+    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Explainable]]:
         raw = self.reader(rgb)
         scores = self._output.scores(self._output.by_role(raw.tensors))
         if question.class_id is None:
@@ -171,7 +173,7 @@ class _Classes(Subject):
         else:
             wanted = [question.class_id]
         return raw, [
-            Answer(
+            Explainable(
                 class_id,
                 float(scores[class_id]),
                 None,
@@ -200,7 +202,7 @@ class _Regions(Subject):
             bundle.labels.index("background") if "background" in bundle.labels else -1
         )
 
-    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Answer]]:
+    def answers(self, rgb: UInt8Array, question: Question) -> tuple[RawAnswer, list[Explainable]]:
         raw = self.reader(rgb)
         mask = self._output.mask(self._output.by_role(raw.tensors), self._bundle)
         rows, columns = _looked_at(mask.shape, raw.placement, question.region)
@@ -231,7 +233,7 @@ class _Regions(Subject):
         class_id: int,
         score: float,
         placement: Placement,
-    ) -> Answer:
+    ) -> Explainable:
         region = np.zeros(is_class.shape, np.float32)
         region[looked_at] = is_class[looked_at]
         across, down = (np.flatnonzero(region.any(axis)) for axis in (0, 1))
@@ -243,7 +245,7 @@ class _Regions(Subject):
             "region": np.asarray(weights, np.float32)[None],
         }
         box = placement.boxes_to_source(np.asarray(corners, np.float32))[0]
-        return Answer(class_id, score, box, 0, asked)
+        return Explainable(class_id, score, box, 0, asked)
 
 
 def _looking_from(threshold: float) -> DetectorConfig:

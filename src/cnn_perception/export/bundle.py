@@ -83,7 +83,7 @@ def describe(
     if about.limits:
         tree["limits"] = about.limits
     if about.palette is not None:
-        tree["palette"] = [[int(value) for value in colour] for colour in about.palette]
+        tree["palette"] = [[int(value) for value in color] for color in about.palette]
     if thresholds is not None:
         tree["thresholds"] = dict(thresholds)
     return tree

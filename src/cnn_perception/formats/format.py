@@ -57,7 +57,6 @@ __all__ = [
 
 _MOST_CANDIDATES = 8192
 """Best candidates that go into suppression: bounds a frame's time when the threshold is near 0."""
-_LARGEST_BACKGROUND = 1 << 16
 
 Mask = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -196,7 +195,7 @@ class Candidates:
     boxes: Float32Array
     scores: Float32Array
     class_ids: NDArray[np.int32]
-    anchors: NDArray[np.int32] | None
+    anchors: NDArray[np.int32]
 
 
 class DetectionFormat(OutputFormat):
@@ -237,7 +236,7 @@ class BackgroundFormat(DetectionFormat):
     background: int | None = setting(
         None,
         "The column of the scores or the label that means that there is no object",
-        between=(0, _LARGEST_BACKGROUND),
+        between=(0, 1 << 16),
     )
 
     def check(self, bundle: Bundle) -> None:

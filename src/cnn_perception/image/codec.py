@@ -69,7 +69,7 @@ def decode_compressed(data: Any, image_format: str = "") -> UInt8Array:
 
     `image_format` is CompressedImage.format: ``jpeg``, ``png``, or as image_transport_plugins write
     it, ``rgb8; jpeg compressed bgr8``. The data themselves say whether they are JPEG or PNG; the
-    format matters only for Bayer mosaics sent as grey and for colours compressed in RGB order. An
+    format matters only for Bayer mosaics sent as grey and for colors compressed in RGB order. An
     EXIF orientation is not applied, so that pixels stay those of camera_info. Raises MessageError:
     ``unknown_encoding``, ``corrupt_image``, ``truncated_data``, ``image_too_large``.
     """

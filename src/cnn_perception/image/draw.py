@@ -22,18 +22,18 @@ from cnn_perception.types import (
 )
 
 __all__ = [
-    "Colour",
+    "Color",
     "blend_heatmap",
     "blend_mask",
     "blend_signed",
-    "colour_mask",
+    "color_mask",
     "draw_boxes",
     "draw_caption",
     "draw_detections",
     "palette",
 ]
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
 
 _DARK = (24, 24, 28)
@@ -51,25 +51,25 @@ _RGB_OF_LMS = (
 
 
 def palette(count: int, *, background: bool = False) -> UInt8Array:
-    """Return `count` distinct colours, uint8 (count, 3) RGB, always the same ones.
+    """Return `count` distinct colors, uint8 (count, 3) RGB, always the same ones.
 
-    Each is the colour of medium lightness farthest from all before it in Oklab (Ottosson 2020), so
-    a class keeps its colour however many there are; they repeat after 256. With `background` the
+    Each is the color of medium lightness farthest from all before it in Oklab (Ottosson 2020), so
+    a class keeps its color however many there are; they repeat after 256. With `background` the
     first is black and the others are those of classes 0, 1, ... of a palette without it.
     """
-    colours = _distinct_colours()[np.arange(count - background) % 256]
-    return np.asarray(np.concatenate([np.zeros((int(background), 3), np.uint8), colours]), np.uint8)
+    colors = _distinct_colors()[np.arange(count - background) % 256]
+    return np.asarray(np.concatenate([np.zeros((int(background), 3), np.uint8), colors]), np.uint8)
 
 
 def draw_detections(
     rgb: UInt8Array,
     detections: Detections,
     labels: Sequence[str] | Mapping[int, str],
-    colours: UInt8Array | None = None,
+    colors: UInt8Array | None = None,
 ) -> UInt8Array:
     """Return a copy of the picture with boxes, class names and scores, best on top.
 
-    `labels` gives the name of a class id, `colours` uint8 (n, 3) its colour (default: `palette`).
+    `labels` gives the name of a class id, `colors` uint8 (n, 3) its color (default: `palette`).
     """
     order = np.argsort(-detections.scores, kind="stable")
     class_ids = detections.class_ids[order].tolist()
@@ -78,12 +78,12 @@ def draw_detections(
         f"{_name(labels, index)} {score:.2f}"
         for index, score in zip(class_ids, scores, strict=True)
     ]
-    shades = [_shade(index, colours) for index in class_ids]
+    shades = [_shade(index, colors) for index in class_ids]
     return draw_boxes(rgb, detections.boxes[order], texts, shades)
 
 
 def draw_boxes(
-    rgb: UInt8Array, boxes: Float32Array, texts: Sequence[str], colours: Sequence[Colour]
+    rgb: UInt8Array, boxes: Float32Array, texts: Sequence[str], colors: Sequence[Color]
 ) -> UInt8Array:
     """Return a copy of the picture with boxes, each with a text on a chip, the first on top.
 
@@ -96,25 +96,25 @@ def draw_boxes(
     finite = np.isfinite(boxes).all(axis=1)
     corners = np.clip(np.round(boxes[finite]), 0, limit).astype(int).tolist()
     shown = [
-        (corner, texts[k], colours[k])
+        (corner, texts[k], colors[k])
         for corner, k in zip(corners, np.flatnonzero(finite).tolist(), strict=True)
     ]
-    for (x0, y0, x1, y1), _, colour in reversed(shown):
+    for (x0, y0, x1, y1), _, color in reversed(shown):
         cv2.rectangle(picture, (x0, y0), (x1, y1), _DARK, line + 2, cv2.LINE_AA)
-        cv2.rectangle(picture, (x0, y0), (x1, y1), colour, line, cv2.LINE_AA)
+        cv2.rectangle(picture, (x0, y0), (x1, y1), color, line, cv2.LINE_AA)
     taken: list[tuple[int, int, int, int]] = []
-    for corner, text, colour in shown:
-        taken.append(_chip(picture, text, corner, colour, size, taken))
+    for corner, text, color in shown:
+        taken.append(_chip(picture, text, corner, color, size, taken))
     return picture
 
 
-def colour_mask(mask: IntArray, palette: UInt8Array) -> UInt8Array:
+def color_mask(mask: IntArray, palette: UInt8Array) -> UInt8Array:
     """Return class indices (H, W) as RGB uint8 (H, W, 3).
 
-    An index beyond the palette's n rows takes the colour of index modulo n.
+    An index beyond the palette's n rows takes the color of index modulo n.
     """
     if len(palette) == 0:
-        raise ConfigError("the palette is empty: give at least one colour")
+        raise ConfigError("the palette is empty: give at least one color")
     if mask.dtype == np.uint8:
         table = palette[np.arange(256) % len(palette)].reshape(256, 1, 3)
         # OpenCV's fastest look-up of three channels at once.
@@ -125,16 +125,16 @@ def colour_mask(mask: IntArray, palette: UInt8Array) -> UInt8Array:
 def blend_mask(
     rgb: UInt8Array, mask: IntArray, palette: UInt8Array, alpha: float = 0.5
 ) -> UInt8Array:
-    """Return the picture with each class tinted in its colour and outlined; class 0 stays as it is.
+    """Return the picture with each class tinted in its color and outlined; class 0 stays as it is.
 
     rgb: uint8 (H, W, 3); mask: class indices (H, W); palette: uint8 (n, 3); alpha: opacity, 0..1.
     """
     _same_size(rgb, mask, "mask")
-    colours = colour_mask(mask, palette)
-    blended = cv2.addWeighted(rgb, 1.0 - alpha, colours, alpha, 0.0)
+    colors = color_mask(mask, palette)
+    blended = cv2.addWeighted(rgb, 1.0 - alpha, colors, alpha, 0.0)
     background = (mask == 0).view(np.uint8)
     cv2.copyTo(rgb, background, blended)
-    # The outline is the class's own colour at nearly full strength, on the class's side.
+    # The outline is the class's own color at nearly full strength, on the class's side.
     edges = np.zeros(mask.shape, np.bool_)
     down, right = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
     edges[1:] |= down
@@ -143,7 +143,7 @@ def blend_mask(
     edges[:, :-1] |= right
     edges &= mask != 0
     strong = min(1.0, alpha + 0.35) if alpha > 0 else 0.0
-    outline = cv2.addWeighted(rgb, 1.0 - strong, colours, strong, 0.0)
+    outline = cv2.addWeighted(rgb, 1.0 - strong, colors, strong, 0.0)
     return np.asarray(cv2.copyTo(outline, edges.view(np.uint8), blended), np.uint8)
 
 
@@ -153,7 +153,7 @@ def blend_heatmap(
     """Return the picture under a heat map, with a caption along its lower edge.
 
     rgb: uint8 (H, W, 3); heat: (H, W) in [0, 1], NaN counts as 0; alpha: opacity where heat is 1.
-    The colours are those of the inferno map, whose brightness grows evenly; cold parts let the
+    The colors are those of the inferno map, whose brightness grows evenly; cold parts let the
     picture through, a little darkened.
     """
     _same_size(rgb, heat, "heat map")
@@ -166,7 +166,7 @@ def blend_heatmap(
 def blend_signed(rgb: UInt8Array, values: Float32Array, alpha: float = 0.5) -> UInt8Array:
     """Return the picture under values (H, W) in [-1, 1]: above 0 orange, below blue, NaN as 0.
 
-    Equally bright colours are equally far from 0, which lets the picture through, a little
+    Equally bright colors are equally far from 0, which lets the picture through, a little
     darkened.
     """
     _same_size(rgb, values, "map")
@@ -199,24 +199,24 @@ def draw_caption(rgb: UInt8Array, text: str) -> UInt8Array:
 
 @lru_cache(maxsize=8)
 def _blend_tables(alpha: int, signed: bool) -> tuple[UInt8Array, UInt8Array]:
-    """Return, per level, the colour to be added and the share of the picture that is kept.
+    """Return, per level, the color to be added and the share of the picture that is kept.
 
     uint8 (256, 1, 3) and (256,).
     """
     levels = np.arange(256, dtype=np.uint8)
     if signed:
         strength = np.minimum(np.abs(levels - 128.0) / 127, 1)
-        colours = _diverging_colours(strength, levels >= 128)
+        colors = _diverging_colors(strength, levels >= 128)
     else:
         strength = levels / 255.0
         inferno = cv2.applyColorMap(levels[:, None], cv2.COLORMAP_INFERNO)
-        colours = np.asarray(inferno[:, 0, ::-1], np.float64)
+        colors = np.asarray(inferno[:, 0, ::-1], np.float64)
     weight = alpha / 255.0 * (0.35 + 0.65 * (strength if signed else np.sqrt(strength)))
-    tint = np.round(colours * weight[:, None]).astype(np.uint8)
+    tint = np.round(colors * weight[:, None]).astype(np.uint8)
     return tint[:, None], np.round(255 * (1 - weight)).astype(np.uint8)
 
 
-def _diverging_colours(strength: Float64Array, positive: BoolArray) -> Float64Array:
+def _diverging_colors(strength: Float64Array, positive: BoolArray) -> Float64Array:
     """Return orange and blue, 0 to 255, whose lightness in Oklab is even in the strength, 0 to 1.
 
     Each is as strong as a screen can show it, up to a limit.
@@ -245,7 +245,7 @@ def _chip(
     picture: UInt8Array,
     text: str,
     corners: list[int],
-    shade: Colour,
+    shade: Color,
     size: float,
     taken: list[tuple[int, int, int, int]],
 ) -> tuple[int, int, int, int]:
@@ -262,8 +262,8 @@ def _chip(
     x, y = next(free, places[0])
     cv2.rectangle(picture, (x, y), (x + wide - 1, y + tall - 1), shade, cv2.FILLED)
     luminance = float(np.dot(shade, (0.299, 0.587, 0.114)))
-    colour = _DARK if luminance > 120 else LIGHT
-    write(picture, text, (x + pad, y + pad + height), size, colour)
+    color = _DARK if luminance > 120 else LIGHT
+    write(picture, text, (x + pad, y + pad + height), size, color)
     return x, y, wide, tall
 
 
@@ -272,8 +272,8 @@ def _overlap(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _distinct_colours() -> UInt8Array:
-    """Return 256 colours by farthest point sampling of the part of Oklab that a screen can show."""
+def _distinct_colors() -> UInt8Array:
+    """Return 256 colors by farthest point sampling of the part of Oklab that a screen can show."""
     lightness, chroma, hue = np.meshgrid(
         np.linspace(0.5, 0.86, 10),
         np.linspace(0.1, 0.2, 5),
@@ -291,8 +291,8 @@ def _distinct_colours() -> UInt8Array:
     return np.asarray(np.round(_encoded(linear[chosen]) * 255), np.uint8)
 
 
-def _shade(class_id: int, colours: UInt8Array | None) -> Colour:
-    table = _distinct_colours() if colours is None or len(colours) == 0 else colours
+def _shade(class_id: int, colors: UInt8Array | None) -> Color:
+    table = _distinct_colors() if colors is None or len(colors) == 0 else colors
     red, green, blue = table[class_id % len(table)].tolist()
     return red, green, blue
 

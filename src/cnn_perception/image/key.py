@@ -1,4 +1,4 @@
-"""Keys: what the colours of a map mean, beside its caption."""
+"""Keys: what the colors of a map mean, beside its caption."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NARROWEST = 320
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Key:
-    """A colour bar, RGB uint8 (1, 256, 3), and the words at its ends."""
+    """A color bar, RGB uint8 (1, 256, 3), and the words at its ends."""
 
     bar: UInt8Array
     low: str
@@ -28,13 +28,13 @@ class Key:
 
 
 def heat_key(alpha: float, high: str = "1 of its largest value") -> Key:
-    """Return the colours of `blend_heatmap` over grey, from 0 to what `high` says."""
+    """Return the colors of `blend_heatmap` over grey, from 0 to what `high` says."""
     ramp = np.linspace(0, 1, 256, dtype=np.float32)[None]
     return Key(blend_heatmap(_grey(), ramp, alpha), "0", high)
 
 
 def signed_key(alpha: float) -> Key:
-    """Return the colours of `blend_signed` over grey, by the largest absolute value."""
+    """Return the colors of `blend_signed` over grey, by the largest absolute value."""
     ramp = np.linspace(-1, 1, 256, dtype=np.float32)[None]
     return Key(blend_signed(_grey(), ramp, alpha), "against, -1", "1, for")
 
@@ -46,7 +46,7 @@ def grey_key(high: str) -> Key:
 
 
 def viridis_key(low: str, high: str) -> Key:
-    """Return the colours of the viridis map."""
+    """Return the colors of the viridis map."""
     ramp = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], cv2.COLORMAP_VIRIDIS)
     return Key(np.ascontiguousarray(ramp[:, :, ::-1]), low, high)
 
@@ -82,8 +82,8 @@ def draw_key(rgb: UInt8Array, text: str, key: Key | None = None) -> UInt8Array:
         x = picture.shape[1] - pad - taken
         write(picture, key.low, (x, y), size, LIGHT)
         x += measure(key.low, size)[0] + pad
-        colours = cv2.resize(key.bar, (bar, height), interpolation=cv2.INTER_LINEAR)
-        picture[y - height : y, x : x + bar] = colours
+        colors = cv2.resize(key.bar, (bar, height), interpolation=cv2.INTER_LINEAR)
+        picture[y - height : y, x : x + bar] = colors
         write(picture, key.high, (x + bar + pad, y), size, LIGHT)
     return picture
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from cnn_perception.image.draw import Colour
+from cnn_perception.image.draw import Color
 from cnn_perception.image.sheet import FAINT, Sheet, flow, text_width
 from cnn_perception.types import UInt8Array
 
@@ -21,7 +21,7 @@ Panel = tuple[str, UInt8Array]
 
 
 def panel_page(
-    title: str, panels: Sequence[Panel], legend: Sequence[tuple[Colour, str]]
+    title: str, panels: Sequence[Panel], legend: Sequence[tuple[Color, str]]
 ) -> UInt8Array:
     """Return panels side by side under a title and above a legend, RGB uint8 (H, W, 3)."""
     width = sum(panel.shape[1] + _EDGE for _, panel in panels) + _EDGE
@@ -29,11 +29,11 @@ def panel_page(
     places, rows = flow([text_width(text, 8) + 36 for _, text in legend], width - 2 * _EDGE)
     sheet = Sheet(round(width), _HEAD + height + 12 + rows * _LINE + 6)
     sheet.text(title, _EDGE, 20, height=10, bold=True)
-    for (colour, text), (x, row) in zip(legend, places, strict=True):
-        sheet.swatch(colour, text, _EDGE + x, _HEAD + height + 12 + (row + 0.5) * _LINE)
+    for (color, text), (x, row) in zip(legend, places, strict=True):
+        sheet.swatch(color, text, _EDGE + x, _HEAD + height + 12 + (row + 0.5) * _LINE)
     left = _EDGE
     for text, panel in panels:
-        sheet.text(text, left, _HEAD - 13, height=8, colour=FAINT)
+        sheet.text(text, left, _HEAD - 13, height=8, color=FAINT)
         left += panel.shape[1] + _EDGE
     page = sheet.finished()
     left = _EDGE

@@ -109,14 +109,14 @@ def as_bytes(data: Any) -> UInt8Array:
 def to_rgb(
     data: Any, height: int, width: int, step: int, encoding: str, is_bigendian: bool | int = False
 ) -> UInt8Array:
-    """Return a colour or grey image as RGB uint8 (height, width, 3), a copy of its own.
+    """Return a color or grey image as RGB uint8 (height, width, 3), a copy of its own.
 
     `step` is the length of a row in bytes, padding included. 16-bit values map 0..65535 to 0..255;
     YUV is BT.601 at video range; alpha is dropped; Bayer mosaics are interpolated. Raises
     MessageError: ``empty_image``, ``unknown_encoding``, ``wrong_step``, ``truncated_data``,
     ``odd_size`` (a width or height that the encoding cannot have).
     """
-    layout = _layout(encoding, _LAYOUTS, "a colour image")
+    layout = _layout(encoding, _LAYOUTS, "a color image")
     if (layout.even_width and width % 2) or (layout.bayer and min(width, height) < 4):
         need = "an even width" if layout.even_width else "at least 4x4 pixels"
         raise MessageError(

@@ -8,7 +8,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from cnn_perception.image.draw import Colour
+from cnn_perception.image.draw import Color
 from cnn_perception.types import Float64Array, UInt8Array
 
 __all__ = ["FAINT", "GRID", "INK", "Sheet", "flow", "text_width"]
@@ -54,29 +54,29 @@ class Sheet:
         return np.asarray(cv2.resize(self._pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
     def line(
-        self, places: Sequence[Sequence[float]] | Float64Array, colour: Colour, width: float
+        self, places: Sequence[Sequence[float]] | Float64Array, color: Color, width: float
     ) -> None:
         """Draw a line through places, (N, 2)."""
         points = np.rint(np.asarray(places, np.float64) * (_FINER * 2**_SHIFT)).astype(np.int32)
         pen = max(1, round(width * _FINER))
         cv2.polylines(
-            self._pixels, [points.reshape(-1, 1, 2)], False, colour, pen, cv2.LINE_AA, _SHIFT
+            self._pixels, [points.reshape(-1, 1, 2)], False, color, pen, cv2.LINE_AA, _SHIFT
         )
 
-    def fill(self, x: float, y: float, width: float, height: float, colour: Colour) -> None:
+    def fill(self, x: float, y: float, width: float, height: float, color: Color) -> None:
         """Fill a rectangle."""
-        self._part(x, y, x + width, y + height)[:] = colour
+        self._part(x, y, x + width, y + height)[:] = color
 
-    def swatch(self, colour: Colour, text: str, x: float, y: float) -> None:
-        """Draw an entry of a legend: what a colour stands for, its words centred at y."""
+    def swatch(self, color: Color, text: str, x: float, y: float) -> None:
+        """Draw an entry of a legend: what a color stands for, its words centred at y."""
         self.fill(x, y - 6, 13, 13, FAINT)
-        self.fill(x + 1, y - 5, 11, 11, colour)
+        self.fill(x + 1, y - 5, 11, 11, color)
         self.text(text, x + 19, y, height=8)
 
-    def dot(self, x: float, y: float, radius: float, colour: Colour) -> None:
+    def dot(self, x: float, y: float, radius: float, color: Color) -> None:
         """Fill a circle."""
         column, row, reach = (round(value * _FINER * 2**_SHIFT) for value in (x, y, radius))
-        cv2.circle(self._pixels, (column, row), reach, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+        cv2.circle(self._pixels, (column, row), reach, color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
     def picture(self, rgb: UInt8Array, x: int, y: int) -> None:
         """Put a picture, uint8 (h, w, 3), with its upper left corner at (x, y)."""
@@ -90,7 +90,7 @@ class Sheet:
         y: float,
         *,
         height: float = 9,
-        colour: Colour = INK,
+        color: Color = INK,
         anchor: Literal["left", "middle", "right"] = "left",
         bold: bool = False,
         upwards: bool = False,
@@ -107,10 +107,10 @@ class Sheet:
             part = self._part(left, top, x + reach, y + back + reach)
             turned = np.ascontiguousarray(np.rot90(part, -1))
             x, y = part.shape[0] / _FINER - (y - top), x - left
-            self._write(turned, text, x - back, y, height, colour, bold)
+            self._write(turned, text, x - back, y, height, color, bold)
             part[:] = np.rot90(turned, 1)
         else:
-            self._write(self._pixels, text, x - back, y, height, colour, bold)
+            self._write(self._pixels, text, x - back, y, height, color, bold)
 
     def _part(self, left: float, top: float, right: float, bottom: float) -> UInt8Array:
         """Return a rectangle of the drawing, which can be written to."""
@@ -124,9 +124,9 @@ class Sheet:
         x: float,
         y: float,
         height: float,
-        colour: Colour,
+        color: Color,
         bold: bool,
     ) -> None:
         origin = (round(x * _FINER), round((y + height / 2) * _FINER))
         scale, pen = height * _LETTER * _FINER, round((0.62 if bold else 0.4) * _FINER * height / 9)
-        cv2.putText(pixels, text, origin, _FONT, scale, colour, max(pen, 1), cv2.LINE_AA)
+        cv2.putText(pixels, text, origin, _FONT, scale, color, max(pen, 1), cv2.LINE_AA)

@@ -42,10 +42,10 @@ def wrapped(text: str, width: float, width_of: Callable[[str], float]) -> list[s
 
 
 def write(
-    picture: UInt8Array, text: str, origin: tuple[int, int], size: float, colour: tuple[int, ...]
+    picture: UInt8Array, text: str, origin: tuple[int, int], size: float, color: tuple[int, ...]
 ) -> None:
     """Write one line into a picture; origin: x of its left end and y of its base line, pixels."""
-    cv2.putText(picture, text, origin, _FONT, size, colour, _weight(size), cv2.LINE_AA)
+    cv2.putText(picture, text, origin, _FONT, size, color, _weight(size), cv2.LINE_AA)
 
 
 def _weight(size: float) -> int:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves
+from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH
+from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.types import GridMap2D
 
 __all__ = ["FREE", "OCCUPIED", "UNKNOWN", "frame_grid", "project"]

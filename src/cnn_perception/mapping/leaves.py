@@ -1,75 +1,26 @@
-"""The known cells of an octree as arrays: the form in which maps are exchanged inside the package.
-
-Keys and depths are OctoMap's (Hornung et al. 2013): the tree has 16 levels, a finest cell has three
-16-bit keys, 32768 being the cell whose lower corner is the origin of the map.
-"""
+"""The known cells of an octree as arrays: the form in which maps are exchanged inside."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.errors import MapError
+from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH, morton_codes, visible
 from cnn_perception.types import BoolArray, Cells, Float32Array
 
 __all__ = [
-    "KEY_ORIGIN",
-    "TREE_DEPTH",
     "Leaves",
-    "cell_keys",
-    "fill_box",
+    "expand",
     "find_leaves",
     "join_siblings",
-    "keep_box",
-    "morton_codes",
-    "morton_keys",
+    "joined",
     "prune",
     "sort_leaves",
-    "split",
 ]
-
-TREE_DEPTH = 16
-KEY_ORIGIN = 1 << (TREE_DEPTH - 1)
-
-_SPREAD = ((16, 0x0000FF0000FF), (8, 0x00F00F00F00F), (4, 0x0C30C30C30C3), (2, 0x249249249249))
-_GATHER = ((2, 0x0C30C30C30C3), (4, 0x00F00F00F00F), (8, 0x0000FF0000FF), (16, 0x00000000FFFF))
-
-
-def cell_keys(points: NDArray[np.floating[Any]], resolution: float) -> NDArray[np.int64]:
-    """Return the keys of the finest cells in which points are, int64 (..., 3).
-
-    points: (..., 3) metres in the map frame; those off the map get keys that are one off it. By
-    the reciprocal, as OctoMap's coordToKey, which decides on which side a border is.
-    """
-    with np.errstate(over="ignore"):
-        keys = np.floor((1.0 / resolution) * points.astype(np.float64)) + KEY_ORIGIN
-    return np.clip(keys, -1, 2 * KEY_ORIGIN).astype(np.int64)
-
-
-def morton_codes(keys: NDArray[np.uint16]) -> NDArray[np.int64]:
-    """Interleave (N, 3) keys into 48-bit codes, x in the lowest bit; sorted codes are preorder."""
-    code = np.zeros(len(keys), np.int64)
-    for axis in range(3):
-        bits = keys[:, axis].astype(np.int64)
-        for shift, mask in _SPREAD:
-            bits = (bits | (bits << shift)) & mask
-        code |= bits << axis
-    return code
-
-
-def morton_keys(codes: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """Return the (N, 3) keys of 48-bit codes: the inverse of `morton_codes`."""
-    keys = np.empty((len(codes), 3), np.uint16)
-    for axis in range(3):
-        bits = (codes >> axis) & _SPREAD[-1][1]
-        for shift, mask in _GATHER:
-            bits = (bits | (bits >> shift)) & mask
-        keys[:, axis] = bits
-    return keys
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,27 +66,42 @@ class Leaves:
         """Return the chosen leaves only."""
         return Leaves(self.keys[chosen], self.depths[chosen], self.log_odds[chosen])
 
+    def between(self, resolution: float, lowest: float, highest: float) -> Leaves:
+        """Return the leaves that reach above the lowest z and below the highest, metres."""
+        seen = visible(self.keys[:, 2], self.spans, resolution, lowest, highest)
+        return self if seen.all() else self.select(seen)
+
     def cells(self, resolution: float) -> Cells:
         """Return the leaves as cubes in metres."""
         spans = self.spans
         centers = (self.keys - float(KEY_ORIGIN) + 0.5 * spans[:, None]) * resolution
         return Cells(centers.astype(np.float32), (spans * resolution).astype(np.float32))
 
+    def split(self, depth: int = TREE_DEPTH) -> Leaves:
+        """Return the same cells in the size of `depth` where they are larger, not in preorder."""
+        large = self.depths < depth
+        parts = [self.select(~large)] if large.any() else [self]
+        for level in np.unique(self.depths[large]).tolist():
+            cubes = self.select(self.depths == level)
+            offsets = np.indices((1 << (depth - level),) * 3).reshape(3, -1).T
+            keys = cubes.keys[:, None, :].astype(np.int64) + (offsets << (TREE_DEPTH - depth))
+            values = np.repeat(cubes.log_odds, len(offsets))
+            depths = np.full(len(values), depth, np.uint8)
+            parts.append(Leaves(keys.reshape(-1, 3).astype(np.uint16), depths, values))
+        return joined(parts)
+
     def finest(self) -> Leaves:
         """Return the same occupancy with every cube split into finest cells."""
-        keys, values = [], []
-        for depth in np.unique(self.depths):
-            chosen = self.depths == depth
-            corner = self.keys[chosen].astype(np.int64)
-            span = 1 << (TREE_DEPTH - int(depth))
-            offsets = np.indices((span, span, span)).reshape(3, -1).T
-            keys.append((corner[:, None, :] + offsets).reshape(-1, 3).astype(np.uint16))
-            values.append(np.repeat(self.log_odds[chosen], span**3))
-        if not keys:
-            return Leaves.empty()
-        joined = np.concatenate(keys)
-        depths = np.full(len(joined), TREE_DEPTH, np.uint8)
-        return sort_leaves(Leaves(joined, depths, np.concatenate(values)))
+        return sort_leaves(self.split())
+
+
+def joined(parts: Sequence[Leaves]) -> Leaves:
+    """Return the leaves of several parts, not in preorder."""
+    return Leaves(
+        np.concatenate([part.keys for part in parts]),
+        np.concatenate([part.depths for part in parts]),
+        np.concatenate([part.log_odds for part in parts]),
+    )
 
 
 def sort_leaves(leaves: Leaves) -> Leaves:
@@ -183,57 +149,10 @@ def join_siblings(
     return kept, depths
 
 
-def fill_box(
-    leaves: Leaves, low: NDArray[np.int64], high: NDArray[np.int64], log_odds: float
-) -> Leaves:
-    """Set the known cells with low <= key <= high to a value; NaN makes them unknown.
-
-    low, high: int64 (3,) keys of finest cells. Larger cubes are split where the box ends in them.
-    """
-    leaves, inside = _cut_at(leaves, low, high)
-    if math.isnan(log_odds):
-        return leaves.select(~inside)
-    values = np.where(inside, np.float32(log_odds), leaves.log_odds).astype(np.float32)
-    return prune(Leaves(leaves.keys, leaves.depths, values))
-
-
-def keep_box(leaves: Leaves, low: NDArray[np.int64], high: NDArray[np.int64]) -> Leaves:
-    """Return what lies in the box low <= key <= high, int64 (3,) keys of finest cells."""
-    leaves, inside = _cut_at(leaves, low, high)
-    return leaves.select(inside)
-
-
-def _cut_at(
-    leaves: Leaves, low: NDArray[np.int64], high: NDArray[np.int64]
-) -> tuple[Leaves, BoolArray]:
-    """Split the cubes in which the box ends; return also which leaves lie in the box."""
-    while True:
-        first = leaves.keys.astype(np.int64)
-        last = first + leaves.spans[:, None] - 1
-        meets = _every_axis((first <= high) & (last >= low))
-        inside = _every_axis((first >= low) & (last <= high))
-        cut = meets & ~inside
-        if not cut.any():
-            return leaves, inside
-        leaves = split(leaves, cut)
-
-
-def _every_axis(flags: BoolArray) -> BoolArray:
-    return np.asarray(flags.all(axis=1), np.bool_)
-
-
-def split(leaves: Leaves, chosen: BoolArray) -> Leaves:
+def expand(leaves: Leaves, chosen: BoolArray) -> Leaves:
     """Replace the chosen cubes by their eight children."""
-    corners = np.stack([np.arange(8) >> axis & 1 for axis in range(3)], axis=1)
-    halves = leaves.spans[chosen] // 2
-    keys = leaves.keys[chosen][:, None, :] + halves[:, None, None] * corners
-    whole = leaves.select(~chosen)
-    return sort_leaves(
-        Leaves(
-            np.concatenate([whole.keys, keys.reshape(-1, 3).astype(np.uint16)]),
-            np.concatenate([whole.depths, np.repeat(leaves.depths[chosen] + 1, 8)]).astype(
-                np.uint8
-            ),
-            np.concatenate([whole.log_odds, np.repeat(leaves.log_odds[chosen], 8)]),
-        )
-    )
+    cubes = leaves.select(chosen)
+    steps = (cubes.spans // 2)[:, None, None] * np.indices((2, 2, 2)).reshape(3, -1).T
+    keys = (cubes.keys[:, None, :] + steps).reshape(-1, 3).astype(np.uint16)
+    children = Leaves(keys, np.repeat(cubes.depths + 1, 8), np.repeat(cubes.log_odds, 8))
+    return sort_leaves(joined([leaves.select(~chosen), children]))

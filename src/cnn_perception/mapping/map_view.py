@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from cnn_perception.mapping.grid import project
-from cnn_perception.mapping.leaves import TREE_DEPTH, Leaves
-from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.published import (
-    OutputConfig,
-    between,
-    coarsen,
-    split,
-    without_speckles,
-)
+from cnn_perception.mapping.keys import TREE_DEPTH
+from cnn_perception.mapping.leaves import Leaves
+from cnn_perception.mapping.occupancy_map import OccupancyMap
+from cnn_perception.mapping.output_filters import OutputConfig, coarsen, split, without_speckles
 from cnn_perception.mapping.voxels.column_map import ColumnMap
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.types import GridMap2D
@@ -20,13 +15,13 @@ __all__ = ["MapView"]
 
 
 class MapView:
-    """The cells and the projected map that a Mapper publishes under an OutputConfig.
+    """The cells and the projected map that an OccupancyMap publishes under an OutputConfig.
 
     `config` may be replaced at any time. However many outputs there are, the cells are computed
     once after each change of the map.
     """
 
-    def __init__(self, mapper: Mapper, config: OutputConfig) -> None:
+    def __init__(self, mapper: OccupancyMap, config: OutputConfig) -> None:
         self.config = config
         self._mapper = mapper
         self._columns = ColumnMap()
@@ -58,8 +53,7 @@ class MapView:
         plain = config.max_depth == TREE_DEPTH and not config.filter_speckles
         if config.incremental_projection and plain:
             with self._mapper.blocks() as store:
-                if store is not None:
-                    return self._columns.project(store, self.resolution, self._heights(), min_size)
+                return self._columns.project(store, self.resolution, self._heights(), min_size)
         return project(self._shown(), self.resolution, config.max_depth, min_size)
 
     def _heights(self) -> tuple[float, float]:
@@ -73,7 +67,7 @@ class MapView:
         shown = coarsen(leaves, config.max_depth)
         if config.filter_speckles:
             shown = without_speckles(shown, config.max_depth)
-        shown = between(shown, self.resolution, *heights)
+        shown = shown.between(self.resolution, *heights)
         self._seen = leaves, config, heights, shown
         return shown
 

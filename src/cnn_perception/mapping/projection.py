@@ -1,21 +1,40 @@
 """Depth images to points: the inverse of the pinhole projection, and where the camera stands.
 
-Kernels that read depth images themselves do these float32 operations in this order, so that their
-points equal these bit for bit.
+All kernels that read depth images do these float32 operations in this order, so that their points
+are equal bit for bit.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from cnn_perception.errors import MessageError
-from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform
+from cnn_perception.mapping.jit import inlined, kernel
+from cnn_perception.mapping.keys import NOT_A_POINT, packed_cell
+from cnn_perception.types import (
+    CameraIntrinsics,
+    Float32Array,
+    Float64Array,
+    RigidTransform,
+)
 
-__all__ = ["PixelRays", "check_size", "depth_to_points", "pixel_rays"]
+__all__ = [
+    "PixelRays",
+    "check_size",
+    "coordinate",
+    "depth_to_points",
+    "is_reading",
+    "pixel_rays",
+    "read_cells",
+    "read_points",
+    "stretch",
+    "strided",
+]
+
+_ZERO, _ONE, _INFINITE = np.float32(0), np.float32(1), np.float32(np.inf)
 
 
 class PixelRays(NamedTuple):
@@ -31,16 +50,6 @@ class PixelRays(NamedTuple):
     column_slopes: Float32Array
     row_slopes: Float32Array
     origin: Float32Array
-
-
-@lru_cache(maxsize=8)
-def _stretch(intrinsics: CameraIntrinsics, stride: int) -> Float32Array:
-    """Return (range/z)^2 of each pixel used, float32 (h, w), read-only."""
-    rays = pixel_rays(intrinsics, RigidTransform.identity(), stride)
-    x, y = rays.column_slopes, rays.row_slopes
-    grid = np.float32(1) + (x * x + (y * y)[:, None])
-    grid.setflags(write=False)  # shared by all callers
-    return grid
 
 
 def pixel_rays(
@@ -70,6 +79,18 @@ def check_size(depth: Float32Array, intrinsics: CameraIntrinsics) -> None:
         )
 
 
+def stretch(intrinsics: CameraIntrinsics) -> float:
+    """Return an upper bound of range / depth over the image."""
+    x = max(abs(intrinsics.cx), abs(intrinsics.width - intrinsics.cx)) / intrinsics.fx
+    y = max(abs(intrinsics.cy), abs(intrinsics.height - intrinsics.cy)) / intrinsics.fy
+    return math.sqrt(1 + x * x + y * y)
+
+
+def strided(depth: Float32Array, stride: int) -> Float32Array:
+    """Return the pixels that `stride` chooses, those of `pixel_rays`, contiguous."""
+    return np.ascontiguousarray(depth[stride // 2 :: stride, stride // 2 :: stride], np.float32)
+
+
 def depth_to_points(
     depth: Float32Array,
     intrinsics: CameraIntrinsics,
@@ -87,18 +108,89 @@ def depth_to_points(
     block is used. Raises MessageError(``size_mismatch``) where image and intrinsics disagree.
     """
     check_size(depth, intrinsics)
-    z = depth[stride // 2 :: stride, stride // 2 :: stride]
-    usable = (z > 0) & (z < np.inf)
-    if min_range > 0 or max_range < math.inf:
-        with np.errstate(over="ignore"):
-            squared = z * z * _stretch(intrinsics, stride)
-        usable &= squared >= np.float32(min_range * min_range)
-        usable &= squared <= np.float32(max_range * max_range)
-    rows, columns = np.nonzero(usable)
-    kept = z[usable]
     rays = pixel_rays(intrinsics, target_from_camera or RigidTransform.identity(), stride)
-    points = np.empty((kept.size, 3), np.float32)
-    for axis in range(3):
-        ray = rays.columns[axis, columns] + rays.rows[axis, rows]
-        points[:, axis] = ray * kept + rays.origin[axis]
-    return points
+    chosen = strided(depth, stride)
+    points = np.empty((chosen.size, 3), np.float32)
+    return points[: read_points(chosen, rays, min_range, max_range, points)]
+
+
+@inlined
+def coordinate(
+    column: np.float32, row: np.float32, depth: np.float32, origin: np.float32
+) -> np.float32:
+    """Return a pixel's point along one axis, from its ray's two parts."""
+    return (column + row) * depth + origin
+
+
+@inlined
+def is_reading(
+    depth: np.float32,
+    column_slope: np.float32,
+    row_slope: np.float32,
+    nearest: np.float32,
+    farthest: np.float32,
+) -> bool:
+    """Return whether a pixel has a reading with nearest <= range^2 <= farthest.
+
+    Without a branch, so that loops over it can be vectorised.
+    """
+    squared = depth * depth * (_ONE + (column_slope * column_slope + row_slope * row_slope))
+    in_range = (squared >= nearest) & (squared <= farthest)
+    return (depth > _ZERO) & (depth < _INFINITE) & in_range
+
+
+@kernel
+def read_points(
+    depth: Float32Array,
+    rays: PixelRays,
+    min_range: float,
+    max_range: float,
+    points: Float32Array,
+) -> int:
+    """Write the points that a depth image shows, as `depth_to_points` does; return how many."""
+    count = 0
+    nearest, farthest = np.float32(min_range * min_range), np.float32(max_range * max_range)
+    for v in range(rays.rows.shape[1]):
+        line = depth[v]
+        row_x, row_y, row_z = rays.rows[0, v], rays.rows[1, v], rays.rows[2, v]
+        for u in range(rays.columns.shape[1]):
+            z = line[u]
+            if is_reading(z, rays.column_slopes[u], rays.row_slopes[v], nearest, farthest):
+                points[count, 0] = coordinate(rays.columns[0, u], row_x, z, rays.origin[0])
+                points[count, 1] = coordinate(rays.columns[1, u], row_y, z, rays.origin[1])
+                points[count, 2] = coordinate(rays.columns[2, u], row_z, z, rays.origin[2])
+                count += 1
+    return count
+
+
+@kernel
+def read_cells(
+    depth: Float32Array,
+    rays: PixelRays,
+    min_range: float,
+    per_metre: float,
+    cells: Float64Array,
+) -> None:
+    """Write the packed cell of each pixel's point, (h, w), NOT_A_POINT or OFF_THE_MAP.
+
+    The loops have no branch in them, so that several pixels are computed at a time.
+    """
+    nearest = np.float32(min_range * min_range)
+    column_x, column_y, column_z = rays.columns[0], rays.columns[1], rays.columns[2]
+    slopes = rays.column_slopes
+    x0, y0, z0 = rays.origin[0], rays.origin[1], rays.origin[2]
+    width = rays.columns.shape[1]
+    for v in range(rays.rows.shape[1]):
+        line, out = depth[v], cells[v]
+        row_x, row_y, row_z = rays.rows[0, v], rays.rows[1, v], rays.rows[2, v]
+        row_slope = rays.row_slopes[v]
+        for u in range(width):
+            z = line[u]
+            cell = packed_cell(
+                coordinate(column_x[u], row_x, z, x0),
+                coordinate(column_y[u], row_y, z, y0),
+                coordinate(column_z[u], row_z, z, z0),
+                per_metre,
+            )
+            reading = is_reading(z, slopes[u], row_slope, nearest, _INFINITE)
+            out[u] = cell if reading else NOT_A_POINT

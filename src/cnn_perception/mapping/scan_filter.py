@@ -6,8 +6,8 @@ import numpy as np
 
 from cnn_perception.mapping.crop import CropConfig, inside_crop
 from cnn_perception.mapping.ground import GroundConfig, find_ground
-from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.projection import depth_to_points
+from cnn_perception.mapping.occupancy_map import OccupancyMap
+from cnn_perception.mapping.projection import depth_to_points, stretch
 from cnn_perception.mapping.scans import CloudScan, DepthScan, Scan
 from cnn_perception.messages.stamps import BACKWARD_JUMP_NS
 from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform
@@ -16,13 +16,13 @@ __all__ = ["ScanFilter"]
 
 
 class ScanFilter:
-    """Puts scans into a Mapper as octomap_server does into its tree.
+    """Puts scans into an OccupancyMap as octomap_server does into its tree.
 
     Points outside the crop are ignored. With the ground filter, points on the ground clear space
     and mark nothing; it and the crop then work in the base frame, z up, its origin on the ground.
     """
 
-    def __init__(self, mapper: Mapper, crop: CropConfig, ground: GroundConfig) -> None:
+    def __init__(self, mapper: OccupancyMap, crop: CropConfig, ground: GroundConfig) -> None:
         self._mapper = mapper
         self.crop = crop
         self.ground = ground
@@ -36,7 +36,7 @@ class ScanFilter:
     def integrate(
         self, scan: Scan, stamp_ns: int, base_from_sensor: RigidTransform | None = None
     ) -> None:
-        """Take in a scan; raises as `Mapper.integrate_depth` and `Mapper.integrate_cloud` do.
+        """Take in a scan; raises as `OccupancyMap.integrate` does.
 
         stamp_ns: when it was taken; base_from_sensor: its place there, if `needs_base`.
         """
@@ -98,6 +98,4 @@ def _reach(depth: Float32Array, intrinsics: CameraIntrinsics) -> float:
     if not farthest < np.inf:
         usable = depth[(depth > 0) & (depth < np.inf)]
         farthest = float(usable.max()) if usable.size else 0.0
-    x = max(intrinsics.cx, intrinsics.width - intrinsics.cx) / intrinsics.fx
-    y = max(intrinsics.cy, intrinsics.height - intrinsics.cy) / intrinsics.fy
-    return max(farthest, 0.0) * (1.0 + x * x + y * y) ** 0.5
+    return max(farthest, 0.0) * stretch(intrinsics)

@@ -1,14 +1,12 @@
-"""Scans to be mapped: depth images with camera and pose, clouds with pose."""
+"""Scans to be mapped: depth images with camera and pose, clouds with pose; what became of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cnn_perception.mapping.engine import ScanReport
-from cnn_perception.mapping.mapper import Mapper
 from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform
 
-__all__ = ["CloudScan", "DepthScan", "Scan"]
+__all__ = ["CloudScan", "DepthScan", "Scan", "ScanReport"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,10 +17,6 @@ class DepthScan:
     intrinsics: CameraIntrinsics
     map_from_sensor: RigidTransform
 
-    def into(self, mapper: Mapper) -> ScanReport:
-        """Take it into a map; raises as `Mapper.integrate_depth`."""
-        return mapper.integrate_depth(self.depth, self.intrinsics, self.map_from_sensor)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CloudScan:
@@ -31,9 +25,29 @@ class CloudScan:
     points: Float32Array
     map_from_sensor: RigidTransform
 
-    def into(self, mapper: Mapper) -> ScanReport:
-        """Take it into a map; raises as `Mapper.integrate_cloud`."""
-        return mapper.integrate_cloud(self.points, self.map_from_sensor)
-
 
 Scan = DepthScan | CloudScan
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """What became of the points of one scan: how many came, and how many could not be used.
+
+    not_finite: NaN or infinite; outside: beyond the 65536 cells that a map spans on each axis.
+    """
+
+    points: int = 0
+    not_finite: int = 0
+    outside: int = 0
+
+    @property
+    def used(self) -> int:
+        """How many points went into the map."""
+        return self.points - self.not_finite - self.outside
+
+    def __add__(self, other: ScanReport) -> ScanReport:
+        return ScanReport(
+            self.points + other.points,
+            self.not_finite + other.not_finite,
+            self.outside + other.outside,
+        )

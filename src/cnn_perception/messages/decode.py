@@ -91,7 +91,7 @@ def check_frames(image: Header, partner: Header, what: str) -> None:
         raise MessageError(
             "frame_mismatch",
             f"the depth image is of {image.frame_id}, its {what} of {partner.frame_id}: give each "
-            "camera topics of its own, and depth that is registered to the colour image",
+            "camera topics of its own, and depth that is registered to the color image",
         )
 
 
@@ -236,14 +236,11 @@ def decode_label_info(msg: Any) -> dict[int, str]:
 
 def decode_detections(msg: Any) -> LabelledBoxes:
     """Return a vision_msgs/Detection2DArray; a detection's class is its best hypothesis."""
-    labels, scores = _best(msg)
-    corners = np.zeros((len(labels), 4), np.float64)
-    for row, detection in zip(corners, msg.detections, strict=True):
-        box = detection.bbox
-        middle = np.array((box.center.position.x, box.center.position.y))
-        half = np.array((box.size_x, box.size_y)) / 2
-        row[:2], row[2:] = middle - half, middle + half
-    return LabelledBoxes(labels, scores, corners.astype(np.float32))
+    boxes = [detection.bbox for detection in msg.detections]
+    places = [(x.center.position.x, x.center.position.y, x.size_x, x.size_y) for x in boxes]
+    middles, sizes = np.hsplit(np.array(places, np.float64).reshape(-1, 4), 2)
+    corners = np.hstack([middles - sizes / 2, middles + sizes / 2])
+    return LabelledBoxes(*_best(msg), corners.astype(np.float32))
 
 
 def decode_detections_3d(msg: Any) -> LabelledBoxes3D:

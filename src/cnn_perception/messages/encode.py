@@ -43,7 +43,7 @@ _DATATYPES = {"label": 6}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CubeList:
-    """Cubes of one size: centers float64 (N, 3), edge in metres; one colour, or one for each.
+    """Cubes of one size: centers float64 (N, 3), edge in metres; one color, or one for each.
 
     color: RGBA in [0, 1]; colors: float32 (N, 4) or None. Viewers show and hide by namespace.
     """

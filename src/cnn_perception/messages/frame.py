@@ -47,7 +47,7 @@ class Frame:
         return self._header
 
     def color(self) -> UInt8Array:
-        """Return a colour image as RGB uint8 (H, W, 3), not to be changed; see `decode_color`."""
+        """Return a color image as RGB uint8 (H, W, 3), not to be changed; see `decode_color`."""
         pixels: UInt8Array = self._once(decode_color)
         return pixels
 

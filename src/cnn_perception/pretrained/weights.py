@@ -21,7 +21,7 @@ def load_network(published: Published, file: Path) -> nn.Module:
     """Return a network with the weights in `file`, in evaluation mode.
 
     It is built by torchvision itself, which knows what its weights need: auxiliary heads, frozen
-    normalisations and their epsilon, the order of the colours. It finds the file where it would
+    normalisations and their epsilon, the order of the colors. It finds the file where it would
     have downloaded it to. Raises ModelError for a file that does not fit.
     """
     try:

@@ -90,7 +90,7 @@ def inputs_of_outputs(outputs: Mapping[str, str], gates: Mapping[str, str]) -> d
     """Return the gated topic that each output answers.
 
     gates: message types by gated topic. An output without a topic answers the only gated one, else
-    the only colour image among them (one without "depth" in its name). Raises ConfigError where
+    the only color image among them (one without "depth" in its name). Raises ConfigError where
     that is none or several, and for a topic that is not gated.
     """
     found = {}
@@ -126,7 +126,7 @@ def lockstep(
     for loop in loops:
         messages = played_messages(bag, options, end_ns + run_ahead_ns)
         nothing = True
-        for step in _Steps(messages, gated, run_ahead_ns, end_ns, loop):
+        for step in _LoopSteps(messages, gated, run_ahead_ns, end_ns, loop):
             yield step
             nothing = False
         if nothing:  # nor will there be anything in the next loop, of which there may be no last
@@ -143,7 +143,7 @@ class _Waiting:
 
 
 @dataclass(slots=True)
-class _Steps:
+class _LoopSteps:
     """The steps of one loop."""
 
     messages: Iterator[RawBagMessage]

@@ -35,7 +35,7 @@ def record_rgbd_folder(
 
     Topics: ``/camera/color/image_raw`` (rgb8), ``/camera/depth/image_raw`` (16UC1, millimetres)
     and both ``camera_info``, ``/tf`` (world -> camera_optical_frame at every stamp), ``/tf_static``
-    (map -> world, which puts z up). Colour and depth are taken to be registered. Raises BagError
+    (map -> world, which puts z up). Color and depth are taken to be registered. Raises BagError
     when a file of the folder or the bag is at fault.
     """
     if not 0.1 <= rate <= 1000:

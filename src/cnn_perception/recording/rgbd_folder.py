@@ -41,7 +41,7 @@ class RgbdFrame:
     color_path: Path | None
 
     def color(self) -> UInt8Array | None:
-        """Read the colour picture, RGB uint8 (H, W, 3); None where the frame has none."""
+        """Read the color picture, RGB uint8 (H, W, 3); None where the frame has none."""
         if self.color_path is None:
             return None
         picture = cv2.imread(str(self.color_path), cv2.IMREAD_COLOR)

@@ -1,4 +1,4 @@
-"""Which topics of a bag are the sensors: the camera's colour, depth, calibration; clouds."""
+"""Which topics of a bag are the sensors: the camera's color, depth, calibration; clouds."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CameraStreams:
 
     @property
     def color_base(self) -> str:
-        """Return the name that image_transport calls the colour topic: without the suffix."""
+        """Return the name that image_transport calls the color topic: without the suffix."""
         return _base(self.color) if self.compressed else self.color
 
     @property
@@ -74,7 +74,7 @@ def camera_streams(bag: BagReader) -> CameraStreams:
             color, info = nearest_topic(depths[0], colors), nearest_topic(depths[0], infos)
             return CameraStreams(color, depths[0], info, msgtype == _COMPRESSED)
     raise BagError(
-        f"{bag.path} has no colour image beside a depth image (a topic with 'depth' in its name): "
+        f"{bag.path} has no color image beside a depth image (a topic with 'depth' in its name): "
         f"it has {', '.join(topic.name for topic in topics) or 'nothing'}"
     )
 
@@ -111,7 +111,7 @@ def scan_streams(
 
 
 def image_topics(topics: Sequence[BagTopic]) -> tuple[list[str], list[str]]:
-    """Return the topics of colour images and of depth images, raw ones first.
+    """Return the topics of color images and of depth images, raw ones first.
 
     Depth images are those with "depth" in their name.
     """

@@ -97,7 +97,7 @@ def find_inputs(bag: BagReader, plan: ReplayPlan) -> Inputs:
         except BagError as error:
             left_out["mapper"] = str(error)
     if not any(camera.color for camera in cameras.values()):
-        text = f"{bag.path} has no colour images: it has {', '.join(t.name for t in topics)}"
+        text = f"{bag.path} has no color images: it has {', '.join(t.name for t in topics)}"
         left_out |= {name: text for name in plan.parameters if name != "mapper"}
     for name in left_out:
         if name in plan.required or len(left_out) == len(plan.parameters):
@@ -173,7 +173,7 @@ def _scans(
         raise BagError(f"{bag.path} has no {wanted} for the mapper, whose source is {source}")
     if not any(topic.count and topic.name in (TF, TF_STATIC) for topic in bag.topics):
         raise BagError(f"{bag.path} has neither /tf nor /tf_static: record the robot's poses")
-    return tuple(dict.fromkeys(streams))  # two colour cameras may share the depth of one
+    return tuple(dict.fromkeys(streams))  # two color cameras may share the depth of one
 
 
 def _check_depth(plan: ReplayPlan, cameras: Mapping[str, CameraTopics]) -> None:

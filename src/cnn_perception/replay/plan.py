@@ -43,7 +43,7 @@ _CAMERA_NAME = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*(?:/[A-Za-z_][A-Za-z0-9_]*)
 class CameraTopics(Config):
     """A camera's topics in a bag; None where it has none, or in a plan: to be found."""
 
-    color: Text | None = setting(None, "Topic of the colour images")
+    color: Text | None = setting(None, "Topic of the color images")
     depth: Text | None = setting(None, "Topic of the depth images")
     camera_info: Text | None = setting(None, "Topic of the calibration")
 

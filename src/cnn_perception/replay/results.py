@@ -1,4 +1,4 @@
-"""What a replay writes while it runs: the results bag, frames.csv, the account of every node."""
+"""What a replay writes while it runs: the results bag, frames.csv, the statistics of frames."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ class ResultsWriter:
         """Number of messages that were answered or dropped, over all nodes."""
         return sum(counts.total() for counts in self._outcomes.values())
 
-    def account(self, node: str) -> dict[str, Any]:
-        """Return the account of a node: received = processed + dropped."""
+    def frame_statistics(self, node: str) -> dict[str, Any]:
+        """Return what became of the messages of a node: received = processed + dropped."""
         outcomes = self._outcomes[node]
         dropped = {name: n for name, n in sorted(outcomes.items()) if name != PROCESSED}
         return {

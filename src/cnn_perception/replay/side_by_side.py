@@ -9,11 +9,11 @@ from itertools import groupby
 
 from cnn_perception.recording.bag import BagReader, RawBagMessage
 
-__all__ = ["Moment", "frame_topics", "lockstep"]
+__all__ = ["AlignedMessages", "frame_topics", "lockstep"]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class AlignedMessages:
     """What two bags recorded at the same nanosecond, by topic in recorded order."""
 
     recorded_ns: int
@@ -32,7 +32,7 @@ def lockstep(
     second: BagReader,
     second_topics: Collection[str],
     window_ns: tuple[int | None, int | None] = (None, None),
-) -> Iterator[Moment]:
+) -> Iterator[AlignedMessages]:
     """Yield the moments at which one of two bags has a message, in order.
 
     window_ns: the part of the first bag that is read, without its end. Topics that a bag does not
@@ -47,7 +47,7 @@ def lockstep(
         sides: tuple[dict[str, list[RawBagMessage]], dict[str, list[RawBagMessage]]] = ({}, {})
         for _, side, raw in items:
             sides[side].setdefault(raw.topic, []).append(raw)
-        yield Moment(recorded_ns, *sides)
+        yield AlignedMessages(recorded_ns, *sides)
 
 
 def _stream(

@@ -48,8 +48,8 @@ def summarise(
         "nodes": {
             node.name: {
                 "topic": ", ".join(node.main_topics),
-                **node.component.describe(),
-                **results.account(node.name),
+                **node.component.summarise(),
+                **results.frame_statistics(node.name),
             }
             for node in nodes
         },

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
@@ -16,29 +17,109 @@ from rclpy.qos import QoSCompatibility, qos_check_compatible
 from cnn_perception.errors import PerceptionError, TransformError
 from cnn_perception.ros.frame_statistics import Snapshot
 
-__all__ = ["InputWatch", "account_of", "status_message"]
+if TYPE_CHECKING:
+    from cnn_perception.ros.host import ComponentNode
+
+__all__ = ["Diagnostics", "InputWatch", "account_of"]
 
 
-def status_message(
-    name: str, snapshot: Snapshot, pairs: Mapping[str, Any], silence: str
-) -> DiagnosticArray:
-    """Return the account of a node; pairs: what its component says of itself.
+class Diagnostics:
+    """Publishes what a node and its component say of themselves, at every `tick`.
 
-    silence: a sentence while inputs have been quiet for too long, else empty.
+    Its other methods hear of what becomes of messages, by topic; they may be called by any thread.
     """
+
+    def __init__(self, node: ComponentNode) -> None:
+        self._node = node
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._watches: dict[str, InputWatch] = {}
+        self._lost = 0
+        self._told: Mapping[str, Any] = {}
+        self._telling: Future[None] | None = None
+
+    def watch(self, topics: Iterable[str]) -> None:
+        """Begin anew with topics whose silence is worth a word."""
+        now_s = time.monotonic()
+        self._watches = {topic: InputWatch(now_s) for topic in topics}
+
+    def heard(self, topic: str) -> bool:
+        """Note that a frame came; true for the first."""
+        watch = self._watches[topic]
+        first, watch.heard_s = watch.heard_s is None, time.monotonic()
+        return first
+
+    def succeeded(self, topic: str) -> None:
+        """Note that a frame was processed."""
+        watch = self._watches[topic]
+        watch.done_s, watch.trouble = time.monotonic(), None
+
+    def failed(self, topic: str, error: Exception) -> None:
+        """Note why a frame was not processed."""
+        self._watches[topic].trouble = error
+
+    def count_lost(self, event: Any) -> None:
+        """Count what DDS says that it lost."""
+        self._lost += event.total_count_change
+
+    def tick(self) -> None:
+        """Ask the component and publish; while it is busy, publish what it said last."""
+        if self._telling is not None and not self._telling.done():
+            self._publish()
+        else:
+            self._telling = self._node.worker.call(self._ask_and_publish)
+
+    def _ask_and_publish(self) -> None:
+        if self._node.component is not None:
+            self._told = self._node.component.describe()
+        self._publish()
+
+    def _publish(self) -> None:
+        node, component = self._node, self._node.component
+        if not node.context.ok():
+            return
+        pairs = {} if component is None else dict(self._told)
+        if self._lost:
+            pairs["lost_in_transport"] = self._lost
+        silence = self._silence() if node.active else ""
+        if silence:
+            component.warn_rarely("silence", silence)
+        message = _message(node, pairs, silence)
+        self._publisher.publish(message)
+
+    def _silence(self) -> str:
+        """Say for each input of which nothing is processed what is missing."""
+        node, component = self._node, self._node.component
+        inputs, frames, texts = component.inputs(), node.transforms.frames(), []
+        for each in inputs:
+            topic = node.topic_of(each)
+            if (watch := self._watches.get(topic)) is not None:
+                beside = each.name.rpartition("/")[0]
+                partners = [
+                    node.topic_of(other)
+                    for other in inputs
+                    if other.lazy and other.name.rpartition("/")[0] == beside
+                ]
+                texts.append(watch.complaint(node, topic, partners, component.silence_s, frames))
+        return "; ".join(dict.fromkeys(text for text in texts if text))
+
+
+def _message(node: ComponentNode, pairs: Mapping[str, Any], silence: str) -> DiagnosticArray:
+    snapshot = node.statistics.snapshot()
     drops = sum(snapshot.dropped.values())
+    summary = f"{snapshot.processed} of {snapshot.received} processed, {drops} dropped"
     status = DiagnosticStatus(
         level=DiagnosticStatus.WARN if silence else DiagnosticStatus.OK,
-        name=name,
-        message=silence
-        or f"{snapshot.processed} of {snapshot.received} processed, {drops} dropped",
+        name=node.get_fully_qualified_name(),
+        message=silence or summary,
         hardware_id=str(pairs.get("model", "")),
     )
     status.values = [
         KeyValue(key=key, value=value)
         for key, value in (*_values(snapshot).items(), *_flat("", pairs))
     ]
-    return DiagnosticArray(status=[status])
+    message = DiagnosticArray(status=[status])
+    message.header.stamp = node.now()
+    return message
 
 
 def _flat(prefix: str, pairs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -73,10 +154,6 @@ class InputWatch:
     heard_s: float | None = None
     done_s: float | None = None
     trouble: Exception | None = None
-
-    def done(self, now_s: float) -> None:
-        """Note that a frame was processed."""
-        self.done_s, self.trouble = now_s, None
 
     def complaint(
         self,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
@@ -29,31 +27,35 @@ from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, REWIND_SLACK_NS
 from cnn_perception.messages.sync import JumpDetector
 from cnn_perception.parameters import NodeConfig, read
 from cnn_perception.ros import params
-from cnn_perception.ros.diagnostics import InputWatch, account_of, status_message
+from cnn_perception.ros.clock import ClockedNode
+from cnn_perception.ros.diagnostics import Diagnostics, account_of
 from cnn_perception.ros.encode import encode, interface
 from cnn_perception.ros.frame_statistics import FrameStatistics
 from cnn_perception.ros.listener import Listener, Reader, TakenElsewhere
-from cnn_perception.ros.qos import LATCHED, SENSOR, TRANSFORM, TRANSFORM_STATIC, result_qos
+from cnn_perception.ros.log import NodeLog
+from cnn_perception.ros.qos import (
+    LATCHED,
+    SENSOR,
+    TRANSFORM,
+    TRANSFORM_STATIC,
+    result_qos,
+    warn_of_small_transport,
+)
 from cnn_perception.ros.services import ComponentServices
 from cnn_perception.ros.worker import Worker
 from cnn_perception.runtime.inference import InferencePool
 
 try:
-    from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
+    from rclpy.event_handler import SubscriptionEventCallbacks
 except ImportError:  # Humble
-    from rclpy.qos_event import (
-        QoSMessageLostInfo,
-        SubscriptionEventCallbacks,
-    )
+    from rclpy.qos_event import SubscriptionEventCallbacks
 
 __all__ = ["ComponentNode"]
 
 R = TypeVar("R")
 
-_LARGE_MESSAGE = 500_000
 
-
-class ComponentNode(LifecycleNode):
+class ComponentNode(ClockedNode):
     """Runs one component. Configure makes it, activate lets it listen, cleanup lets it go.
 
     Its messages are taken by the listener of the process; a worker thread of the node's own hands
@@ -62,7 +64,6 @@ class ComponentNode(LifecycleNode):
     """
 
     component: Any = None
-    _clock_input: Subscription[Any] | None = None
 
     def __init__(
         self,
@@ -85,22 +86,14 @@ class ComponentNode(LifecycleNode):
         self._readers: list[Reader] = []
         self._publisher_of: dict[str, LifecyclePublisher[Any]] = {}
         self._offered: ComponentServices | None = None
-        self._watches: dict[str, InputWatch] = {}
         self._timers_due: list[list[Any]] = []  # of [when, Timer]
         self._jumps = JumpDetector()
         self._waiting = False
-        self._lost_in_transport = 0
-        self._told: Mapping[str, Any] = {}
-        self._telling: Future[None] | None = None
-        self._log = logging.getLogger(f"cnn_perception.nodes{self.get_fully_qualified_name()}")
-        self._log_handler = _RosLog(self)
-        self._log.addHandler(self._log_handler)
-        self._log.propagate = False
+        self._log = NodeLog(self)
+        self._diagnostics = Diagnostics(self)
         params.declare(self, self._settings)
         self._values = {name: self.get_parameter(name).value for name in self._settings}
-        diagnostics = interface("diagnostic_msgs/msg/DiagnosticArray")
-        self._diagnostics = self.create_publisher(diagnostics, "/diagnostics", 10)
-        self._listener.add_tick(self._tick)
+        self._listener.add_tick(self._diagnostics.tick)
         self.add_on_set_parameters_callback(self._set_parameters)
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(
@@ -127,10 +120,10 @@ class ComponentNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         """End the worker, whatever the state: the process ends."""
-        self._listener.remove_tick(self._tick)
+        self._listener.remove_tick(self._diagnostics.tick)
         self._quiet()
         self._release()
-        self._log.removeHandler(self._log_handler)
+        self._log.close()
         super().destroy_node()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -186,7 +179,7 @@ class ComponentNode(LifecycleNode):
             reads=self._reads,
             networks=self._networks,
             transforms=self.transforms,
-            log=self._log,
+            log=self._log.logger,
         )
         component = self._kind(setup)
         for topic in component.outputs():
@@ -206,7 +199,7 @@ class ComponentNode(LifecycleNode):
         self._timers_due = [[now_s + timer.period_s, timer] for timer in component.timers()]
         self.worker.start()
         inputs = component.inputs()
-        self._watches = {self._topic_of(i): InputWatch(now_s) for i in inputs if i.counted}
+        self._diagnostics.watch([self.topic_of(each) for each in inputs if each.counted])
         if component.uses_transforms:
             message = interface("tf2_msgs/msg/TFMessage")
             for topic, qos in (("/tf_static", TRANSFORM_STATIC), ("/tf", TRANSFORM)):
@@ -219,7 +212,7 @@ class ComponentNode(LifecycleNode):
                 interface(
                     each.msgtype if each.transport == "raw" else "sensor_msgs/msg/CompressedImage"
                 ),
-                self._topic_of(each),
+                self.topic_of(each),
                 LATCHED if each.latched else SENSOR,
                 partial(self._arrive, each),
                 self._waits if each.lazy else None,
@@ -253,30 +246,6 @@ class ComponentNode(LifecycleNode):
 
     # --- inputs: what follows runs on the listener's thread
 
-    def create_subscription(
-        self, msg_type: Any, topic: str, *arguments: Any, **options: Any
-    ) -> Subscription[Any]:
-        """See Node; that of /clock, which `use_sim_time` makes, is read when it is needed."""
-        if topic != "/clock":
-            return super().create_subscription(msg_type, topic, *arguments, **options)
-        group = TakenElsewhere()
-        self._set_clock = arguments[0]
-        self._clock_input = super().create_subscription(
-            msg_type, topic, *arguments, **{**options, "callback_group": group}
-        )
-        return self._clock_input
-
-    def now(self) -> Any:
-        """Return the node's time, of /clock with use_sim_time, as a builtin_interfaces/Time."""
-        if (clock := self._clock_input) is not None:
-            try:
-                with clock.handle:
-                    while taken := clock.handle.take_message(clock.msg_type, clock.raw):
-                        self._set_clock(taken[0])
-            except Exception:  # use_sim_time was unset meanwhile, or the context has ended
-                self._clock_input = None
-        return self.get_clock().now().to_msg()
-
     def _listen(
         self,
         kind: Any,
@@ -288,23 +257,25 @@ class ComponentNode(LifecycleNode):
         group = TakenElsewhere()
 
         def subscribe() -> Subscription[Any]:
-            made = self.create_subscription(
+            return self.create_subscription(
                 kind,
                 topic,
                 lambda message: None,
                 qos,
                 callback_group=group,
-                event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost),
+                event_callbacks=SubscriptionEventCallbacks(
+                    message_lost=self._diagnostics.count_lost
+                ),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
-            for handler in made.event_handlers:  # rare: the executor's
-                handler.callback_group = self.default_callback_group
-                self.default_callback_group.add_entity(handler)
-            return made
 
         name = self.resolve_topic_name(topic)
         key: tuple[Any, ...] = (name, kind, id(qos))
-        if any(given.startswith(f"qos_overrides.{name}.") for given in self._parameter_overrides):
+        # What is latched came before a second reader; who overrides the QoS wants it otherwise.
+        overrides = f"qos_overrides.{name}."
+        if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL or any(
+            given.startswith(overrides) for given in self._parameter_overrides
+        ):
             key = (*key, self)
         reader = Reader(key, subscribe, self._unsubscribe, take, wants)
         self._readers.append(reader)
@@ -313,26 +284,34 @@ class ComponentNode(LifecycleNode):
     def _unsubscribe(self, subscription: Subscription[Any]) -> None:
         self.destroy_subscription(subscription)
 
-    def _topic_of(self, each: Input) -> str:
-        """As image_transport does, a compressed topic is the remapped base name plus a suffix."""
+    def topic_of(self, each: Input) -> str:
+        """Return the topic of an input.
+
+        As image_transport does, a compressed one is the remapped base name plus a suffix.
+        """
         resolved: str = self.resolve_topic_name(each.name)
         if each.transport == "raw" or resolved.endswith(f"/{each.suffix}"):
             return resolved
         return f"{resolved}/{each.suffix}"
 
     def _arrive(self, each: Input, frame: Frame) -> None:
+        if not self.active:
+            return  # it was on its way when the node was deactivated
         if not each.counted:
             self.worker.queue(each.name, (each, frame))
             return
-        watch = self._watches[frame.topic]
-        if watch.heard_s is None:
-            self._warn_of_small_transport(len(getattr(frame.message, "data", b"")))
-        watch.heard_s = time.monotonic()
+        if self._diagnostics.heard(frame.topic):
+            warn_of_small_transport(self, len(getattr(frame.message, "data", b"")))
         stamp_ns = frame.header.stamp_ns
         if back_ns := self._jumps.jump_ns(each.name, stamp_ns):
             self._time_went_back(stamp_ns, back_ns)
         self.statistics.arrive()
-        if reason := self.component.admit(frame):
+        try:
+            reason = self.component.admit(frame)
+        except Exception as error:
+            self._settle(Done(frame, error=error))
+            return
+        if reason:
             self.statistics.drop(reason)
         elif self.worker.offer(each.name, (each, frame)) is not None:
             self.statistics.drop("superseded")
@@ -350,9 +329,6 @@ class ComponentNode(LifecycleNode):
 
     def _waits_for_transforms(self) -> bool:
         return self._waiting or (self._offered is not None and self._offered.waits)
-
-    def _count_lost(self, event: QoSMessageLostInfo) -> None:
-        self._lost_in_transport += event.total_count_change
 
     def _clock_jumped(self, jump: TimeJump) -> None:
         self._time_went_back(self.get_clock().now().nanoseconds, -jump.delta.nanoseconds)
@@ -427,11 +403,11 @@ class ComponentNode(LifecycleNode):
             return
         if event.error is not None:
             reason = drop_reason(event.error)
-            self._watches[event.frame.topic].trouble = event.error
+            self._diagnostics.failed(event.frame.topic, event.error)
             self.statistics.drop(reason)
             self._report(reason, event.error)
             return
-        self._watches[event.frame.topic].done(time.monotonic())
+        self._diagnostics.succeeded(event.frame.topic)
         latency_s = (time.monotonic_ns() - event.frame.received_ns) * 1e-9
         self.statistics.process(latency_s, event.compute_s)
 
@@ -488,75 +464,3 @@ class ComponentNode(LifecycleNode):
                 )
             accepted[change.name] = change.value
         return accepted
-
-    # --- diagnostics: once a second, on the listener's thread
-
-    def _tick(self) -> None:
-        self.now()
-        if self._telling is not None and not self._telling.done():
-            self._tell()  # the worker is busy: what it said last must do
-        else:
-            self._telling = self.worker.call(self._ask_and_tell)
-
-    def _ask_and_tell(self) -> None:
-        if self.component is not None:
-            self._told = self.component.describe()
-        self._tell()
-
-    def _tell(self) -> None:
-        if not self.context.ok():
-            return
-        pairs = dict(self._told) if self.component is not None else {}
-        if self._lost_in_transport:
-            pairs["lost_in_transport"] = self._lost_in_transport
-        silence = self._silence() if self.active else ""
-        if silence and self.component is not None:
-            self.component.warn_rarely("silence", silence)
-        name = self.get_fully_qualified_name()
-        message = status_message(name, self.statistics.snapshot(), pairs, silence)
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
-
-    def _silence(self) -> str:
-        """Say for each input of which nothing is processed what is missing."""
-        inputs, frames, texts = self.component.inputs(), self.transforms.frames(), []
-        for each in inputs:
-            topic = self._topic_of(each)
-            if (watch := self._watches.get(topic)) is not None:
-                beside = each.name.rpartition("/")[0]
-                partners = [
-                    self._topic_of(other)
-                    for other in inputs
-                    if other.lazy and other.name.rpartition("/")[0] == beside
-                ]
-                texts.append(
-                    watch.complaint(self, topic, partners, self.component.silence_s, frames)
-                )
-        return "; ".join(dict.fromkeys(text for text in texts if text))
-
-    def _warn_of_small_transport(self, size: int) -> None:
-        variables = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-        if size <= _LARGE_MESSAGE or any(
-            os.environ.get(name) for name in (*variables, "FASTDDS_BUILTIN_TRANSPORTS")
-        ):
-            return
-        if "fastrtps" in os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"):
-            self.get_logger().warning(
-                f"images of {size} bytes overflow Fast DDS's default shared memory and get lost: "
-                "set FASTDDS_DEFAULT_PROFILES_FILE (FASTRTPS_... before kilted) to "
-                "config/fastdds_large_images.xml"
-            )
-
-
-class _RosLog(logging.Handler):
-    """Hands what a component logs to the node's logger."""
-
-    def __init__(self, node: ComponentNode) -> None:
-        super().__init__()
-        self._node = node
-
-    def emit(self, record: logging.LogRecord) -> None:
-        logger = self._node.get_logger()
-        levels = ((logging.ERROR, logger.error), (logging.WARNING, logger.warning))
-        log = next((log for level, log in levels if record.levelno >= level), logger.info)
-        log(record.getMessage())

@@ -147,7 +147,7 @@ class Listener:
             shared.readers.remove(reader)
             if not shared.readers:
                 del self._shared[reader.key]
-            elif owned:
+            elif owned and self._context.ok():
                 shared.subscription = shared.readers[0].subscribe()
         if owned:
             reader.unsubscribe(old)
@@ -254,6 +254,28 @@ class Listener:
             pointers = set(wait_set.get_ready_entities("subscription"))
             return [each for each, handle in handles if handle.pointer in pointers]
 
+    def _take_events(self, handlers: list[Any]) -> None:
+        """Hear of incompatible offers and lost messages.
+
+        Now and then only: who waits for a subscription's events is woken for each of its messages.
+        """
+        if not handlers:
+            return
+        context: Any = self._context.handle
+        with ExitStack() as held:
+            for handler in handlers:
+                held.enter_context(handler)
+            held.enter_context(context)
+            wait_set = _rclpy.WaitSet(0, 0, 0, 0, 0, len(handlers), context)
+            wait_set.clear_entities()
+            for handler in handlers:
+                handler.add_to_wait_set(wait_set)
+            wait_set.wait(0)
+            taken = [(h, h.take_data()) for h in handlers if h.is_ready(wait_set)]
+        for handler, event in taken:
+            if event is not None:
+                handler.callback(event)
+
     def _ring(self) -> None:
         now_s = time.monotonic()
         with self._lock:
@@ -273,5 +295,6 @@ class Listener:
         for each in shared:
             if each.lazy:
                 each.drain()
+        self._take_events([handler for s in shared for handler in s.subscription.event_handlers])
         for tick in ticks:
             tick()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +24,7 @@ from cnn_perception.recording.bag import BagReader, BagTopic, RawBagMessage
 from cnn_perception.recording.lockstep import GATED_TYPES, MissingOutput
 from cnn_perception.recording.pace import Pace
 from cnn_perception.recording.timeline import PlayOptions, TimelineEvent, timeline
+from cnn_perception.ros.encode import interface
 from cnn_perception.ros.pause_services import serve_pace
 from cnn_perception.ros.spinning import SpinningThread
 
@@ -64,10 +64,10 @@ class PlaySummary:
 
 def message_class(msgtype: str) -> Any:
     """Return the ROS class of ``package/msg/Name``; raises BagError when it is not installed."""
-    package, _, name = msgtype.partition("/msg/")
     try:
-        return getattr(importlib.import_module(f"{package}.msg"), name)
-    except (ImportError, AttributeError) as error:
+        return interface(msgtype)
+    except ImportError as error:
+        package = msgtype.partition("/")[0]
         raise BagError(
             f"message type {msgtype} is not installed here: install {package} or leave its topics "
             "out"

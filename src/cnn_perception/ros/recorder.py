@@ -129,7 +129,7 @@ class Recorder:
         return str(answer.message)
 
     def close(self) -> None:
-        """Stop to record; the bag itself stays open."""
+        """Stop recording; the bag itself stays open."""
         self._spinning.close()
         self._node.destroy_node()
 

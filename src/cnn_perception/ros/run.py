@@ -6,7 +6,6 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
-from functools import partial
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -67,16 +66,33 @@ def _run(kinds: Sequence[type[Component]], nodes: list[ComponentNode]) -> bool:
     return started or not rclpy.ok()
 
 
+def detector() -> None:
+    """Run the detector."""
+    _run_named("detector")
+
+
+def segmenter() -> None:
+    """Run the segmenter."""
+    _run_named("segmenter")
+
+
+def explainer() -> None:
+    """Run the explainer."""
+    _run_named("explainer")
+
+
+def mapper() -> None:
+    """Run the mapper."""
+    _run_named("mapper")
+
+
+def perception() -> None:
+    """Run all four in one process."""
+    _run_named(*OWN)
+
+
 def _run_named(*names: str) -> None:
     run(*(component_kind(name) for name in names))
-
-
-detector = partial(_run_named, "detector")
-segmenter = partial(_run_named, "segmenter")
-explainer = partial(_run_named, "explainer")
-mapper = partial(_run_named, "mapper")
-perception = partial(_run_named, *OWN)
-"""All four nodes in one process."""
 
 
 if __name__ == "__main__":

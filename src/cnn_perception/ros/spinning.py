@@ -29,7 +29,7 @@ class SpinningThread:
             raise self._failure
 
     def close(self) -> None:
-        """Stop to run callbacks."""
+        """Stop running callbacks."""
         # Not by the executor's shutdown: it takes away what wakes a thread about to wait, which
         # would then wait for ever in a quiet system.
         self._end.set_result(None)

@@ -229,7 +229,7 @@ def _palette(written: BundleFile) -> UInt8Array | None:
     colors, labels = len(written.palette), len(written.labels)
     if colors != labels:
         raise SettingError(
-            "palette", f"has {colors} colours for {labels} labels: give one for each label"
+            "palette", f"has {colors} colors for {labels} labels: give one for each label"
         )
     return np.array(written.palette, np.uint8)
 

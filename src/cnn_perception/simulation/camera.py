@@ -1,4 +1,4 @@
-"""Render a compiled room: colour, mask, boxes and depth as an RGB-D camera would see it."""
+"""Render a compiled room: color, mask, boxes and depth as an RGB-D camera would see it."""
 
 from __future__ import annotations
 

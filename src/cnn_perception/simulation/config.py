@@ -41,7 +41,7 @@ class SimulationConfig(Config):
     depth_dropout: float = setting(
         0.002, "Share of depth pixels without a reading", between=(0.0, 1.0)
     )
-    color_noise: float = setting(2.0, "Standard deviation of colour, 0..255", between=(0.0, 50.0))
+    color_noise: float = setting(2.0, "Standard deviation of color, 0..255", between=(0.0, 50.0))
     shadow_size: int = setting(
         1024, "Side of the shadow map, pixels; 0 renders no shadows", between=(0, 8192)
     )

@@ -125,7 +125,7 @@ def cup(rng: Generator) -> Shape:
 
 
 def box_of_board(rng: Generator) -> Shape:
-    """A cardboard box, closed with tape or open, a coloured storage box, or a crate."""
+    """A cardboard box, closed with tape or open, a colored storage box, or a crate."""
     build = Builder()
     x, y = rng.uniform(0.18, 0.5, 2)
     z = rng.uniform(0.15, 0.45)

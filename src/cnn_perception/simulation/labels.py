@@ -1,4 +1,4 @@
-"""The classes that simulated rooms know, and the colours that show them."""
+"""The classes that simulated rooms know, and the colors that show them."""
 
 from __future__ import annotations
 
@@ -48,4 +48,4 @@ MASK_PALETTE: UInt8Array = np.array(
     ],
     np.uint8,
 )
-"""uint8 (15, 3) RGB, one colour for each of MASK_LABELS."""
+"""uint8 (15, 3) RGB, one color for each of MASK_LABELS."""

@@ -12,7 +12,7 @@ __all__ = ["Lamp", "RoomPlan"]
 
 @dataclass(frozen=True, slots=True)
 class Lamp:
-    """A light: position and colour (RGB factors), and whether it throws shadows."""
+    """A light: position and color (RGB factors), and whether it throws shadows."""
 
     position: tuple[float, float, float]
     color: tuple[float, float, float]

@@ -31,7 +31,7 @@ class RecordingConfig(Config):
 
     seconds: float = setting(12.0, "Length of the drive, seconds", between=(0.1, 3600.0))
     rate: float = setting(10.0, "Images per second", between=(0.1, 120.0))
-    jpeg_quality: int = setting(90, "Quality of the colour images", between=(1, 100))
+    jpeg_quality: int = setting(90, "Quality of the color images", between=(1, 100))
     ground_truth: bool = setting(True, "Also record true masks and boxes")
 
 

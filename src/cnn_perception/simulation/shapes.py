@@ -57,14 +57,14 @@ class Placed:
 
 
 class Builder:
-    """Collects the meshes of one object; those of plain colour become a single part."""
+    """Collects the meshes of one object; those of plain color become a single part."""
 
     def __init__(self) -> None:
         self._plain: dict[tuple[float, float], list[tuple[Mesh, Color]]] = {}
         self._textured: dict[tuple[int, float, float], tuple[UInt8Array, list[Mesh]]] = {}
 
     def plain(self, mesh: Mesh, rgb: Color, shine: float = 0.1, emission: float = 0.0) -> None:
-        """Add a mesh of one colour, RGB in [0, 1]."""
+        """Add a mesh of one color, RGB in [0, 1]."""
         self._plain.setdefault((shine, emission), []).append((mesh, rgb))
 
     def textured(
@@ -88,7 +88,7 @@ class Builder:
 
 
 def _palette_part(entries: list[tuple[Mesh, Color]], shine: float, emission: float) -> Part:
-    """Merge plain meshes; each looks up its colour in one small texture of 4 x 4 pixel cells."""
+    """Merge plain meshes; each looks up its color in one small texture of 4 x 4 pixel cells."""
     colors = list(dict.fromkeys(rgb for _, rgb in entries))
     side = int(np.ceil(np.sqrt(len(colors))))
     cells = np.zeros((side, side, 3))

@@ -44,13 +44,13 @@ def color(
     saturation: tuple[float, float] = (0.3, 0.9),
     value: tuple[float, float] = (0.35, 0.95),
 ) -> Color:
-    """Return a random RGB colour in [0, 1]."""
+    """Return a random RGB color in [0, 1]."""
     r, g, b = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
     return float(r), float(g), float(b)
 
 
 def wood_color(rng: Generator) -> Color:
-    """Return a colour from pale birch to dark walnut."""
+    """Return a color from pale birch to dark walnut."""
     r, g, b = colorsys.hsv_to_rgb(
         rng.uniform(0.055, 0.11), rng.uniform(0.25, 0.7), rng.uniform(0.28, 0.9)
     )
@@ -70,14 +70,14 @@ def noise(rng: Generator, size: int, scale: int, columns: int | None = None) -> 
 
 
 def image_of(base: Any, shade: Float64Array | float = 1.0) -> UInt8Array:
-    """Return base colours in [0, 1] times a shade as RGB uint8."""
+    """Return base colors in [0, 1] times a shade as RGB uint8."""
     factor = shade[..., None] if isinstance(shade, np.ndarray) else shade
     values = np.asarray(base, float) * factor * 255.0
     return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
 def plain(rgb: Color, size: int) -> Float64Array:
-    """Return one colour as float (size, size, 3)."""
+    """Return one color as float (size, size, 3)."""
     return np.tile(np.array(rgb, float), (size, size, 1))
 
 
@@ -141,7 +141,7 @@ def tiles(rng: Generator, size: int = 256) -> UInt8Array:
 
 
 def checker(rng: Generator, size: int = 128) -> UInt8Array:
-    """Two colours of tiles in turn."""
+    """Two colors of tiles in turn."""
     first = np.array(color(rng, (0.0, 0.3), (0.7, 0.95)))
     second = np.array(color(rng, (0.0, 0.6), (0.2, 0.75)))
     half = size // 2
@@ -158,7 +158,7 @@ def carpet(rng: Generator, size: int = 128, rgb: Color | None = None) -> UInt8Ar
 
 
 def stripes(rng: Generator, size: int = 128) -> UInt8Array:
-    """Upright stripes of two or three close colours (wallpaper, curtains)."""
+    """Upright stripes of two or three close colors (wallpaper, curtains)."""
     base = np.array(color(rng, (0.05, 0.5), (0.5, 0.95)))
     other = np.clip(base * rng.uniform(0.6, 0.92) + rng.uniform(-0.08, 0.08, 3), 0, 1)
     x = np.arange(size) / size
@@ -170,7 +170,7 @@ def stripes(rng: Generator, size: int = 128) -> UInt8Array:
 
 
 def bands(rng: Generator, size: int = 64) -> UInt8Array:
-    """Stripes around: strong colours, for clothes and balls."""
+    """Stripes around: strong colors, for clothes and balls."""
     return np.ascontiguousarray(np.swapaxes(_bold(rng, size), 0, 1))
 
 
@@ -215,7 +215,7 @@ def dots(rng: Generator, size: int = 128) -> UInt8Array:
 
 
 def plaid(rng: Generator, size: int = 128) -> UInt8Array:
-    """Crossed bands of three colours."""
+    """Crossed bands of three colors."""
     inks = np.array([color(rng) for _ in range(3)])
     pick = np.repeat(rng.integers(0, 3, 8), size // 8)
     line = inks[pick]

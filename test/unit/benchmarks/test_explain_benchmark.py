@@ -45,7 +45,7 @@ class Ideal:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> ModelBundle:
-    return load_bundle(write_detector_bundle(tmp_path / "colours"))
+    return load_bundle(write_detector_bundle(tmp_path / "colors"))
 
 
 def names(job: Job) -> list[str]:
@@ -54,7 +54,7 @@ def names(job: Job) -> list[str]:
 
 def test_a_detector_alone(bundle: ModelBundle) -> None:
     best, graphs, further, shared = detection_jobs(bundle, PICTURE)
-    assert best.name == "colours: the best detection (red)"
+    assert best.name == "colors: the best detection (red)"
     assert names(best) == ["Explainer", "detector alone"]
     assert names(graphs) == ["detector alone", "level 0, 8x6", "level 1, 4x3"]
     assert names(further) == ["1 explained", "3 explained"]
@@ -121,7 +121,7 @@ def test_maps_that_are_others_are_refused(bundle: ModelBundle) -> None:
 
 
 def test_what_cannot_be_measured(bundle: ModelBundle, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="colours finds nothing in the picture"):
+    with pytest.raises(ConfigError, match="colors finds nothing in the picture"):
         detection_jobs(bundle, paint({}))
     classifier = load_bundle(write_classifier_bundle(tmp_path / "kinds"))
     with pytest.raises(ConfigError, match="is not ssd_raw: give another"):

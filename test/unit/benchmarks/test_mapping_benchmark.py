@@ -22,7 +22,8 @@ from cnn_perception.benchmarks.frames import BenchmarkFrame, read_frames
 from cnn_perception.benchmarks.mapping import MODES, differences, measure
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import BagError
-from cnn_perception.mapping.leaves import Leaves, fill_box
+from cnn_perception.mapping.leaves import Leaves
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.recording.bag import BagWriter
 from painted_drive import write_drive
 
@@ -90,7 +91,11 @@ def test_differences_are_counted_cell_by_cell(frames: list[BenchmarkFrame]) -> N
     assert differences(leaves, without) == leaves.spans[0] ** 3
     # One cell of a leaf that is larger.
     corner = leaves.keys[int(np.argmax(leaves.spans))].astype(np.int64)
-    assert differences(leaves, fill_box(leaves, corner, corner, 0.125)) == 1
+    made = OccupancyMap(CONFIG)
+    with made.blocks() as store:
+        store.restore(leaves)
+        store.fill_box(corner, corner, 0.125)
+    assert differences(leaves, made.leaves()) == 1
     # Equal numbers, other bits.
     zero = replace(leaves, log_odds=np.zeros_like(leaves.log_odds))
     assert differences(zero, replace(zero, log_odds=-zero.log_odds)) == total

@@ -50,7 +50,7 @@ class Skewed:
 
 def test_every_task_is_timed_in_stages(tmp_path: Path) -> None:
     folders = (
-        write_detector_bundle(tmp_path / "colours"),
+        write_detector_bundle(tmp_path / "colors"),
         write_segmenter_bundle(tmp_path / "areas"),
         write_classifier_bundle(tmp_path / "kinds"),
     )
@@ -68,11 +68,11 @@ def test_every_task_is_timed_in_stages(tmp_path: Path) -> None:
 
 
 def test_a_runtime_that_differs_is_named_and_not_timed(tmp_path: Path) -> None:
-    folder = write_detector_bundle(tmp_path / "colours")
+    folder = write_detector_bundle(tmp_path / "colors")
     bundle = load_bundle(folder)
-    (near,) = run(folder, colours=Skewed(bundle, 1e-4))
+    (near,) = run(folder, colors=Skewed(bundle, 1e-4))
     assert "PyTorch" in near.stages and "PyTorch" not in near.refused
-    (far,) = run(folder, colours=Skewed(bundle, 0.1))
+    (far,) = run(folder, colors=Skewed(bundle, 0.1))
     assert far.refused["PyTorch"] == "logits is off by 0.1"
     assert "PyTorch" not in far.stages
     masks = write_segmenter_bundle(tmp_path / "areas")
@@ -92,7 +92,7 @@ def test_opencv_that_cannot_load_a_network_is_named(
 
 
 def test_candidates_are_as_many_as_there_are(tmp_path: Path) -> None:
-    folder = write_detector_bundle(tmp_path / "colours")
+    folder = write_detector_bundle(tmp_path / "colors")
     (result,) = run(folder, candidates=100000)
     count = Detector(load_bundle(folder)).infer.session.outputs[0].shape[1]
     assert result.candidates == 3 * (count or 0)

@@ -59,9 +59,9 @@ def test_the_result_as_a_table(tmp_path: Path) -> None:
 
 
 def test_a_picture_in_which_nothing_is_found_ends_in_one_line(tmp_path: Path) -> None:
-    folder = write_detector_bundle(tmp_path / "colours")
+    folder = write_detector_bundle(tmp_path / "colors")
     cv2.imwrite(str(tmp_path / "black.png"), paint({}))
     done = run("--model", folder, "--picture", tmp_path / "black.png")
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last == "error: colours finds nothing in the picture: give another"
+    assert last == "error: colors finds nothing in the picture: give another"

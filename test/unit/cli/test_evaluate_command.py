@@ -97,7 +97,7 @@ def test_rendered_rooms_are_named_by_their_seeds(
 
 
 def test_bundle_without_a_class_of_the_rooms_is_refused(tmp_path: Path) -> None:
-    bundle = write_detector_bundle(tmp_path / "colours")
+    bundle = write_detector_bundle(tmp_path / "colors")
     result = CliRunner().invoke(app, ["evaluate", str(bundle)])
     assert isinstance(result.exception, ModelError)
     assert "and simulated rooms, seeds 1000000 to 1000499 have no class in common" in str(
@@ -113,7 +113,7 @@ def test_folder_that_cannot_be_made_is_refused_at_once(repository: Path, shard: 
 
 
 SIZE = (128, 96)
-COLOURS = {"dog": "red", "sofa": "green", "person": "red"}
+COLORS = {"dog": "red", "sofa": "green", "person": "red"}
 
 
 @pytest.fixture
@@ -123,8 +123,8 @@ def voc(tmp_path: Path) -> Path:
     for folder in ("Annotations", "SegmentationClass"):
         (root / folder).mkdir(parents=True)
     for name, seen in {"a": {"dog": (1, 2), "sofa": (4, 6)}, "b": {"person": (3, 3)}}.items():
-        colours = {cell: COLOURS[label] for label, cell in seen.items()}
-        write_picture(root / f"JPEGImages/{name}.png", paint(colours, width=128, height=96))
+        colors = {cell: COLORS[label] for label, cell in seen.items()}
+        write_picture(root / f"JPEGImages/{name}.png", paint(colors, width=128, height=96))
         objects, mask = [], np.zeros((96, 128), np.uint8)
         for label, cell in seen.items():
             x0, y0, x1, y1 = (int(v) for v in cell_box(*cell, width=128, height=96))
@@ -147,7 +147,7 @@ def evaluate(bundle: Path, data: Path, *more: str) -> dict[str, Any]:
 
 def test_detector_on_voc_data(tmp_path: Path, voc: Path) -> None:
     labels = {"labels": ["Dog", "couch", "lamp"]}
-    bundle = write_detector_bundle(tmp_path / "colours", changes=labels)
+    bundle = write_detector_bundle(tmp_path / "colors", changes=labels)
     report = evaluate(bundle, voc)
     ap_50 = {label: row["ap_50"] for label, row in report["classes"].items()}
     assert ap_50 == {"Dog": 1.0, "couch": 1.0, "lamp": None}
@@ -178,7 +178,7 @@ def test_classifier_on_class_folders(tmp_path: Path) -> None:
     for name, seen in (("red", "red"), ("blue", "blue"), ("Green", "red"), ("cat", "blue")):
         picture = paint({(k, j): seen for k in range(6) for j in range(8)}, width=128, height=96)
         write_picture(tmp_path / f"data/{name}/one.png", picture)
-    bundle = write_classifier_bundle(tmp_path / "colours")
+    bundle = write_classifier_bundle(tmp_path / "colors")
     report = evaluate(bundle, tmp_path / "data", "--out", str(tmp_path / "out"))
     assert report["figures"] == {"top_1": 0.6667, "top_5": 1.0}
     assert report["classes"]["green"] == {"images": 1, "accuracy": 0.0}
@@ -214,7 +214,7 @@ def test_table_of_very_many_classes_is_cut_in_the_middle() -> None:
 
 
 def test_broken_data_are_an_error_or_listed(tmp_path: Path, voc: Path) -> None:
-    bundle = write_detector_bundle(tmp_path / "colours", changes={"labels": ["dog", "sofa", "x"]})
+    bundle = write_detector_bundle(tmp_path / "colors", changes={"labels": ["dog", "sofa", "x"]})
     (voc / "Annotations/b.xml").write_text("<annotation>")
     with pytest.raises(DatasetError, match=r"b\.xml is no XML"):
         evaluate(bundle, voc)
@@ -228,6 +228,6 @@ def test_broken_data_are_an_error_or_listed(tmp_path: Path, voc: Path) -> None:
 
 def test_data_without_a_common_class_are_refused(tmp_path: Path, voc: Path) -> None:
     with pytest.raises(ModelError, match="no class in common: the data know aeroplane"):
-        evaluate(write_detector_bundle(tmp_path / "colours"), voc)
+        evaluate(write_detector_bundle(tmp_path / "colors"), voc)
     with pytest.raises(ModelError, match="no class in common"):
         evaluate(write_segmenter_bundle(tmp_path / "areas"), voc)

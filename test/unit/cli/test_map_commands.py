@@ -14,8 +14,9 @@ from cnn_perception.cli.main import app
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import BagError, MapError
 from cnn_perception.mapping.files.color_codec import NO_COLOR, ColoredLeaves, encode_color_file
-from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH, Leaves, sort_leaves
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH
+from cnn_perception.mapping.leaves import Leaves, sort_leaves
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.projection import depth_to_points
 from cnn_perception.recording.bag import BagWriter
 from cnn_perception.recording.compose import encode
@@ -108,29 +109,29 @@ def test_info_reads_as_a_table(folder: Path, tmp_path: Path) -> None:
 
 def test_an_empty_map_has_facts_too(tmp_path: Path) -> None:
     out = tmp_path / "nothing.ot"
-    Mapper(MapperConfig(resolution=0.2)).save(out)
+    OccupancyMap(MapperConfig(resolution=0.2)).save(out)
     facts = json.loads(run("map", "info", out, "--json"))
     assert (facts["leaves"], facts["occupied_cells"], facts["free_cells"]) == (0, 0, 0)
     assert facts["extent"] == [0.0, 0.0, 0.0]
     assert "0 x 0 x 0 m" in run("map", "info", out)
 
 
-def test_a_map_with_colours_has_them_counted(tmp_path: Path) -> None:
-    # Far apart, so that nothing is joined: one red, one blue, one without colour.
+def test_a_map_with_colors_has_them_counted(tmp_path: Path) -> None:
+    # Far apart, so that nothing is joined: one red, one blue, one without color.
     keys = np.array([[0, 0, 0], [4, 0, 0], [8, 0, 0]], np.uint16) + np.uint16(KEY_ORIGIN)
     values = np.array([1.5, -1.0, 1.5], np.float32)
     leaves = sort_leaves(Leaves(keys, np.full(3, TREE_DEPTH, np.uint8), values))
     colors = np.array([[200, 0, 0], [0, 0, 200], NO_COLOR], np.uint8)
-    out = tmp_path / "colours.ot"
+    out = tmp_path / "colors.ot"
     out.write_bytes(encode_color_file(ColoredLeaves(leaves, colors), 0.5))
     facts = json.loads(run("map", "info", out, "--json"))
     assert facts["kind"] == "full ColorOcTree (.ot)"
     assert (facts["occupied_cells"], facts["free_cells"]) == (2, 1)
     assert (facts["colored_cells"], facts["colors"]) == (2, 2)
     assert facts["extent"] == [4.5, 0.5, 0.5]
-    assert "coloured       2 cells, in 2 colours" in run("map", "info", out)
+    assert "colored        2 cells, in 2 colors" in run("map", "info", out)
     out.write_bytes(out.read_bytes()[:-1])
-    with pytest.raises(MapError, match=r"cannot read the map .*colours.ot: colour map data have"):
+    with pytest.raises(MapError, match=r"cannot read the map .*colors.ot: color map data have"):
         run("map", "info", out)
 
 

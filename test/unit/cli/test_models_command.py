@@ -23,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("CNN_PERCEPTION_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("COLUMNS", "200")
-    write_detector_bundle(tmp_path / "models" / "colours")
+    write_detector_bundle(tmp_path / "models" / "colors")
     write_segmenter_bundle(tmp_path / "models" / "areas")
     lacking = write_segmenter_bundle(tmp_path / "models" / "lacking")
     (lacking / "model.onnx").rename(tmp_path / "fetched.onnx")
@@ -39,13 +39,13 @@ def _run(*arguments: Any) -> str:
 
 def test_list(folder: Path) -> None:
     rows = {row["name"]: row for row in json.loads(_run("list", "--json"))}
-    assert rows["colours"]["task"] == "detection"
-    assert (rows["colours"]["explains"], rows["areas"]["explains"]) == (True, False)
-    assert rows["colours"]["folder"] == str(folder / "colours")
+    assert rows["colors"]["task"] == "detection"
+    assert (rows["colors"]["explains"], rows["areas"]["explains"]) == (True, False)
+    assert rows["colors"]["folder"] == str(folder / "colors")
     assert not rows["lacking"]["usable"]
     assert "models add lacking FILE" in rows["lacking"]["error"]
     text = _run("list")
-    assert "answers by colour" in text
+    assert "answers by color" in text
     assert "not usable" in text
 
 
@@ -69,18 +69,18 @@ def test_a_published_network_that_is_not_here_is_to_be_pulled(folder: Path) -> N
 
 
 def test_check(folder: Path) -> None:
-    text = _run("check", "colours")
+    text = _run("check", "colors")
     assert "red, green, blue" in text
     assert "everything fits" in text
     facts = json.loads(_run("check", folder / "areas", "--json"))
     assert facts["output"] == "mask_index"
     assert facts["runs on"].endswith("ExecutionProvider")
-    file = folder / "colours" / "model.yaml"
+    file = folder / "colors" / "model.yaml"
     file.write_text(
         file.read_text(encoding="utf-8").replace("width: 128", "width: 64"), encoding="utf-8"
     )
     with pytest.raises(ModelError, match=r"needs float32 \[1, 3, 96, 64\]"):
-        _run("check", "colours")
+        _run("check", "colors")
 
 
 def test_add(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def _read(file: Path) -> Any:
 
 
 def test_detect(tmp_path: Path, pictures: Path) -> None:
-    model, out = write_detector_bundle(tmp_path / "colours"), tmp_path / "out"
+    model, out = write_detector_bundle(tmp_path / "colors"), tmp_path / "out"
     result = _run("detect", pictures, "--model", model, "--out", out)
     assert "a.png: red 1.00" in result.stdout
     assert "b.png: nothing" in result.stdout
@@ -81,7 +81,7 @@ def test_detect(tmp_path: Path, pictures: Path) -> None:
 
 
 def test_detect_takes_thresholds_from_the_command_line(tmp_path: Path, pictures: Path) -> None:
-    model, out = write_detector_bundle(tmp_path / "colours"), tmp_path / "out"
+    model, out = write_detector_bundle(tmp_path / "colors"), tmp_path / "out"
     picture = pictures / "a.png"
     _save(picture, paint({(1, 1): (180, 0, 0), (4, 4): "red"}))
     for options, count in (((), 2), (("--score", "0.999"), 1), (("--most", "1"), 1)):
@@ -90,14 +90,14 @@ def test_detect_takes_thresholds_from_the_command_line(tmp_path: Path, pictures:
 
 
 def test_json_is_all_that_is_on_standard_output(tmp_path: Path, pictures: Path) -> None:
-    model, out = write_detector_bundle(tmp_path / "colours"), tmp_path / "out"
+    model, out = write_detector_bundle(tmp_path / "colors"), tmp_path / "out"
     result = _run("detect", pictures / "a.png", "-m", model, "-o", out, "--json")
     assert json.loads(result.stdout) == _read(out / "detections.json")
     assert "a.png: red" in result.stderr
 
 
 def test_broken_files_are_named_and_the_rest_is_done(tmp_path: Path, pictures: Path) -> None:
-    model, out = write_detector_bundle(tmp_path / "colours"), tmp_path / "out"
+    model, out = write_detector_bundle(tmp_path / "colors"), tmp_path / "out"
     whole = (pictures / "a.png").read_bytes()
     ok, jpeg = cv2.imencode(".jpg", np.full((200, 200, 3), 90, np.uint8))
     assert ok
@@ -139,7 +139,7 @@ def test_segment(tmp_path: Path, pictures: Path) -> None:
 
 
 def test_explain(tmp_path: Path, pictures: Path) -> None:
-    model, out = write_detector_bundle(tmp_path / "colours"), tmp_path / "out"
+    model, out = write_detector_bundle(tmp_path / "colors"), tmp_path / "out"
     result = _run("explain", pictures, "--model", model, "--out", out)
     assert "a.png: red 1.00" in result.stdout
     assert "b.png: nothing to explain" in result.stdout
@@ -150,10 +150,10 @@ def test_explain(tmp_path: Path, pictures: Path) -> None:
     assert heat.dtype == np.uint16
     assert heat[120, 120] == 65535
     assert heat[300, 300] == 0
-    # The colours of the heat are explained in the lower right corner.
+    # The colors of the heat are explained in the lower right corner.
     corner = cv2.imread(str(out / "a.explanations.jpg"))[-30:, -360:, ::-1].astype(int)
-    for colour in heat_key(0.5).bar[0, [60, 128, 200]].astype(int):
-        assert (np.abs(corner - colour).max(-1) < 24).sum() > 20
+    for color in heat_key(0.5).bar[0, [60, 128, 200]].astype(int):
+        assert (np.abs(corner - color).max(-1) < 24).sum() > 20
     with pytest.raises(ConfigError, match="'pink' is no label"):
         _run("explain", pictures, "--model", model, "--out", out, "--target", "pink")
 
@@ -168,7 +168,7 @@ def test_explain_a_class(tmp_path: Path, pictures: Path) -> None:
 
 
 def test_explain_at_a_place_and_several_answers(tmp_path: Path) -> None:
-    model, out = write_detector_bundle(tmp_path / "colours"), tmp_path / "out"
+    model, out = write_detector_bundle(tmp_path / "colors"), tmp_path / "out"
     picture = tmp_path / "two.png"
     _save(picture, paint({(1, 1): "red", (4, 6): (220, 0, 0)}))
     x0, y0, x1, y1 = cell_box(4, 6)
@@ -202,7 +202,7 @@ def video(tmp_path: Path) -> Path:
 
 def test_videos(tmp_path: Path, video: Path) -> None:
     out = tmp_path / "out"
-    model = write_detector_bundle(tmp_path / "colours")
+    model = write_detector_bundle(tmp_path / "colors")
     assert "clip.avi: 12 frames" in _run("detect", video, "-m", model, "-o", out).stdout
     (record,) = _read(out / "detections.json")
     assert (record["width"], record["height"], record["rate"]) == (320, 240, 6.0)

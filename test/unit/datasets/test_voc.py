@@ -224,7 +224,7 @@ def test_palette_indices_of_every_depth(tmp_path: Path, depth: int) -> None:
     np.testing.assert_array_equal(read_label_png(path), mask)
 
 
-def test_grey_and_coloured_masks(tmp_path: Path) -> None:
+def test_grey_and_colored_masks(tmp_path: Path) -> None:
     mask = np.random.default_rng(0).integers(0, 256, (9, 14)).astype(np.uint8)
     path = tmp_path / "mask.png"
     cv2.imwrite(str(path), mask)
@@ -234,7 +234,7 @@ def test_grey_and_coloured_masks(tmp_path: Path) -> None:
     write_picture(path, voc_palette()[mask])
     np.testing.assert_array_equal(read_label_png(path), mask)
     write_picture(path, np.full((4, 4, 3), (1, 2, 3), np.uint8))
-    with pytest.raises(DatasetError, match=r"colour \(1, 2, 3\)"):
+    with pytest.raises(DatasetError, match=r"color \(1, 2, 3\)"):
         read_label_png(path)
     cv2.imwrite(str(path), mask.astype(np.uint16) * 200)
     with pytest.raises(DatasetError, match="16 bits per value"):

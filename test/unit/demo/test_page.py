@@ -68,9 +68,9 @@ def test_names_are_text_not_markup() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_contact_sheet_has_a_row_for_each_moment(count: int) -> None:
-    colours = {"camera": 10, "detections": 120, "map so far": 240}
+    colors = {"camera": 10, "detections": 120, "map so far": 240}
     moments = [
-        Moment(index, {name: np.full((48, 64, 3), v, np.uint8) for name, v in colours.items()})
+        Moment(index, {name: np.full((48, 64, 3), v, np.uint8) for name, v in colors.items()})
         for index in range(count)
     ]
     moments[0] = Moment(0, {name: moments[0].pictures[name] for name in ("camera", "detections")})

@@ -1,4 +1,4 @@
-"""The small colour detector of test/models.py."""
+"""The small color detector of test/models.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models import write_detector_bundle
 
 @pytest.fixture(scope="session")
 def detector_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_detector_bundle(tmp_path_factory.mktemp("bundles") / "colours")
+    return write_detector_bundle(tmp_path_factory.mktemp("bundles") / "colors")
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from models import write_classifier_bundle, write_detector_bundle, write_segment
 
 
 @pytest.fixture(scope="session")
-def colours(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
+def colors(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
     """Finds red, green and blue cells."""
-    return load_bundle(write_detector_bundle(tmp_path_factory.mktemp("bundles") / "colours"))
+    return load_bundle(write_detector_bundle(tmp_path_factory.mktemp("bundles") / "colors"))
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,12 @@ def curve(verdicts: list[int], objects: int) -> PrecisionRecall:
     return precision_recall(scores, np.array(verdicts, np.int8), objects)
 
 
-def near(picture: np.ndarray, recall: float, precision: float, colour: tuple[int, ...]) -> bool:
-    """Whether the chart has the colour at a place."""
+def near(picture: np.ndarray, recall: float, precision: float, color: tuple[int, ...]) -> bool:
+    """Whether the chart has the color at a place."""
     x, y, width, height = AXES
     column, row = round(x + width * recall), round(y + height * (1 - precision))
     part = picture[row - 2 : row + 3, column - 2 : column + 3].astype(int)
-    return bool((np.abs(part - colour).max(-1) < 60).any())
+    return bool((np.abs(part - color).max(-1) < 60).any())
 
 
 def test_curves_are_where_precision_and_recall_are() -> None:

@@ -26,9 +26,9 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_report_of_a_detector(colours: ModelBundle, objects: Dataset) -> None:
-    report = measured(colours, objects).report
-    assert report["model"] == "colours" and report["task"] == "detection"
+def test_report_of_a_detector(colors: ModelBundle, objects: Dataset) -> None:
+    report = measured(colors, objects).report
+    assert report["model"] == "colors" and report["task"] == "detection"
     assert report["data"] == {
         "source": "here",
         "images": 2,
@@ -52,8 +52,8 @@ def test_report_of_a_detector(colours: ModelBundle, objects: Dataset) -> None:
     assert json.loads(json.dumps(report)) == report
 
 
-def test_files_of_a_detector(tmp_path: Path, colours: ModelBundle, objects: Dataset) -> None:
-    evaluation = measured(colours, objects)
+def test_files_of_a_detector(tmp_path: Path, colors: ModelBundle, objects: Dataset) -> None:
+    evaluation = measured(colors, objects)
     files = write_evaluation(evaluation, tmp_path / "out")
     assert [file.relative_to(tmp_path / "out").as_posix() for file in files] == [
         "metrics.json",
@@ -77,11 +77,11 @@ def test_files_of_a_detector(tmp_path: Path, colours: ModelBundle, objects: Data
 
 
 def test_later_pictures_replace_earlier_ones(
-    tmp_path: Path, colours: ModelBundle, objects: Dataset
+    tmp_path: Path, colors: ModelBundle, objects: Dataset
 ) -> None:
-    write_evaluation(measured(colours, objects), tmp_path)
+    write_evaluation(measured(colors, objects), tmp_path)
     (tmp_path / "worst" / "mine.jpg").write_bytes(b"")
-    write_evaluation(measured(colours, objects, worst=0), tmp_path)
+    write_evaluation(measured(colors, objects, worst=0), tmp_path)
     assert files_in(tmp_path / "worst") == ["mine.jpg"]
     assert json.loads((tmp_path / "worst.json").read_text()) == []
 
@@ -118,7 +118,7 @@ def test_files_of_a_segmenter(tmp_path: Path, areas: ModelBundle) -> None:
 
 
 def test_files_of_a_classifier(tmp_path: Path, classes: ModelBundle) -> None:
-    red, blue = (np.full((96, 128, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 200)))
+    red, blue = (np.full((96, 128, 3), color, np.uint8) for color in ((255, 0, 0), (0, 0, 200)))
     images = [
         labelled("a", red, label=0),
         labelled("b", blue, label=1),
@@ -141,9 +141,9 @@ def test_files_of_a_classifier(tmp_path: Path, classes: ModelBundle) -> None:
     ]
 
 
-def test_progress_and_data_without_images(colours: ModelBundle, objects: Dataset) -> None:
+def test_progress_and_data_without_images(colors: ModelBundle, objects: Dataset) -> None:
     steps = []
-    evaluate_bundle(colours, match_data(colours, objects, "x"), progress=lambda: steps.append(1))
+    evaluate_bundle(colors, match_data(colors, objects, "x"), progress=lambda: steps.append(1))
     assert len(steps) == 2
     with pytest.raises(DatasetError, match="here: no image to measure on"):
-        measured(colours, Listed([], ("red",)))
+        measured(colors, Listed([], ("red",)))

@@ -24,36 +24,36 @@ def detections(*entries: tuple[int, tuple[float, ...], float]) -> Detections:
     )
 
 
-def test_missed_objects_and_false_alarms_count(colours: ModelBundle) -> None:
+def test_missed_objects_and_false_alarms_count(colors: ModelBundle) -> None:
     image = labelled("x", painted({}), [(0, LEFT), (1, RIGHT), (0, FAR)])
     found = detections((0, LEFT, 0.9), (0, RIGHT, 0.8), (0, LEFT, 0.7), (1, RIGHT, 0.4))
-    mistakes: Any = judge(colours, image, found, EVERYTHING)
+    mistakes: Any = judge(colors, image, found, EVERYTHING)
     # The last is below the bundle's threshold of 0.5.
     assert mistakes.verdicts.tolist() == [HIT, FALSE, FALSE]
     assert mistakes.missed.tolist() == [False, True, True]
     assert mistakes.badness == pytest.approx(2 + 0.8 + 0.7)
-    assert mistakes.record(colours.labels) == {
+    assert mistakes.record(colors.labels) == {
         "missed": ["green", "red"],
         "false_alarms": [{"label": "red", "score": 0.8}, {"label": "red", "score": 0.7}],
     }
 
 
-def test_what_does_not_count_is_no_mistake(colours: ModelBundle) -> None:
+def test_what_does_not_count_is_no_mistake(colors: ModelBundle) -> None:
     image = labelled("x", painted({}), [(0, LEFT), (1, RIGHT), (0, FAR)])
     image = replace(
         image, difficult=np.array([True, False, False]), crowd=np.array([False, True, True])
     )
     inside = (82.0, 52.0, 90.0, 60.0)
     found = detections((0, LEFT, 0.9), (0, inside, 0.8), (2, FAR, 0.7))
-    mistakes: Any = judge(colours, image, found, np.array([True, True, False]))
+    mistakes: Any = judge(colors, image, found, np.array([True, True, False]))
     assert mistakes.verdicts.tolist() == [NOT_COUNTED, NOT_COUNTED]
     assert mistakes.badness == 0 and not mistakes.missed.any()
 
 
-def test_an_image_without_objects_can_have_false_alarms(colours: ModelBundle) -> None:
+def test_an_image_without_objects_can_have_false_alarms(colors: ModelBundle) -> None:
     image = labelled("x", painted({}))
-    assert judge(colours, image, Detections.empty(), EVERYTHING).badness == 0
-    wrong = judge(colours, image, detections((1, LEFT, 0.75)), EVERYTHING)
+    assert judge(colors, image, Detections.empty(), EVERYTHING).badness == 0
+    wrong = judge(colors, image, detections((1, LEFT, 0.75)), EVERYTHING)
     assert wrong.badness == 0.75
 
 

@@ -26,7 +26,7 @@ from models import (
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
-    return load_bundle(write_detector_bundle(tmp_path_factory.mktemp("models") / "colours"))
+    return load_bundle(write_detector_bundle(tmp_path_factory.mktemp("models") / "colors"))
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_the_best_detection_is_explained(explainer: Explainer) -> None:
     heatmap = explanation.heatmap
     assert heatmap.shape == (480, 640)
     assert heatmap.dtype == np.float32
-    # The graph counts the explained cell twice; other cells by their colour; green speaks against.
+    # The graph counts the explained cell twice; other cells by their color; green speaks against.
     assert heatmap.max() == 1.0
     assert _at(heatmap, 4, 6) == pytest.approx(1.0, abs=1e-3)
     assert _at(heatmap, 1, 2) == pytest.approx(200 / 255 / 2, abs=1e-3)
@@ -79,7 +79,7 @@ def test_the_target_class_is_live(explainer: Explainer) -> None:
 
 
 def test_unknown_targets_are_refused_and_change_nothing(explainer: Explainer) -> None:
-    with pytest.raises(ConfigError, match=r"'pink' is no label of colours: .* red, green, blue"):
+    with pytest.raises(ConfigError, match=r"'pink' is no label of colors: .* red, green, blue"):
         explainer.config = ExplainerConfig(target_class="pink")
     assert explainer.config.target_class == ""
     assert explainer.explain(paint({(1, 1): "red"})).best.class_id == 0
@@ -151,7 +151,7 @@ def test_bundles_without_graphs_are_refused(tmp_path: Path, bundle: ModelBundle)
 
 
 def test_graphs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    folder = write_detector_bundle(tmp_path / "colours")
+    folder = write_detector_bundle(tmp_path / "colors")
     file = folder / "model.yaml"
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     first, second = content["explain"]
@@ -211,7 +211,7 @@ def test_all_detections_as_far_as_the_budget_goes(explainer: Explainer) -> None:
 
 
 def test_evidence_is_the_box_around_the_heat(explainer: Explainer) -> None:
-    # The cell itself counts twice, the others of its colour once: they are above a fifth.
+    # The cell itself counts twice, the others of its color once: they are above a fifth.
     explanation = explainer.explain(paint({(2, 2): "red", (2, 3): "red"}))
     assert explanation.best is not None and explanation.best.evidence is not None
     x0, y0, x1, y1 = explanation.best.evidence
@@ -243,8 +243,8 @@ def test_a_classifier_has_no_regions(tmp_path: Path) -> None:
 def test_what_speaks_against_alone_is_no_heat(tmp_path: Path) -> None:
     explainer = Explainer(load_bundle(write_classifier_bundle(tmp_path / "classes")))
     explainer.config = ExplainerConfig(target_class="red", score_threshold=0.0)
-    for colour in ((0, 0, 255), (90, 90, 90), (0, 0, 0)):
-        explanation = explainer.explain(np.full((48, 64, 3), colour, np.uint8))
+    for color in ((0, 0, 255), (90, 90, 90), (0, 0, 0)):
+        explanation = explainer.explain(np.full((48, 64, 3), color, np.uint8))
         assert explanation.best is not None and explanation.best.class_id == 0
         assert explanation.best.evidence is None
         assert not explanation.heatmap.any()

@@ -56,7 +56,7 @@ def inside(place: tuple[int, int], cell: tuple[int, int]) -> bool:
 
 
 def test_a_detector(tmp_path: Path) -> None:
-    bundle = load_bundle(write_detector_bundle(tmp_path / "colours", explain=False))
+    bundle = load_bundle(write_detector_bundle(tmp_path / "colors", explain=False))
     proofs = explain_bundle(bundle, tmp_path / "explained", inputs_of(bundle))
     # The maps that classes and offsets are both made of.
     assert [(x.level, x.feature_map) for x in proofs] == [(0, "feature_0"), (1, "feature_1")]
@@ -68,7 +68,7 @@ def test_a_detector(tmp_path: Path) -> None:
         assert explanation.best is not None and explanation.best.class_id == 0
         # Nothing here depends on the box: all that is red speaks for it.
         assert inside(hottest(explanation.heatmap), (1, 5))
-    assert not bundle.explain and not (tmp_path / "colours" / "explain" / "level_0.onnx").exists()
+    assert not bundle.explain and not (tmp_path / "colors" / "explain" / "level_0.onnx").exists()
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
@@ -180,7 +180,7 @@ def test_a_graph_that_disagrees_is_refused(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    folder = write_detector_bundle(tmp_path / "colours", explain=False)
+    folder = write_detector_bundle(tmp_path / "colors", explain=False)
     arguments = ["models", "explain", str(folder), "--json"]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output

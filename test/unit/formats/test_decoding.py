@@ -27,7 +27,7 @@ from models import write_detector_bundle
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
-    return load_bundle(write_detector_bundle(tmp_path_factory.mktemp("models") / "colours"))
+    return load_bundle(write_detector_bundle(tmp_path_factory.mktemp("models") / "colors"))
 
 
 Decode = Callable[[Mapping[str, NDArray[Any]], float], Candidates]

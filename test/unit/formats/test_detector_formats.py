@@ -43,9 +43,9 @@ def test_cells_of_every_class(folders: dict[str, Path], form: str) -> None:
     cells = {"red": (2, 5), "green": (0, 0), "blue": (5, 3)}
     picture = np.zeros((480, 640, 3), np.uint8)
     for channel, label in enumerate(LABELS):
-        colour = [0, 0, 0]
-        colour[channel] = strengths[label]
-        picture += paint({cells[label]: (colour[0], colour[1], colour[2])})
+        color = [0, 0, 0]
+        color[channel] = strengths[label]
+        picture += paint({cells[label]: (color[0], color[1], color[2])})
     found = detector.detect(picture)
     answers = [
         (score, LABELS.index(label), np.add(cell_box(*cells[label]), (5 * twin, 0, 5 * twin, 0)))

@@ -45,7 +45,7 @@ def test_png_is_lossless(rgb: UInt8Array, image_format: str) -> None:
 
 
 @pytest.mark.parametrize("image_format", ["jpeg", "jpg", "rgb8; jpeg compressed bgr8"])
-def test_jpeg_keeps_colours(rgb: UInt8Array, image_format: str) -> None:
+def test_jpeg_keeps_colors(rgb: UInt8Array, image_format: str) -> None:
     decoded = decode_compressed(encode_jpeg(rgb, 95), image_format)
     assert decoded.shape == rgb.shape
     assert np.abs(decoded.astype(int) - rgb).mean() < 2
@@ -55,7 +55,7 @@ def test_quality_costs_bytes(rgb: UInt8Array) -> None:
     assert len(encode_jpeg(rgb, 20)) < len(encode_jpeg(rgb, 95))
 
 
-def test_colours_compressed_in_rgb_order_are_not_swapped(rgb: UInt8Array) -> None:
+def test_colors_compressed_in_rgb_order_are_not_swapped(rgb: UInt8Array) -> None:
     """A publisher that hands RGB to OpenCV says so: the decoder's channels are RGB already."""
     swapped = encode_png(np.ascontiguousarray(rgb[:, :, ::-1]))
     decoded = decode_compressed(swapped, "rgb8; png compressed rgb8")
@@ -205,8 +205,8 @@ def test_class_indices_survive_png(dtype: type[np.generic], image_format: str) -
 
 def test_only_what_keeps_class_indices_is_taken_for_a_mask(rgb: UInt8Array) -> None:
     grey = np.ascontiguousarray(rgb[:, :, 0])
-    _, two_colours = cv2.imencode(".png", grey % 2, [cv2.IMWRITE_PNG_BILEVEL, 1])
-    for data in (encode_png(rgb), encode_jpeg(grey), two_colours):
+    _, two_colors = cv2.imencode(".png", grey % 2, [cv2.IMWRITE_PNG_BILEVEL, 1])
+    for data in (encode_png(rgb), encode_jpeg(grey), two_colors):
         with pytest.raises(MessageError, match="is no grey PNG") as caught:
             decode_compressed_labels(data, "jpeg")
         assert caught.value.reason == "unknown_encoding"

@@ -49,7 +49,7 @@ def _fields(msg: Any) -> tuple[Any, ...]:
         ("mono8", cv2.COLOR_RGB2GRAY),
     ],
 )
-def test_colour(bridge: Any, encoding: str, code: int | None) -> None:
+def test_color(bridge: Any, encoding: str, code: int | None) -> None:
     msg = bridge.cv2_to_imgmsg(RGB if code is None else cv2.cvtColor(RGB, code), encoding)
     np.testing.assert_array_equal(to_rgb(*_fields(msg)), bridge.imgmsg_to_cv2(msg, "rgb8"))
 

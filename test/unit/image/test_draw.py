@@ -10,7 +10,7 @@ from cnn_perception.image.draw import (
     blend_heatmap,
     blend_mask,
     blend_signed,
-    colour_mask,
+    color_mask,
     draw_caption,
     draw_detections,
     palette,
@@ -34,9 +34,9 @@ def _detections(*boxes: tuple[float, float, float, float]) -> Detections:
 
 
 def test_palette_is_stable_distinct_and_a_prefix_of_a_longer_one() -> None:
-    colours = palette(60)
-    np.testing.assert_array_equal(colours[:10], palette(10))
-    distance = np.abs(colours[:, None].astype(int) - colours[None]).sum(axis=-1)
+    colors = palette(60)
+    np.testing.assert_array_equal(colors[:10], palette(10))
+    distance = np.abs(colors[:, None].astype(int) - colors[None]).sum(axis=-1)
     distance[np.diag_indices(60)] = 999
     assert distance.min() >= 30
     assert palette(0).shape == (0, 3)
@@ -44,14 +44,14 @@ def test_palette_is_stable_distinct_and_a_prefix_of_a_longer_one() -> None:
 
 
 def test_palette_with_background_shifts_by_one() -> None:
-    colours = palette(5, background=True)
-    assert colours.shape == (5, 3)
-    assert not colours[0].any()
-    np.testing.assert_array_equal(colours[1:], palette(4))
+    colors = palette(5, background=True)
+    assert colors.shape == (5, 3)
+    assert not colors[0].any()
+    np.testing.assert_array_equal(colors[1:], palette(4))
 
 
 @pytest.mark.parametrize("shape", SIZES)
-def test_boxes_are_drawn_in_the_class_colour_on_a_copy(shape: tuple[int, int]) -> None:
+def test_boxes_are_drawn_in_the_class_color_on_a_copy(shape: tuple[int, int]) -> None:
     picture = _grey(*shape)
     height, width = shape
     box = (width * 0.25, height * 0.5, width * 0.75, height * 0.9)
@@ -93,32 +93,32 @@ def test_odd_boxes_and_unknown_classes_are_survived() -> None:
     np.testing.assert_array_equal(only_bad, _grey(48, 64))
 
 
-def test_own_colours_are_used() -> None:
-    colours = np.array([[1, 2, 3]], np.uint8)
-    drawn = draw_detections(_grey(240, 320), _detections((50, 50, 200, 200)), ["a"], colours)
+def test_own_colors_are_used() -> None:
+    colors = np.array([[1, 2, 3]], np.uint8)
+    drawn = draw_detections(_grey(240, 320), _detections((50, 50, 200, 200)), ["a"], colors)
     np.testing.assert_array_equal(drawn[200, 120], (1, 2, 3))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
-def test_mask_colours(dtype: type) -> None:
-    colours = palette(7, background=True)
+def test_mask_colors(dtype: type) -> None:
+    colors = palette(7, background=True)
     mask = np.random.default_rng(0).integers(0, 7, (30, 40)).astype(dtype)
-    coloured = colour_mask(mask, colours)
-    np.testing.assert_array_equal(coloured, colours[mask])
-    assert coloured.dtype == np.uint8
-    np.testing.assert_array_equal(colour_mask(mask + dtype(7), colours), coloured)
+    colored = color_mask(mask, colors)
+    np.testing.assert_array_equal(colored, colors[mask])
+    assert colored.dtype == np.uint8
+    np.testing.assert_array_equal(color_mask(mask + dtype(7), colors), colored)
 
 
 def test_mask_tints_classes_and_leaves_the_background() -> None:
     picture = _grey(60, 80)
     mask = np.zeros((60, 80), np.uint8)
     mask[20:40, 30:60] = 1
-    colours = np.array([[0, 0, 0], [250, 0, 0]], np.uint8)
-    blended = blend_mask(picture, mask, colours, 0.5)
+    colors = np.array([[0, 0, 0], [250, 0, 0]], np.uint8)
+    blended = blend_mask(picture, mask, colors, 0.5)
     np.testing.assert_array_equal(blended[mask == 0], picture[mask == 0])
     np.testing.assert_array_equal(blended[30, 45], (170, 45, 45))
     assert blended[20, 45, 0] > 200  # the outline is stronger
-    np.testing.assert_array_equal(blend_mask(picture, mask, colours, 0.0), picture)
+    np.testing.assert_array_equal(blend_mask(picture, mask, colors, 0.0), picture)
 
 
 def test_heat_shows_where_it_is_and_not_elsewhere() -> None:
@@ -162,9 +162,9 @@ def test_signed_values_have_two_hues_of_equal_lightness_about_the_picture() -> N
     assert (beyond[200:] == blend_signed(picture, values)[0, -1]).all()
 
 
-def _lightness(colours: np.ndarray) -> np.ndarray:
-    """Return Oklab's lightness of sRGB colours (N, 3)."""
-    encoded = colours / 255
+def _lightness(colors: np.ndarray) -> np.ndarray:
+    """Return Oklab's lightness of sRGB colors (N, 3)."""
+    encoded = colors / 255
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     cones = linear @ np.transpose(
         [
@@ -195,4 +195,4 @@ def test_sizes_must_agree() -> None:
     with pytest.raises(ConfigError, match="heat map has shape"):
         blend_heatmap(_grey(4, 4), np.zeros((5, 4), np.float32))
     with pytest.raises(ConfigError, match="palette is empty"):
-        colour_mask(np.zeros((4, 4), np.uint8), palette(0))
+        color_mask(np.zeros((4, 4), np.uint8), palette(0))

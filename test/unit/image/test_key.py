@@ -1,4 +1,4 @@
-"""Keys: the bar that explains the colours, and room for its words at every size."""
+"""Keys: the bar that explains the colors, and room for its words at every size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _grey(height: int, width: int) -> UInt8Array:
 
 
 @pytest.mark.parametrize("alpha", [0.3, 1.0])
-def test_bars_are_in_the_colours_of_the_maps(alpha: float) -> None:
+def test_bars_are_in_the_colors_of_the_maps(alpha: float) -> None:
     ramp = np.linspace(0, 1, 256, dtype=np.float32)[None]
     heat, signed = heat_key(alpha), signed_key(alpha)
     np.testing.assert_array_equal(heat.bar, blend_heatmap(_grey(1, 256), ramp, alpha))
@@ -42,7 +42,7 @@ def test_words_and_bar_have_room_at_every_size(
     assert (picture == 128).all()
     assert drawn.shape[1] == factor * size[1] >= 320
     assert drawn.shape[0] >= factor * size[0]
-    red, green = ((drawn == colour).all(-1) for colour in ((255, 0, 0), (0, 255, 0)))
+    red, green = ((drawn == color).all(-1) for color in ((255, 0, 0), (0, 255, 0)))
     (top, left), (bottom, right) = np.argwhere(red).min(0), np.argwhere(green).max(0)
     assert bottom - top >= 8 and right - left >= 70
     assert right < drawn.shape[1] - 8 and bottom < drawn.shape[0] - 3

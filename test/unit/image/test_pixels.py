@@ -59,7 +59,7 @@ def _pack_yuv422(rgb: UInt8Array, order: str) -> UInt8Array:
         ("8UC4", cv2.COLOR_RGB2BGRA),
     ],
 )
-def test_colour_roundtrip(rgb: UInt8Array, encoding: str, code: int | None, padding: int) -> None:
+def test_color_roundtrip(rgb: UInt8Array, encoding: str, code: int | None, padding: int) -> None:
     data, step = _padded(rgb if code is None else cv2.cvtColor(rgb, code), padding)
     decoded = to_rgb(data, HEIGHT, WIDTH, step, encoding)
     np.testing.assert_array_equal(decoded, rgb)
@@ -93,11 +93,11 @@ def test_sixteen_bits_scale_to_eight_in_both_byte_orders(
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
-def test_bayer_mosaic_of_one_colour_gives_that_colour(pattern: str, bits: int) -> None:
-    colour = {"r": 200, "g": 100, "b": 50}
+def test_bayer_mosaic_of_one_color_gives_that_color(pattern: str, bits: int) -> None:
+    color = {"r": 200, "g": 100, "b": 50}
     mosaic = np.zeros((HEIGHT, WIDTH), np.uint8)
     for i, letter in enumerate(pattern):
-        mosaic[i // 2 :: 2, i % 2 :: 2] = colour[letter]
+        mosaic[i // 2 :: 2, i % 2 :: 2] = color[letter]
     pixels = mosaic if bits == 8 else mosaic.astype(np.uint16) * 257
     data, step = _padded(pixels, 2)
     decoded = to_rgb(data, HEIGHT, WIDTH, step, f"bayer_{pattern}{bits}")
@@ -210,7 +210,7 @@ def test_depth_in_metres(big: bool) -> None:
     assert metres.flags.writeable
 
 
-def test_depth_refuses_colour() -> None:
+def test_depth_refuses_color() -> None:
     with pytest.raises(MessageError, match="'rgb8' is not a depth image: publish one of 16UC1"):
         to_depth(bytes(48), 4, 4, 12, "rgb8")
 

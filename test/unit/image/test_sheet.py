@@ -45,7 +45,7 @@ def test_pictures_keep_every_pixel() -> None:
     assert (drawn[:9] == 255).all() and (drawn[:, 9:] == 255).all()
 
 
-def test_a_swatch_has_its_colour_before_its_words() -> None:
+def test_a_swatch_has_its_color_before_its_words() -> None:
     sheet = Sheet(100, 20)
     sheet.swatch(BLUE, "word", 5, 10)
     drawn = sheet.finished()

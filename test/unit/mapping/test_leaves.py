@@ -1,4 +1,4 @@
-"""Keys, codes, pruning and boxes of the array form of an octree."""
+"""Pruning, splitting and heights of the array form of an octree."""
 
 from __future__ import annotations
 
@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.leaves import (
-    KEY_ORIGIN,
-    Leaves,
-    cell_keys,
-    fill_box,
-    morton_codes,
-    morton_keys,
-    prune,
-    sort_leaves,
-)
+from cnn_perception.mapping.keys import KEY_ORIGIN, morton_codes
+from cnn_perception.mapping.leaves import Leaves, expand, joined, prune, sort_leaves
 
 
 def block(corner: tuple[int, int, int], side: int, value: float) -> Leaves:
@@ -35,33 +27,6 @@ def as_dictionary(leaves: Leaves) -> dict[tuple[int, ...], float]:
         tuple(int(k) for k in key): float(value)
         for key, value in zip(finest.keys, finest.log_odds, strict=True)
     }
-
-
-@pytest.mark.parametrize("resolution", [0.02, 0.05, 0.1, 0.3])
-def test_points_on_borders_are_in_the_cells_that_octomap_says(resolution: float) -> None:
-    octomap = pytest.importorskip("octomap", reason="octomap-python is not installed")
-    tree = octomap.OcTree(resolution)
-    points = np.array([[i * resolution, 0.01 * i, -resolution * i] for i in range(-300, 300)])
-    points = points.astype(np.float32)  # as OctoMap's point3d
-    keys = [tree.coordToKey(point) for point in points.astype(np.float64)]
-    wanted = [[key[axis] for axis in range(3)] for key in keys]
-    assert cell_keys(points, resolution).tolist() == wanted
-
-
-def test_points_off_the_map_are_one_cell_off_it() -> None:
-    points = np.array([[-1e300, -1e9, 0.0], [1e300, 1e9, np.nextafter(0.0, -1)]])
-    off = 2 * KEY_ORIGIN
-    assert cell_keys(points, 0.05).tolist() == [[-1, -1, 32768], [off, off, 32767]]
-
-
-def test_codes_interleave_bits_with_x_lowest() -> None:
-    keys = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [2, 0, 0], [65535] * 3], np.uint16)
-    assert morton_codes(keys).tolist() == [1, 2, 4, 8, 2**48 - 1]
-
-
-def test_codes_and_keys_are_inverse() -> None:
-    keys = np.random.default_rng(3).integers(0, 65536, (1000, 3)).astype(np.uint16)
-    np.testing.assert_array_equal(morton_keys(morton_codes(keys)), keys)
 
 
 def test_pruning_joins_equal_siblings_over_several_levels() -> None:
@@ -91,22 +56,6 @@ def test_pruning_and_splitting_keep_the_occupancy(seed: int) -> None:
     assert as_dictionary(pruned) == as_dictionary(leaves)
 
 
-def test_a_box_is_filled_inside_a_larger_cube() -> None:
-    cube = prune(block((32768, 32768, 32768), 4, 0.5))
-    low, high = np.array([32768, 32769, 32770]), np.array([32768, 32770, 40000])
-    before, after = as_dictionary(cube), as_dictionary(fill_box(cube, low, high, -2.0))
-    assert before.keys() == after.keys()
-    for key, value in after.items():
-        inside = all(low[i] <= key[i] <= high[i] for i in range(3))
-        assert value == (-2.0 if inside else 0.5)
-
-
-def test_a_box_off_the_map_changes_nothing() -> None:
-    cube = prune(block((32768, 32768, 32768), 4, 0.5))
-    filled = fill_box(cube, np.array([-1] * 3), np.array([32767] * 3), -2.0)
-    assert as_dictionary(filled) == as_dictionary(cube)
-
-
 def test_cells_are_cubes_in_metres() -> None:
     leaves = Leaves(
         np.array([[32768, 32768, 32768], [32764, 32768, 32772]], np.uint16),
@@ -121,3 +70,52 @@ def test_cells_are_cubes_in_metres() -> None:
 def test_arrays_that_disagree_are_refused() -> None:
     with pytest.raises(MapError, match=r"keys has shape \(2, 3\): expected \(1, 3\)"):
         Leaves(np.zeros((2, 3), np.uint16), np.zeros(1, np.uint8), np.zeros(1, np.float32))
+
+
+def test_heights_cut_whole_cells() -> None:
+    leaves = sort_leaves(
+        Leaves(
+            np.array([[0, 0, 32768 + z] for z in range(4)], np.uint16),
+            np.full(4, 16, np.uint8),
+            np.ones(4, np.float32),
+        )
+    )
+    assert leaves.between(0.5, 0.5, 1.5).keys[:, 2].tolist() == [32769, 32770]
+    assert leaves.between(0.5, 0.4, 1.6).keys[:, 2].tolist() == [32768, 32769, 32770, 32771]
+    assert leaves.between(0.5, -100.0, 100.0) is leaves
+
+
+@pytest.mark.parametrize("resolution", [0.05, 0.1, 0.07])
+def test_a_height_on_a_border_of_cells_cuts_there(resolution: float) -> None:
+    """The top of a cell is the bottom of the next, to the last digit, however large they are."""
+    keys = np.array([[0, 0, 32768 + z] for z in range(-400, 400, 2)], np.uint16)
+    coarse = Leaves(keys, np.full(len(keys), 15, np.uint8), np.ones(len(keys), np.float32))
+    fine = coarse.finest()
+    for z in range(-100, 100):
+        border = (32768 + 2 * z - float(KEY_ORIGIN)) * resolution
+        for leaves, span in ((coarse, 2), (fine, 1)):
+            above = leaves.between(resolution, border, np.inf).keys[:, 2].astype(int)
+            below = leaves.between(resolution, -np.inf, border).keys[:, 2].astype(int)
+            assert above.min() == 32768 + 2 * z
+            assert below.max() == 32768 + 2 * z - span
+            assert len(above) + len(below) == len(leaves)
+
+
+@pytest.mark.parametrize("depth", [14, 15, 16])
+def test_splitting_keeps_the_occupancy_and_leaves_nothing_larger(depth: int) -> None:
+    cubes = prune(block((32768, 32768, 32768), 8, 0.5))
+    mixed = joined([cubes, block((32760, 32768, 32768), 3, -1.0)])
+    split = mixed.split(depth)
+    assert split.depths.min() == depth
+    assert as_dictionary(split) == as_dictionary(mixed)
+    assert mixed.split(13).depths.tolist() == mixed.depths.tolist()
+
+
+def test_expanded_cubes_have_eight_children() -> None:
+    cubes = sort_leaves(
+        joined([prune(block((32768 + 8 * side, 32768, 32768), side, 0.1)) for side in (1, 2, 4)])
+    )
+    children = expand(cubes, cubes.depths < 16)
+    assert sorted(children.depths.tolist()) == [15] * 8 + [16] * 9
+    assert (np.diff(morton_codes(children.keys)) > 0).all()
+    assert as_dictionary(children) == as_dictionary(cubes)

@@ -11,7 +11,7 @@ from cnn_perception.config import MapperConfig
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.crop import CropConfig
 from cnn_perception.mapping.ground import GroundConfig
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.projection import depth_to_points
 from cnn_perception.mapping.scan_filter import ScanFilter
 from cnn_perception.mapping.scans import CloudScan, DepthScan
@@ -34,14 +34,14 @@ def depth(seed: int = 0) -> np.ndarray:
     return image
 
 
-def mapped(crop: CropConfig, ground: GroundConfig | None = None, **values: Any) -> Mapper:
-    mapper = Mapper(MapperConfig(resolution=0.1, **values))
+def mapped(crop: CropConfig, ground: GroundConfig | None = None, **values: Any) -> OccupancyMap:
+    mapper = OccupancyMap(MapperConfig(resolution=0.1, **values))
     scans = ScanFilter(mapper, crop, ground or GroundConfig())
     scans.integrate(DepthScan(depth(), CAMERA, POSE), 0, POSE)
     return mapper
 
 
-def same(one: Mapper, other: Mapper) -> bool:
+def same(one: OccupancyMap, other: OccupancyMap) -> bool:
     return one.full_payload() == other.full_payload()
 
 
@@ -51,7 +51,7 @@ def same(one: Mapper, other: Mapper) -> bool:
 def test_images_that_no_crop_can_cut_go_the_short_way_to_the_same_map(
     values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    direct = Mapper(MapperConfig(resolution=0.1, **values))
+    direct = OccupancyMap(MapperConfig(resolution=0.1, **values))
     direct.integrate_depth(depth(), CAMERA, POSE)
     long_way = mapped(CropConfig(max_x=50.0, min_x=-0.1), **values)
     assert same(long_way, direct)
@@ -59,7 +59,7 @@ def test_images_that_no_crop_can_cut_go_the_short_way_to_the_same_map(
     def never(*_: Any) -> None:
         raise AssertionError("the long way was taken")
 
-    monkeypatch.setattr(Mapper, "integrate_cloud", never)
+    monkeypatch.setattr(OccupancyMap, "integrate_cloud", never)
     assert same(mapped(CropConfig(), **values), direct)
     assert same(mapped(CropConfig(max_x=50.0), **values), direct)
 
@@ -71,7 +71,7 @@ def test_a_crop_that_can_cut_does(axis: int) -> None:
     points = POSE.apply(depth_to_points(depth(), CAMERA))
     kept = points[points[:, axis] <= np.float32(1.2)]
     assert 0 < len(kept) < len(points)
-    expected = Mapper(MapperConfig(resolution=0.1))
+    expected = OccupancyMap(MapperConfig(resolution=0.1))
     expected.integrate_cloud(
         kept - np.float32([0, 0, 1]), RigidTransform(np.eye(3), POSE.translation)
     )
@@ -89,15 +89,15 @@ def test_ground_points_clear_and_mark_nothing() -> None:
     points = np.concatenate([floor, wall]).astype(np.float32)
     pose = RigidTransform(np.eye(3), np.array([0.0, 0.0, 1.0]))
     base_from_sensor = RigidTransform(np.eye(3), np.array([0.0, 0.0, 0.95]))
-    mapper = Mapper(MapperConfig(resolution=0.1))
+    mapper = OccupancyMap(MapperConfig(resolution=0.1))
     filtered = ScanFilter(mapper, CropConfig(), GroundConfig(filter_ground_plane=True))
     assert filtered.needs_base
     filtered.integrate(CloudScan(points, pose), 0, base_from_sensor)
-    expected = Mapper(MapperConfig(resolution=0.1))
+    expected = OccupancyMap(MapperConfig(resolution=0.1))
     expected.integrate_cloud(points[500:], pose, clearing=points[:500])
     assert same(mapper, expected)
     assert mapper.occupied_cells().centers[:, 2].min() > 0.2
-    without = Mapper(MapperConfig(resolution=0.1))
+    without = OccupancyMap(MapperConfig(resolution=0.1))
     ScanFilter(without, CropConfig(), GroundConfig()).integrate(CloudScan(points, pose), 0)
     assert without.occupied_cells().centers[:, 2].min() < 0.1
 
@@ -109,7 +109,7 @@ def test_the_crop_is_of_the_base_frame_with_the_ground_filter() -> None:
     crop = CropConfig(max_z=1.0)
     heights = {}
     for filter_ground in (True, False):
-        mapper = Mapper(MapperConfig(resolution=0.1))
+        mapper = OccupancyMap(MapperConfig(resolution=0.1))
         ground = GroundConfig(filter_ground_plane=filter_ground)
         base = base_from_sensor if filter_ground else None
         ScanFilter(mapper, crop, ground).integrate(CloudScan(points, pose), 0, base)
@@ -119,14 +119,14 @@ def test_the_crop_is_of_the_base_frame_with_the_ground_filter() -> None:
 
 def test_points_that_are_not_finite_are_outside() -> None:
     points = np.float32([[np.inf, 0, 0], [np.nan, 0, 0], [3e38, 3e38, 3e38], [1.05, 0.05, 0.05]])
-    mapper = Mapper(MapperConfig(resolution=0.1))
+    mapper = OccupancyMap(MapperConfig(resolution=0.1))
     scan = CloudScan(points, RigidTransform.identity())
     ScanFilter(mapper, CropConfig(), GroundConfig()).integrate(scan, 0)
     assert len(mapper.occupied_cells()) == 1
 
 
 def test_what_is_later_than_a_stamp_is_told_once() -> None:
-    mapper = Mapper(MapperConfig(resolution=0.1))
+    mapper = OccupancyMap(MapperConfig(resolution=0.1))
     scans = ScanFilter(mapper, CropConfig(), GroundConfig())
     assert not scans.rewind(0)
     cloud = CloudScan(np.float32([[1.05, 0.05, 0.05]]), POSE)
@@ -142,7 +142,7 @@ def test_what_is_later_than_a_stamp_is_told_once() -> None:
 
 
 def test_a_scan_that_is_off_the_map_is_not_in_it() -> None:
-    scans = ScanFilter(Mapper(MapperConfig(resolution=0.1)), CropConfig(), GroundConfig())
+    scans = ScanFilter(OccupancyMap(MapperConfig(resolution=0.1)), CropConfig(), GroundConfig())
     far = RigidTransform(np.eye(3), np.array([1e6, 0.0, 0.0]))
     for scan in (DepthScan(depth(), CAMERA, far), CloudScan(np.zeros((1, 3), np.float32), far)):
         with pytest.raises(MapError):

@@ -9,8 +9,8 @@ from cnn_perception.messages import DROP_REASONS
 
 
 def _reasons(path: Path) -> set[str]:
-    """Literals that are the first argument of MessageError, name a count of dropped items, or are
-    what a node's `skip` and `drop_reason` return."""
+    """Literals that are the first argument of MessageError, name a count of dropped items, are the
+    `reason` of an exception, or what a component's `admit` returns."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
@@ -22,11 +22,14 @@ def _reasons(path: Path) -> set[str]:
                     for part in ast.walk(arg)
                     if isinstance(part, ast.Constant) and isinstance(part.value, str)
                 }
-        elif isinstance(node, ast.FunctionDef) and node.name in ("skip", "drop_reason"):
+        elif isinstance(node, ast.FunctionDef) and node.name in ("admit", "drop_reason"):
             returned = (part.value for part in ast.walk(node) if isinstance(part, ast.Return))
             for value in returned:
                 ends = (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,)
                 found |= {str(x.value) for x in ends if isinstance(x, ast.Constant) and x.value}
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            if any(isinstance(to, ast.Name) and to.id == "reason" for to in node.targets):
+                found.add(str(node.value.value))
         elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
             target = node.value
             if isinstance(target, ast.Attribute) and target.attr == "dropped":

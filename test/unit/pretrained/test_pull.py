@@ -207,11 +207,11 @@ def test_mistakes_leave_nothing(
 
 
 def test_installed_bundles_must_be_usable(own_folders: Path) -> None:
-    assert installed("colours") is None
-    folder = write_detector_bundle(own_folders / "colours")
-    assert installed("colours") == folder
+    assert installed("colors") is None
+    folder = write_detector_bundle(own_folders / "colors")
+    assert installed("colors") == folder
     (folder / "model.onnx").unlink()
-    assert installed("colours") is None
+    assert installed("colors") is None
 
 
 def test_list_of_what_there_is_to_pull(own_folders: Path) -> None:

@@ -11,8 +11,11 @@ import pytest
 from cnn_perception.errors import ConfigError
 from cnn_perception.messages.decode import (
     decode_camera_info,
+    decode_classification,
     decode_color,
     decode_depth,
+    decode_detections,
+    decode_detections_3d,
     decode_header,
     decode_label_info,
     decode_mask,
@@ -194,3 +197,42 @@ def test_every_known_type_has_a_default() -> None:
         message = encode._message(msgtype)
         data = store.serialize_cdr(message, msgtype)
         assert store.serialize_cdr(store.deserialize_cdr(data, msgtype), msgtype) == data, msgtype
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_answers_are_read_as_they_were_written(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(0, 6))
+    scores = rng.random(count).astype(np.float32)
+    ids = rng.integers(0, 2, count).astype(np.int32)
+    # Quarters of a pixel: their centres and sizes are exact.
+    low, size = (rng.integers(0, 2000, (2, count, 2)) / 4).astype(np.float32)
+    found = Detections(np.hstack([low, low + size]), scores, ids)
+    solids = Boxes3D(
+        rng.normal(0, 3, (count, 3)).astype(np.float32),
+        rng.random((count, 3)).astype(np.float32),
+        rng.random(count) < 0.7,
+    )
+    guesses = [ExplainedAnswer(int(k), float(x)) for k, x in zip(ids, scores, strict=True)]
+    flat, solid, classes = kept(
+        tmp_path,
+        encode.detections_2d(HEADER, found, LABELS),
+        encode.detections_3d(HEADER, found, solids, LABELS),
+        encode.classification(HEADER, guesses, LABELS),
+    )
+    names = tuple(LABELS[k] for k in ids)
+    boxes, all_classes, in_space = (
+        decode_detections(flat),
+        decode_classification(classes),
+        decode_detections_3d(solid),
+    )
+    assert boxes.labels == all_classes.labels == names
+    np.testing.assert_array_equal(boxes.boxes, found.boxes)
+    np.testing.assert_array_equal(boxes.scores, scores)
+    np.testing.assert_array_equal(all_classes.scores, scores)
+    assert not all_classes.boxes.any()
+    valid = solids.valid
+    assert in_space.labels == tuple(np.array(names, object)[valid])
+    np.testing.assert_array_equal(in_space.scores, scores[valid])
+    np.testing.assert_array_equal(in_space.centers, solids.centers[valid].astype(np.float64))
+    np.testing.assert_array_equal(in_space.sizes, solids.sizes[valid].astype(np.float64))

@@ -58,7 +58,7 @@ def steps_of(bag: BagReader, run_ahead_ms: int = 0, **options: int) -> list[Step
     return list(lockstep(bag, PlayOptions(**options), {COLOR, DEPTH}, run_ahead_ms * MILLISECOND))
 
 
-def test_colour_and_depth_of_one_moment_go_out_together(tmp_path: Path) -> None:
+def test_color_and_depth_of_one_moment_go_out_together(tmp_path: Path) -> None:
     bag = write(
         tmp_path / "bag", [(COLOR, 5, 0), (DEPTH, 7, 0), (COLOR, 105, 100), (DEPTH, 107, 100)]
     )

@@ -71,12 +71,12 @@ def test_compressed_camera_beside_other_images(tmp_path: Path) -> None:
     ("topics", "text"),
     [
         ({}, "it has nothing"),
-        ({"/camera/image": RAW, "/camera/camera_info": INFO}, "no colour image beside a depth"),
-        ({"/camera/depth": RAW, "/camera/camera_info": INFO}, "no colour image beside a depth"),
+        ({"/camera/image": RAW, "/camera/camera_info": INFO}, "no color image beside a depth"),
+        ({"/camera/depth": RAW, "/camera/camera_info": INFO}, "no color image beside a depth"),
         ({"/camera/depth": RAW, "/camera/color": RAW}, "no sensor_msgs/msg/CameraInfo"),
         (
             {"/camera/depth": RAW, "/camera/color/compressed": JPEG, "/camera/camera_info": INFO},
-            "no colour image beside a depth",
+            "no color image beside a depth",
         ),
     ],
 )
@@ -111,7 +111,7 @@ CAMERAS = {
             {"depth_topics": ["/rear/depth"], "camera_info_topics": ["/front/camera_info"]},
             [("/rear/depth", "/front/camera_info")],
         ),
-        # A depth image needs no colour beside it, and a cloud no camera.
+        # A depth image needs no color beside it, and a cloud no camera.
         ({"/depth": JPEG, "/info": INFO}, {}, [("/depth", "/info")]),
         ({"/image": RAW, "/a": CLOUD, "/b": CLOUD}, {}, [("/a", "")]),
     ],

@@ -35,9 +35,9 @@ def test_two_cameras_make_one_map(tmp_path: Path, bundles: Bundles) -> None:
     for k in range(4):
         seconds = k / 10
         records.append(Record("/tf", seconds, robot.pose(seconds)))
-        for name, colour in (("front", "red"), ("rear", "green")):
+        for name, color in (("front", "red"), ("rear", "green")):
             frame_id = f"{name}_camera"
-            image = robot.color(seconds, robot.picture(**{colour: (k, k)}), frame_id)
+            image = robot.color(seconds, robot.picture(**{color: (k, k)}), frame_id)
             records += [
                 Record(f"/{name}/info", seconds, robot.info(seconds, frame_id=frame_id)),
                 Record(f"/{name}/depth", seconds, robot.depth(seconds, frame_id=frame_id)),
@@ -56,9 +56,9 @@ def test_two_cameras_make_one_map(tmp_path: Path, bundles: Bundles) -> None:
         *(f"{camera}/{node}" for camera in cameras for node in NETWORKS),
         "mapper",
     }
-    for camera, colour in (("front", "red"), ("rear", "green")):
+    for camera, color in (("front", "red"), ("rear", "green")):
         messages = robot.results(run, f"/{camera}/detector/detections")
-        assert [robot.found(m) for m in messages] == [[colour]] * 4
+        assert [robot.found(m) for m in messages] == [[color]] * 4
         assert {m.header.frame_id for m in messages} == {f"{camera}_camera"}
     mapper = run.summary["nodes"]["mapper"]
     assert (mapper["processed"], mapper["masks_fused"]) == (8, 8)

@@ -22,13 +22,13 @@ def test_frames_come_back(tmp_path: Path) -> None:
         for each in RECORDS:
             results.note(each)
         assert results.frames == 3
-        assert results.account("detector") == {
+        assert results.frame_statistics("detector") == {
             "received": 1,
             "processed": 1,
             "dropped": {},
             "found": 3,
         }
-        assert results.account("mapper")["dropped"] == {"no_transform": 1}
+        assert results.frame_statistics("mapper")["dropped"] == {"no_transform": 1}
         assert results.latency_ms("detector") == dict.fromkeys(("p50", "p95", "p99", "max"), 1.25)
         assert results.latency_ms("mapper")["p50"] == 0.0
         assert results.digests() == {}

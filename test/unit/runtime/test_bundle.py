@@ -52,9 +52,9 @@ def _drop(path: str) -> Change:
 
 
 def test_a_detector_bundle(tmp_path: Path) -> None:
-    folder = write_detector_bundle(tmp_path / "colours")
+    folder = write_detector_bundle(tmp_path / "colors")
     bundle = load_bundle(folder)
-    assert (bundle.name, bundle.version, bundle.task) == ("colours", "1.0", "detection")
+    assert (bundle.name, bundle.version, bundle.task) == ("colors", "1.0", "detection")
     assert bundle.model == folder / "model.onnx"
     assert (bundle.input.width, bundle.input.height) == (128, 96)
     assert bundle.labels == LABELS
@@ -73,7 +73,7 @@ def test_a_segmenter_bundle_has_its_palette(tmp_path: Path) -> None:
 
 
 def test_the_model_may_lie_elsewhere(tmp_path: Path) -> None:
-    folder = write_detector_bundle(tmp_path / "colours")
+    folder = write_detector_bundle(tmp_path / "colors")
     elsewhere = tmp_path / "other.onnx"
     (folder / "model.onnx").rename(elsewhere)
     _edit(folder, _set("model/file", str(elsewhere)))
@@ -81,10 +81,10 @@ def test_the_model_may_lie_elsewhere(tmp_path: Path) -> None:
 
 
 def test_descriptions_may_span_lines(tmp_path: Path) -> None:
-    folder = write_detector_bundle(tmp_path / "colours")
-    _edit(folder, _set("description", "sees\n  colours\n"))
+    folder = write_detector_bundle(tmp_path / "colors")
+    _edit(folder, _set("description", "sees\n  colors\n"))
     _edit(folder, _set("source", "here\nor there"))
-    assert load_bundle(folder).description == "sees colours"
+    assert load_bundle(folder).description == "sees colors"
     (folder / "model.onnx").unlink()
     with pytest.raises(ModelError, match="get it from here or there and run"):
         load_bundle(folder)
@@ -132,7 +132,7 @@ def test_every_format_is_documented(repository: Path) -> None:
 
 
 def test_sha256_is_optional(tmp_path: Path) -> None:
-    folder = write_detector_bundle(tmp_path / "colours")
+    folder = write_detector_bundle(tmp_path / "colors")
     _edit(folder, _drop("model/sha256"))
     (folder / "model.onnx").write_bytes(b"other")
     assert load_bundle(folder).model.is_file()
@@ -164,7 +164,7 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "labels empty": (_set("labels", []), r"labels is empty"),
     "label number": (_set("labels", ["a", 2]), r"labels\[1\] = 2: give a text"),
     "label twice": (_set("labels", ["a", "a"]), r"labels\[1\] = 'a' is given twice"),
-    "palette": (_set("palette", [[0, 0, 0]]), r"palette has 1 colours for 3 labels"),
+    "palette": (_set("palette", [[0, 0, 0]]), r"palette has 1 colors for 3 labels"),
     "palette range": (
         _set("palette", [[0, 0, 256]] * 3),
         r"palette\[0\]\[2\] = 256: give a whole number, 0 to 255",
@@ -188,7 +188,7 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "variances": (_set("output/variances", [0, 1, 1, 1]), r"variances\[0\] = 0"),
     "no file": (
         _set("model/file", "gone.onnx"),
-        r"gone\.onnx' does not exist: get it from .* models add colours FILE'",
+        r"gone\.onnx' does not exist: get it from .* models add colors FILE'",
     ),
     "hash": (
         _set("model/sha256", "0" * 64),
@@ -208,7 +208,7 @@ MISTAKES: dict[str, tuple[Change, str]] = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes(tmp_path: Path, name: str) -> None:
     change, text = MISTAKES[name]
-    folder = write_detector_bundle(tmp_path / "colours")
+    folder = write_detector_bundle(tmp_path / "colors")
     _edit(folder, change)
     with pytest.raises(ModelError, match=text) as caught:
         load_bundle(folder)

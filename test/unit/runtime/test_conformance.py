@@ -79,7 +79,7 @@ MISTAKES: dict[str, tuple[str, Tensors, str]] = {
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
-    folder = tmp_path_factory.mktemp("models") / "colours"
+    folder = tmp_path_factory.mktemp("models") / "colors"
     return load_bundle(write_detector_bundle(folder, explain=False))
 
 

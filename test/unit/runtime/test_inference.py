@@ -25,7 +25,7 @@ from models import paint, write_classifier_bundle, write_detector_bundle
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
-    return load_bundle(write_detector_bundle(tmp_path_factory.mktemp("models") / "colours"))
+    return load_bundle(write_detector_bundle(tmp_path_factory.mktemp("models") / "colors"))
 
 
 def test_a_detector_and_its_explainer_share_a_run(bundle: ModelBundle) -> None:

@@ -16,19 +16,19 @@ from models import write_detector_bundle
 def described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle on the search path without its network, which lies elsewhere."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    folder = write_detector_bundle(tmp_path / "shipped" / "colours", explain=False)
+    folder = write_detector_bundle(tmp_path / "shipped" / "colors", explain=False)
     (folder / "model.onnx").rename(tmp_path / "fetched.onnx")
     return folder
 
 
 def test_the_copy_is_complete_and_is_found_by_name(described: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="models add colours FILE"):
+    with pytest.raises(ModelError, match="models add colors FILE"):
         load_bundle(described)
     folder = add_network(str(described), tmp_path / "fetched.onnx")
-    assert folder == tmp_path / "data" / "cnn_perception" / "models" / "colours"
-    assert load_bundle("colours").model == folder / "model.onnx"
+    assert folder == tmp_path / "data" / "cnn_perception" / "models" / "colors"
+    assert load_bundle("colors").model == folder / "model.onnx"
     assert not (described / "model.onnx").exists()
-    assert add_network("colours", folder / "model.onnx") == folder
+    assert add_network("colors", folder / "model.onnx") == folder
 
 
 def test_another_network_is_refused_and_nothing_is_copied(described: Path, tmp_path: Path) -> None:

@@ -31,29 +31,29 @@ def test_search_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_first_of_a_name_wins(tmp_path: Path) -> None:
-    write_detector_bundle(tmp_path / "second" / "colours")
-    assert find_bundle("colours").parent == tmp_path / "second" / "colours"
-    write_detector_bundle(tmp_path / "first" / "colours")
-    assert find_bundle("colours").parent == tmp_path / "first" / "colours"
-    assert list_bundles()["colours"].parent == tmp_path / "first" / "colours"
+    write_detector_bundle(tmp_path / "second" / "colors")
+    assert find_bundle("colors").parent == tmp_path / "second" / "colors"
+    write_detector_bundle(tmp_path / "first" / "colors")
+    assert find_bundle("colors").parent == tmp_path / "first" / "colors"
+    assert list_bundles()["colors"].parent == tmp_path / "first" / "colors"
 
 
 def test_paths(tmp_path: Path) -> None:
-    folder = write_detector_bundle(tmp_path / "colours")
+    folder = write_detector_bundle(tmp_path / "colors")
     for given in (folder, folder / "model.yaml", str(folder), str(folder / "model.yaml")):
         assert find_bundle(given) == folder / "model.yaml"
 
 
 def test_unknown_names_and_paths(tmp_path: Path) -> None:
-    write_detector_bundle(tmp_path / "first" / "colours")
-    with pytest.raises(ModelError, match=r"named 'colors' in .*: did you mean colours\?"):
-        find_bundle("colors")
-    with pytest.raises(ModelError, match=r"named 'zzz' in .*: known are .*colours"):
+    write_detector_bundle(tmp_path / "first" / "colors")
+    with pytest.raises(ModelError, match=r"named 'colrs' in .*: did you mean colors\?"):
+        find_bundle("colrs")
+    with pytest.raises(ModelError, match=r"named 'zzz' in .*: known are .*colors"):
         find_bundle("zzz")
     with pytest.raises(ModelError, match=r"no model bundle at .*nowhere"):
         find_bundle(tmp_path / "nowhere")
-    with pytest.raises(ModelError, match=r"no model bundle at .*/colours/model\.yml"):
-        find_bundle(str(tmp_path / "first" / "colours" / "model.yml"))
-    network = tmp_path / "first" / "colours" / "model.onnx"
+    with pytest.raises(ModelError, match=r"no model bundle at .*/colors/model\.yml"):
+        find_bundle(str(tmp_path / "first" / "colors" / "model.yml"))
+    network = tmp_path / "first" / "colors" / "model.onnx"
     with pytest.raises(ModelError, match=r"is no model bundle: give the model\.yaml"):
         find_bundle(network)

@@ -25,7 +25,7 @@ CPU_ONLY = SessionConfig(provider="cpu")
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> ModelBundle:
-    return load_bundle(write_detector_bundle(tmp_path_factory.mktemp("models") / "colours"))
+    return load_bundle(write_detector_bundle(tmp_path_factory.mktemp("models") / "colors"))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_the_provider_that_runs_is_reported(
     with caplog.at_level(logging.INFO, "cnn_perception"):
         session = Session(detector, CPU_ONLY)
     assert session.provider == CPU
-    assert "model colours 1.0 runs on CPUExecutionProvider" in caplog.text
+    assert "model colors 1.0 runs on CPUExecutionProvider" in caplog.text
 
 
 @pytest.mark.skipif(

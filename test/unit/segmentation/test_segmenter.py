@@ -25,20 +25,20 @@ def segmenter(
     return Segmenter(load_bundle(write_segmenter_bundle(folder, form=request.param)))
 
 
-def test_each_colour_is_its_class(segmenter: Segmenter) -> None:
+def test_each_color_is_its_class(segmenter: Segmenter) -> None:
     cells = {(1, 1): "red", (2, 6): "green", (5, 7): "blue", (3, 3): "white"}
     mask = segmenter.segment(paint(cells))
     assert mask.shape == (480, 640)
     assert mask.dtype == np.uint8
-    for (row, column), colour in cells.items():
+    for (row, column), color in cells.items():
         x0, y0, x1, y1 = (round(v) for v in cell_box(row, column))
         inside = mask[y0 + 20 : y1 - 20, x0 + 20 : x1 - 20]
-        expected = segmenter.labels.index(colour) if colour in segmenter.labels else 0
-        assert (inside == expected).all(), colour
+        expected = segmenter.labels.index(color) if color in segmenter.labels else 0
+        assert (inside == expected).all(), color
     assert (mask == 0).sum() > 0.9 * 45 * 80 * 80
 
 
-def test_edges_lie_where_the_colour_ends(segmenter: Segmenter) -> None:
+def test_edges_lie_where_the_color_ends(segmenter: Segmenter) -> None:
     picture = np.zeros((480, 640, 3), np.uint8)
     picture[:, 320:] = (0, 255, 0)
     row = segmenter.segment(picture)[240]
@@ -60,7 +60,7 @@ def test_the_same_picture_twice_gives_the_same_mask(segmenter: Segmenter) -> Non
     np.testing.assert_array_equal(segmenter.segment(picture), segmenter.segment(picture))
 
 
-def test_colours_come_from_the_bundle_or_are_made(tmp_path: Path) -> None:
+def test_colors_come_from_the_bundle_or_are_made(tmp_path: Path) -> None:
     bundle = load_bundle(write_segmenter_bundle(tmp_path / "areas"))
     assert Segmenter(bundle).palette.tolist()[1] == [200, 30, 30]
     plain = Segmenter(dataclasses.replace(bundle, palette=None))
@@ -84,7 +84,7 @@ def test_classes_without_label_are_an_error(tmp_path: Path) -> None:
 
 
 def test_other_tasks_are_refused(tmp_path: Path) -> None:
-    bundle = load_bundle(write_detector_bundle(tmp_path / "colours"))
+    bundle = load_bundle(write_detector_bundle(tmp_path / "colors"))
     with pytest.raises(ModelError, match="detection cannot segment"):
         Segmenter(bundle)
 

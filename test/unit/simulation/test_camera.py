@@ -69,7 +69,7 @@ def test_edges_of_depth_drop_out() -> None:
     assert not np.isnan(depth[:, 82:]).any()
 
 
-def test_colour_noise_is_unbiased_and_keeps_the_range() -> None:
+def test_color_noise_is_unbiased_and_keeps_the_range() -> None:
     grey = np.full((100, 100, 3), 128, np.uint8)
     noisy = add_color_noise(grey, 5.0, np.random.default_rng(0))
     assert noisy.dtype == np.uint8

@@ -43,7 +43,7 @@ def plans() -> list[RoomPlan]:
     return [plan_room(np.random.default_rng(seed)) for seed in range(7)]
 
 
-def test_every_class_has_a_colour_of_its_own() -> None:
+def test_every_class_has_a_color_of_its_own() -> None:
     assert len(OBJECT_CLASSES) == 12
     assert MASK_LABELS[3:] == OBJECT_CLASSES
     assert MASK_PALETTE.shape == (len(MASK_LABELS), 3)

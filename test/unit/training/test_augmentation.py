@@ -139,7 +139,7 @@ def test_resizing_is_close_to_area_averaging(size: tuple[int, int]) -> None:
 
 
 def test_a_shrunken_crop_keeps_its_place() -> None:
-    """Colours that grow along x and y tell where each pixel came from."""
+    """Colors that grow along x and y tell where each pixel came from."""
     y, x = np.mgrid[:240, :320]
     color = np.stack([x // 2, y, np.zeros_like(x)], 2).astype(np.uint8)
     image = replace(scene(size=(320, 240)), color=color)
@@ -183,7 +183,7 @@ def test_what_lies_outside_the_source_is_unlabelled() -> None:
     assert (elsewhere.color == FILL).all() and len(elsewhere.boxes) == 0
 
 
-def test_edges_keep_their_colour_when_enlarged() -> None:
+def test_edges_keep_their_color_when_enlarged() -> None:
     white = replace(scene(), color=np.full((96, 128, 3), 250, np.uint8))
     assert (Augmenter(NO_AUGMENTATION, (300, 300))(white, rng()).color == 250).all()
 
@@ -333,10 +333,10 @@ def test_resized_crops_are_distributed_as_torchvisions() -> None:
     np.testing.assert_allclose(ours.std(0), theirs.std(0), atol=2)
 
 
-# Colours
+# Colors
 
 
-def test_colours_change_but_equal_seeds_agree() -> None:
+def test_colors_change_but_equal_seeds_agree() -> None:
     color = rng(1).integers(0, 256, (8, 8, 3)).astype(np.uint8)
     config = AugmentationConfig(shuffle=True, cast=0.3)
     first, second, third = (recolored(color, color_matrix(config, rng(seed))) for seed in (5, 5, 8))
@@ -344,7 +344,7 @@ def test_colours_change_but_equal_seeds_agree() -> None:
     assert (first != third).any() and (first != color).any()
 
 
-def test_recolouring_rounds_and_limits() -> None:
+def test_recoloring_rounds_and_limits() -> None:
     color = rng(1).integers(0, 256, (30, 40, 3)).astype(np.uint8)
     for seed in range(20):
         matrix = color_matrix(AugmentationConfig(distort=1.0, shuffle=True, cast=0.3), rng(seed))
@@ -358,8 +358,8 @@ def test_hue_turns_as_in_hsv(degrees: float) -> None:
     turned = (pixels @ hue_matrix(degrees).T).astype(np.float32)
     before, after = (cv2.cvtColor(c[None], cv2.COLOR_RGB2HSV)[0] for c in (pixels, turned))
     change = (after[:, 0] - before[:, 0] + 180) % 360 - 180
-    colourful = before[:, 1] > 0.2
-    np.testing.assert_allclose(change[colourful], degrees, atol=2.5)
+    colorful = before[:, 1] > 0.2
+    np.testing.assert_allclose(change[colorful], degrees, atol=2.5)
     np.testing.assert_allclose(turned.sum(1), pixels.sum(1), rtol=1e-5)
     np.testing.assert_allclose(hue_matrix(120) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
 
@@ -376,7 +376,7 @@ def test_saturation_is_torchvisions() -> None:
         assert np.abs(ours - theirs.permute(1, 2, 0).numpy()).max() <= 2
 
 
-def test_range_of_colours_is_what_the_settings_say() -> None:
+def test_range_of_colors_is_what_the_settings_say() -> None:
     config = AugmentationConfig(distort=1.0, saturation=0.0, hue=0.0, contrast=0.0)
     draw = rng(0)
     shifts = np.array([color_matrix(config, draw)[:, 3] for _ in range(500)])

@@ -65,7 +65,7 @@ class Images(Dataset):
 
 
 def squares(count: int, seed: int) -> list[LabelledImage]:
-    """One bright square, class 2, on a dark floor; noise elsewhere in the colours only."""
+    """One bright square, class 2, on a dark floor; noise elsewhere in the colors only."""
     rng = np.random.default_rng(seed)
     images = []
     for _ in range(count):

@@ -73,7 +73,7 @@ class _BundleNetwork(OnnxNetwork):
         return logits
 
     def _turned_to_rgb(self) -> bool:
-        """Turn around the weights that read a BGR image, so that they are seen in true colours.
+        """Turn around the weights that read a BGR image, so that they are seen in true colors.
 
         Returns whether that could be done.
         """

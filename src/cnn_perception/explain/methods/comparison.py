@@ -26,7 +26,7 @@ _SMALL = 8.0
 class Tile:
     """One explanation: a title, a line below it, and a picture RGB uint8, or why there is none.
 
-    key: what its colours mean.
+    key: what its colors mean.
     """
 
     title: str
@@ -51,7 +51,7 @@ def draw_comparison(tiles: Sequence[Tile], shape: tuple[int, int]) -> UInt8Array
         row, column = divmod(index, columns)
         x, y = _GAP + column * (_WIDTH + _GAP), _GAP + row * (_HEAD + height + _GAP)
         sheet.text(_shortened(tile.title, 0.7 * _WIDTH), x, y + 8, height=10, bold=True)
-        sheet.text(_shortened(tile.note, _WIDTH), x, y + 28, height=_SMALL, colour=FAINT)
+        sheet.text(_shortened(tile.note, _WIDTH), x, y + 28, height=_SMALL, color=FAINT)
         sheet.fill(x, y + _HEAD, _WIDTH, height, GRID)
         if isinstance(tile.picture, str):
             lines = wrapped(tile.picture, _WIDTH - 24, _text_width)[: height // 18 - 1]

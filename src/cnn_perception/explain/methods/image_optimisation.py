@@ -53,7 +53,7 @@ class OptimisedImage:
 
 
 def noise(size: tuple[int, int], seed: int = 0, deviation: float = 0.1) -> Tensor:
-    """Return normal noise about the mean colour, a normalised image float32 (1, 3, *size)."""
+    """Return normal noise about the mean color, a normalised image float32 (1, 3, *size)."""
     generator = torch.Generator().manual_seed(seed)
     return deviation * torch.randn(1, 3, *size, generator=generator)
 

@@ -52,7 +52,7 @@ def activation_sheet(
 
 
 def draw_activations(maps: Float32Array, most: int = _MOST) -> UInt8Array:
-    """Return the first `most` maps (K, h, w) as a grid in the viridis colours, RGB uint8.
+    """Return the first `most` maps (K, h, w) as a grid in the viridis colors, RGB uint8.
 
     Each spans its own range, from dark (its least) to bright; a constant one is dark.
     """

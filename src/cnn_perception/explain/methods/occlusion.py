@@ -33,7 +33,7 @@ def occlusion(
     speaks for the target (Zeiler and Fergus 2014, section 4.2).
     images: one, normalised float32 (1, 3, H, W); window, stride: side and distance of the squares,
     pixels, by default a seventh of the image's shorter side, and half of that; baseline: of the
-    cover, after normalisation, so that 0 is the mean colour; batch: images that the network is
+    cover, after normalisation, so that 0 is the mean color; batch: images that the network is
     given at once. Raises ConfigError for sizes without sense.
     """
     height, width = images.shape[2:]

@@ -28,7 +28,7 @@ def draw_table(columns: Sequence[str], rows: Mapping[str, Sequence[UInt8Array]])
     left = round(max(text_width(name, 9) for name in rows)) + 2 * _GAP
     sheet = Sheet(left + len(columns) * width, _HEAD + len(rows) * height)
     for column, name in enumerate(columns):
-        sheet.text(name, left + column * width, _HEAD / 2, colour=FAINT)
+        sheet.text(name, left + column * width, _HEAD / 2, color=FAINT)
     for row, (name, pictures) in enumerate(rows.items()):
         top = _HEAD + row * height
         sheet.text(name, left - _GAP, top + height / 2, anchor="right")
@@ -62,12 +62,10 @@ def draw_losses(losses: Mapping[str, Float64Array], title: str) -> UInt8Array:
     for decade in range(decades + 1):
         up = y + height * decade / decades
         sheet.line([(x, up), (x + width, up)], GRID, 1)
-        sheet.text(
-            f"{10.0 ** (top - decade):g}", x - 10, up, height=8, colour=FAINT, anchor="right"
-        )
+        sheet.text(f"{10.0 ** (top - decade):g}", x - 10, up, height=8, color=FAINT, anchor="right")
     for step in (0, steps):
         across = x + width * step / steps
-        sheet.text(str(step), across, y + height + 16, height=8, colour=FAINT, anchor="middle")
+        sheet.text(str(step), across, y + height + 16, height=8, color=FAINT, anchor="middle")
     sheet.line([(x, y), (x, y + height), (x + width, y + height)], FAINT, 1)
     sheet.text("step", x + width / 2, y + height + 34, anchor="middle")
     sheet.text("loss", 18, y + height / 2, anchor="middle", upwards=True)
@@ -76,5 +74,5 @@ def draw_losses(losses: Mapping[str, Float64Array], title: str) -> UInt8Array:
         sheet.line(places(values), (red, green, blue), 1.8)
         up = y + 10 + 22 * row
         sheet.line([(x + width + 16, up), (x + width + 36, up)], (red, green, blue), 2.4)
-        sheet.text(name, x + width + 44, up, height=8, colour=INK)
+        sheet.text(name, x + width + 44, up, height=8, color=INK)
     return sheet.finished()

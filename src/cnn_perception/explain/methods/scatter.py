@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from cnn_perception.image.draw import Colour, palette
+from cnn_perception.image.draw import Color, palette
 from cnn_perception.image.sheet import FAINT, GRID, Sheet, flow, text_width
 from cnn_perception.types import Float32Array, UInt8Array
 
@@ -18,7 +18,7 @@ THUMBNAIL = 72
 _WIDTH, _HEIGHT = 1200, 880  # of the plane
 _EDGE, _HEAD, _LINE = 20, 44, 20
 _FRAME, _DOT = 3, 5
-_PLAIN: Colour = (64, 110, 180)
+_PLAIN: Color = (64, 110, 180)
 
 
 def thumbnail(rgb: UInt8Array) -> UInt8Array:
@@ -39,20 +39,20 @@ def draw_scatter(
     """Return points (N, 2) as an RGB picture; both axes have one scale, y points up.
 
     Each is a dot, or its thumbnail where that hides none before it. classes: of each point, their
-    colours are explained below; empty for none. axes: what the axes are, in words.
+    colors are explained below; empty for none. axes: what the axes are, in words.
     """
     names = sorted(set(classes))
-    colours: list[Colour] = [(r, g, b) for r, g, b in palette(len(names)).tolist()]
-    shades = [colours[names.index(name)] for name in classes] or [_PLAIN] * len(points)
+    colors: list[Color] = [(r, g, b) for r, g, b in palette(len(names)).tolist()]
+    shades = [colors[names.index(name)] for name in classes] or [_PLAIN] * len(points)
     places, rows = flow([text_width(name, 8) + 36 for name in names], _WIDTH)
     sheet = Sheet(_WIDTH + 2 * _EDGE, _HEAD + _HEIGHT + _LINE * (2 + rows))
     sheet.text(title, _EDGE, 22, height=10, bold=True)
     sheet.fill(_EDGE, _HEAD, _WIDTH, _HEIGHT, GRID)
     sheet.fill(_EDGE + 1, _HEAD + 1, _WIDTH - 2, _HEIGHT - 2, (255, 255, 255))
-    sheet.text(axes[0], _EDGE + _WIDTH / 2, _HEAD + _HEIGHT + 12, colour=FAINT, anchor="middle")
-    sheet.text(axes[1], 10, _HEAD + _HEIGHT / 2, colour=FAINT, anchor="middle", upwards=True)
-    for name, colour, (x, row) in zip(names, colours, places, strict=True):
-        sheet.swatch(colour, name, _EDGE + x, _HEAD + _HEIGHT + _LINE * (row + 1.8))
+    sheet.text(axes[0], _EDGE + _WIDTH / 2, _HEAD + _HEIGHT + 12, color=FAINT, anchor="middle")
+    sheet.text(axes[1], 10, _HEAD + _HEIGHT / 2, color=FAINT, anchor="middle", upwards=True)
+    for name, color, (x, row) in zip(names, colors, places, strict=True):
+        sheet.swatch(color, name, _EDGE + x, _HEAD + _HEIGHT + _LINE * (row + 1.8))
     taken: list[tuple[int, int, int, int]] = []
     dots = []
     for (x, y), small, shade in zip(_placed(points), thumbnails, shades, strict=True):

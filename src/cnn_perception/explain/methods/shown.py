@@ -1,4 +1,4 @@
-"""What a method shows of a picture: over it or beside it, with a key of its colours."""
+"""What a method shows of a picture: over it or beside it, with a key of its colors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FINE = 99.5
 """Percentile at which pictures of gradients are at full strength: a few pixels are far above."""
 _FINE_WORDS = f"1 of its {_FINE}th percentile"
 GRADIENT = grey_key(_FINE_WORDS)
-"""Of gradients in their colours."""
+"""Of gradients in their colors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a method shows, over the picture or beside it, and what its colours mean.
+    """What a method shows, over the picture or beside it, and what its colors mean.
 
     layer: whose it is, empty where it is the whole network's. maps: to be stored.
     """
@@ -90,8 +90,8 @@ def show(
     heat = np.asarray(np.minimum(strength / full, 1), np.float32)
     maps: dict[str, Any] = {"heat": np.round(heat * 65535).astype(np.uint16)}
     if values.ndim == 3:
-        colours = 127.5 + 127.5 * np.clip(values / full, -1, 1)
-        maps["gradient"] = np.round(colours).astype(np.uint8)
+        colors = 127.5 + 127.5 * np.clip(values / full, -1, 1)
+        maps["gradient"] = np.round(colors).astype(np.uint8)
     if method.shows is Shows.SIGNED:
         signed = np.asarray(values / (float(np.abs(values).max()) or 1.0), np.float32)
         return Shown(layer, blend_signed(seen.rgb, signed, alpha), signed_key(alpha), maps)

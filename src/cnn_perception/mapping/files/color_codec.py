@@ -1,12 +1,12 @@
-"""OctoMap's ColorOcTree: a colour beside the log-odds of every node, in .ot streams and messages.
+"""OctoMap's ColorOcTree: a color beside the log-odds of every node, in .ot streams and messages.
 
 Format: OctoMap 1.10, ColorOcTreeNode::writeData (float32 log-odds, then red, green, blue) and
 OcTreeBaseImpl::writeNodesRecurs (then a byte with a bit for each child). White means that a node
-has no colour. Inner nodes hold the highest log-odds of their children and the mean of the colours
-that these have. The library joins siblings of equal log-odds whatever their colours; here they must
-agree in both, as a mean of two classes' colours would be that of neither.
+has no color. Inner nodes hold the highest log-odds of their children and the mean of the colors
+that these have. The library joins siblings of equal log-odds whatever their colors; here they must
+agree in both, as a mean of two classes' colors would be that of neither.
 
-A .bt stream holds no colours: that of a ColorOcTree is an OcTree's but for the id in its header.
+A .bt stream holds no colors: that of a ColorOcTree is an OcTree's but for the id in its header.
 """
 
 from __future__ import annotations
@@ -19,13 +19,8 @@ from numpy.typing import NDArray
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.files import octomap_codec as codec
 from cnn_perception.mapping.files import octomap_kernels as kernels
-from cnn_perception.mapping.leaves import (
-    TREE_DEPTH,
-    Leaves,
-    join_siblings,
-    morton_codes,
-    morton_keys,
-)
+from cnn_perception.mapping.keys import TREE_DEPTH, morton_codes, morton_keys
+from cnn_perception.mapping.leaves import Leaves, join_siblings
 from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = [
@@ -46,7 +41,7 @@ _NODE = np.dtype([("value", "<f4"), ("color", "u1", 3), ("children", "u1")])
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ColoredLeaves:
-    """Leaves and their colours, uint8 (N, 3) RGB, white where there is none."""
+    """Leaves and their colors, uint8 (N, 3) RGB, white where there is none."""
 
     leaves: Leaves
     colors: UInt8Array
@@ -59,7 +54,7 @@ class ColoredLeaves:
             )
 
     def pruned(self) -> ColoredLeaves:
-        """Join eight siblings that are equal in log-odds and colour, level by level."""
+        """Join eight siblings that are equal in log-odds and color, level by level."""
         red, green, blue = self.colors.astype(np.int64).T
         # Adding zero makes one of the two zeros of floating point.
         bits = (self.leaves.log_odds + np.float32(0)).view(np.int32).astype(np.int64)
@@ -73,7 +68,7 @@ class ColoredLeaves:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Level:
-    """The nodes of one depth, by code: log-odds, colour, and which children they have."""
+    """The nodes of one depth, by code: log-odds, color, and which children they have."""
 
     codes: NDArray[np.int64]
     values: Float32Array
@@ -115,7 +110,7 @@ def decode_color(data: bytes) -> ColoredLeaves:
     if not data:
         return ColoredLeaves(Leaves.empty(), np.zeros((0, 3), np.uint8))
     if len(data) % _NODE.itemsize:
-        raise MapError(f"colour map data have {len(data)} bytes: expected eight for each node")
+        raise MapError(f"color map data have {len(data)} bytes: expected eight for each node")
     nodes = np.frombuffer(data, _NODE)
     masks = np.ascontiguousarray(nodes["children"])
     count = int(np.count_nonzero(masks == 0))
@@ -125,7 +120,7 @@ def decode_color(data: bytes) -> ColoredLeaves:
     codec.check_walk(status[0], status[1], len(nodes), _NODE.itemsize)
     values = nodes["value"][places].astype(np.float32)
     if not np.isfinite(values).all():
-        raise MapError("colour map data hold log-odds that are not finite: the stream is damaged")
+        raise MapError("color map data hold log-odds that are not finite: the stream is damaged")
     return ColoredLeaves(Leaves(morton_keys(codes), depths, values), nodes["color"][places])
 
 

@@ -1,7 +1,7 @@
 """OctoMap's streams and files: .bt (occupied or free) and .ot (full log-odds).
 
 The data sections are what octomap_msgs/Octomap carries. Format: OctoMap 1.10, writeBinaryData and
-writeData; the encoders' bytes equal those of OctoMap's writeBinary and write for a pruned tree.
+writeData. They are written by `voxels.store_codec`.
 """
 
 from __future__ import annotations
@@ -16,27 +16,20 @@ from numpy.typing import NDArray
 
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.files import octomap_kernels as kernels
-from cnn_perception.mapping.leaves import (
-    TREE_DEPTH,
-    Leaves,
-    morton_codes,
-    morton_keys,
-    prune,
-)
-from cnn_perception.types import Float32Array, IntArray, UInt8Array
+from cnn_perception.mapping.keys import TREE_DEPTH, morton_keys
+from cnn_perception.mapping.leaves import Leaves
+from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = [
     "NODE",
     "OCCUPANCY_TREE",
     "MapFile",
     "check_walk",
+    "child_states",
     "decode_binary",
     "decode_file",
     "decode_full",
     "decode_tree",
-    "encode_binary",
-    "encode_file",
-    "encode_full",
     "file_header",
     "split_file",
     "warm_up",
@@ -73,26 +66,6 @@ class MapFile:
         return self.kind == ".bt"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _InnerNodes:
-    """The inner nodes of a tree: 48-bit code, depth, two bits per child, highest log-odds."""
-
-    codes: NDArray[np.int64]
-    depths: NDArray[np.int64]
-    words: NDArray[np.uint16]
-    values: Float32Array
-
-
-def encode_binary(leaves: Leaves) -> bytes:
-    """Return the .bt data section: occupied or free, equal siblings joined."""
-    return _encode_binary(_binarised(leaves))
-
-
-def encode_full(leaves: Leaves) -> bytes:
-    """Return the .ot data section: equal siblings joined, inner nodes hold their maximum."""
-    return _encode_full(prune(leaves))
-
-
 def decode_binary(data: bytes, free: float = -1.0, occupied: float = 1.0) -> Leaves:
     """Read a .bt data section; leaves get the log-odds `free` or `occupied`. Raises MapError."""
     if not data:
@@ -102,7 +75,7 @@ def decode_binary(data: bytes, free: float = -1.0, occupied: float = 1.0) -> Lea
     words = np.frombuffer(data, "<u2").astype(np.uint16)
     if words[0] == 0:
         raise MapError("binary map data start with an inner node without children")
-    states = _child_states(words)
+    states = child_states(words)
     count = int(np.count_nonzero((states == _FREE) | (states == _OCCUPIED)))
     codes, depths = np.empty(count, np.int64), np.empty(count, np.uint8)
     state = np.empty(count, np.uint8)
@@ -136,11 +109,6 @@ def decode_tree(values: Float32Array, children: UInt8Array) -> Leaves:
     if not np.isfinite(log_odds).all():
         raise MapError("full map data hold log-odds that are not finite: the stream is damaged")
     return Leaves(morton_keys(codes), depths, log_odds)
-
-
-def encode_file(leaves: Leaves, resolution: float, binary: bool) -> bytes:
-    """Return the content of a .bt (binary) or .ot file."""
-    return wrap(encode_binary(leaves) if binary else encode_full(leaves), resolution, binary)
 
 
 def wrap(data: bytes, resolution: float, binary: bool) -> bytes:
@@ -184,69 +152,11 @@ def split_file(content: bytes, kind: str, binary: bool) -> tuple[float, int, byt
 
 def warm_up() -> None:
     """Compile the decoders, or load them from the cache, so that no later call has to."""
-    leaf = Leaves(np.zeros((1, 3), np.uint16), np.full(1, 16, np.uint8), np.zeros(1, np.float32))
-    decode_binary(encode_binary(leaf))
-    decode_full(encode_full(leaf))
+    decode_binary(b"\1\0")
+    decode_full(np.zeros(1, NODE).tobytes())
 
 
-def _binarised(leaves: Leaves) -> Leaves:
-    values = np.where(leaves.occupied, np.float32(1), np.float32(-1))
-    return prune(Leaves(leaves.keys, leaves.depths, values))
-
-
-def _inner_nodes(leaves: Leaves) -> _InnerNodes:
-    """Build the inner nodes above the leaves, deepest level first."""
-    leaf_codes = morton_codes(leaves.keys)
-    leaf_states = np.where(leaves.occupied, _OCCUPIED, _FREE).astype(np.uint16)
-    codes, words = np.zeros(0, np.int64), np.zeros(0, np.uint16)
-    values = np.zeros(0, np.float32)
-    levels = []
-    for depth in range(TREE_DEPTH - 1, -1, -1):
-        at = leaves.depths == depth + 1
-        codes = np.concatenate([leaf_codes[at], codes])
-        if codes.size == 0:
-            continue
-        states = np.concatenate([leaf_states[at], np.full(words.size, _INNER, np.uint16)])
-        values = np.concatenate([leaves.log_odds[at], values])
-        order = np.argsort(codes, kind="stable")
-        shift = 3 * (TREE_DEPTH - 1 - depth)
-        index = (codes[order] >> shift) & 7
-        parents = codes[order] >> (shift + 3)
-        first = np.flatnonzero(np.concatenate([[True], parents[1:] != parents[:-1]]))
-        bits = states[order] << (2 * index).astype(np.uint16)
-        words = np.bitwise_or.reduceat(bits, first).astype(np.uint16)
-        values = np.maximum.reduceat(values[order], first)
-        codes = parents[first] << (shift + 3)
-        levels.append((codes, np.full(codes.size, depth), words, values))
-    if not levels:
-        return _InnerNodes(codes, np.zeros(0, np.int64), words, values)
-    columns = [np.concatenate(column) for column in zip(*levels, strict=True)]
-    return _InnerNodes(columns[0], columns[1], columns[2], columns[3])
-
-
-def _preorder(codes: NDArray[np.int64], depths: IntArray) -> IntArray:
-    return np.argsort((codes << 5) | depths.astype(np.int64))
-
-
-def _encode_binary(leaves: Leaves) -> bytes:
-    inner = _inner_nodes(leaves)
-    order = _preorder(inner.codes, inner.depths)
-    return inner.words[order].astype("<u2").tobytes()
-
-
-def _encode_full(leaves: Leaves) -> bytes:
-    inner = _inner_nodes(leaves)
-    nodes = np.zeros(len(inner.codes) + len(leaves), NODE)
-    nodes["value"] = np.concatenate([inner.values, leaves.log_odds])
-    nodes["children"][: len(inner.codes)] = np.packbits(
-        _child_states(inner.words) != 0, axis=1, bitorder="little"
-    )[:, 0]
-    codes = np.concatenate([inner.codes, morton_codes(leaves.keys)])
-    depths = np.concatenate([inner.depths, leaves.depths.astype(np.int64)])
-    return nodes[_preorder(codes, depths)].tobytes()
-
-
-def _child_states(words: NDArray[np.uint16]) -> NDArray[np.uint16]:
+def child_states(words: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Return the two bits of each of the eight children, (N, 8)."""
     states = (words[:, None] >> np.arange(0, 16, 2, dtype=np.uint16)) & 3
     return states.astype(np.uint16)
@@ -255,7 +165,7 @@ def _child_states(words: NDArray[np.uint16]) -> NDArray[np.uint16]:
 def _count_nodes(data: bytes, binary: bool) -> int:
     if not data or not binary:
         return len(data) // NODE.itemsize
-    return 1 + int(np.count_nonzero(_child_states(np.frombuffer(data, "<u2").astype(np.uint16))))
+    return 1 + int(np.count_nonzero(child_states(np.frombuffer(data, "<u2").astype(np.uint16))))
 
 
 def check_walk(status: int, read: int, available: int, node_bytes: int) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cnn_perception.config import MapperConfig
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.files.octomap_codec import MapFile, decode_file, wrap
 from cnn_perception.mapping.files.voxel_file import (
@@ -15,9 +17,11 @@ from cnn_perception.mapping.files.voxel_file import (
     encode_voxel_file,
     is_voxel_file,
 )
+from cnn_perception.mapping.sensor_model import log_odds
 
-__all__ = ["check_suffix", "load_map", "save_map"]
+__all__ = ["check_suffix", "continue_map", "load_map", "save_map", "sensor_notes"]
 
+_log = logging.getLogger(__name__)
 _SUFFIXES = (".bt", ".ot", ".vox")
 
 
@@ -67,6 +71,26 @@ def load_map(path: Path, free: float = -1.0, occupied: float = 1.0) -> MapFile:
         return decode_file(content, free, occupied)
     except MapError as error:
         raise MapError(f"cannot read the map {path}: {error}") from error
+
+
+def continue_map(path: Path, config: MapperConfig) -> MapFile:
+    """Read a map that scans go into: what it only calls free or occupied gets the limits.
+
+    Raises MapError as `load_map`; a map that was made with another sensor model is logged.
+    """
+    loaded = load_map(path, float(log_odds(config.clamp_min)), float(log_odds(config.clamp_max)))
+    goes_on = sensor_notes(config)["sensor_model"]
+    made_with = loaded.notes.get("sensor_model", goes_on)
+    if made_with != goes_on:
+        text = "the map %s was made with the sensor model %s and goes on with %s"
+        _log.warning(text, path, made_with, goes_on)
+    return loaded
+
+
+def sensor_notes(config: MapperConfig) -> dict[str, Any]:
+    """Return what a .vox file notes of how its map was made."""
+    names = ("probability_hit", "probability_miss", "clamp_min", "clamp_max")
+    return {"sensor_model": {name: getattr(config, name) for name in names}}
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The sheet that a map is drawn on: background, path, axes, scale bar, colours of the heights."""
+"""The sheet that a map is drawn on: background, path, axes, scale bar, colors of the heights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATH = (222, 30, 80)
 _AXES = ((214, 60, 50), (40, 150, 70), (45, 95, 210))
 _LEGENDS = np.array([124.0, 84.0])  # room for the heights at the right, the bar at the bottom
 _HEAD = 76.0  # room for the title
-_HEIGHTS = 0.28  # part of the sheet's height that the colours of the heights take
+_HEIGHTS = 0.28  # part of the sheet's height that the colors of the heights take
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
@@ -93,7 +93,7 @@ class Canvas:
         self._text(f"{length:g} m", above, _INK, centered=True)
 
     def heights(self, low: float, high: float) -> None:
-        """Draw the colours of the heights low..high, metres, at the right."""
+        """Draw the colors of the heights low..high, metres, at the right."""
         height, width = self.pixels.shape[:2]
         bar_height, bar_width = round(height * _HEIGHTS), self._pen(14)
         top, left = height - bar_height - self._pen(40), width - self._pen(100)
@@ -106,7 +106,7 @@ class Canvas:
     def names(
         self, colors: Mapping[str, tuple[int, int, int]], above_heights: bool = False
     ) -> None:
-        """Say what RGB colours mean, each beside its name, at the right."""
+        """Say what RGB colors mean, each beside its name, at the right."""
         height, width = self.pixels.shape[:2]
         side, line = self._pen(14), self._pen(24)
         bottom = self._pen(40) + (round(height * _HEIGHTS) + self._pen(32) if above_heights else 0)

@@ -49,7 +49,7 @@ def render_isometric(
     colors: UInt8Array | None = None,
     legend: Mapping[str, tuple[int, int, int]] | None = None,
 ) -> UInt8Array:
-    """Draw occupied cells as shaded cubes seen from a corner above, coloured by height.
+    """Draw occupied cells as shaded cubes seen from a corner above, colored by height.
 
     camera_path: float32 (N, 3) metres, drawn over the map. below: cells whose centre is higher,
     metres, are left out, such as a ceiling. quarter_turns: turns the map about z before drawing;
@@ -202,7 +202,7 @@ def _stamp(
     column, row = np.rint(near_corners * _SUPERSAMPLING).astype(np.int64).T
     dx, dy, face = _sprite(scale * _SUPERSAMPLING)
     reach = int(max(np.abs(dx).max(), np.abs(dy).max()))
-    # What shows at a pixel: the row in a table of colours, six for each cube, the first for none.
+    # What shows at a pixel: the row in a table of colors, six for each cube, the first for none.
     stride = width + 2 * reach
     buffer = np.zeros((height + 2 * reach) * stride, np.int32)
     start, step = (row + reach) * stride + column + reach, dy * stride + dx

@@ -6,12 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
+from cnn_perception.mapping.keys import LAST_KEY, block_code, block_corner, center_of
 from cnn_perception.mapping.voxels.voxel_kernels import BLOCKS, Store, find
 
 __all__ = ["count_in_boxes", "count_in_oriented_box"]
-
-_KEY_ORIGIN = 1 << 15
-_LAST_KEY = (1 << 16) - 1
 
 
 @inlined
@@ -50,7 +48,7 @@ def count_in_boxes(
         within = 1.0
         for axis in range(3):
             first[axis] = max(low[i, axis], 0)
-            last[axis] = min(high[i, axis], _LAST_KEY)
+            last[axis] = min(high[i, axis], LAST_KEY)
             within *= max((last[axis] >> 3) - (first[axis] >> 3) + 1, 0)
         everything = within > blocks
         columns = (last[2] >> 3) - (first[2] >> 3) + 1
@@ -64,11 +62,11 @@ def count_in_boxes(
                 x = (first[0] >> 3) + item // (rows * columns)
                 y = (first[1] >> 3) + item // columns % rows
                 z = (first[2] >> 3) + item % columns
-                code = (x << 26) | (y << 13) | z
+                code = block_code(x, y, z)
                 slot = find(store, code)
             if slot < 0:
                 continue
-            x, y, z = (code >> 26) << 3, ((code >> 13) & 8191) << 3, (code & 8191) << 3
+            x, y, z = block_corner(code)
             x0, x1 = max(first[0] - x, 0), min(last[0] - x, 7)
             y0, y1 = max(first[1] - y, 0), min(last[1] - y, 7)
             z0, z1 = max(first[2] - z, 0), min(last[2] - z, 7)
@@ -137,15 +135,15 @@ def count_in_oriented_box(
             for bz in range(low[2] >> 3, (high[2] >> 3) + 1):
                 slot, row, equal = np.int64(-1), np.int64(-1), np.float32(np.nan)
                 if (bx | by | bz) >> 13 == 0:
-                    slot = find(store, (bx << 26) | (by << 13) | bz)
+                    slot = find(store, block_code(bx, by, bz))
                 if slot >= 0:
                     row, equal = np.int64(rows[slot]), constants[slot]
                 for kz in range(max(8 * bz, low[2]), min(8 * bz + 7, high[2]) + 1):
-                    z = (np.float64(kz - _KEY_ORIGIN) + 0.5) * resolution - center[2]
+                    z = center_of(kz, resolution) - center[2]
                     for ky in range(max(8 * by, low[1]), min(8 * by + 7, high[1]) + 1):
-                        y = (np.float64(ky - _KEY_ORIGIN) + 0.5) * resolution - center[1]
+                        y = center_of(ky, resolution) - center[1]
                         for kx in range(max(8 * bx, low[0]), min(8 * bx + 7, high[0]) + 1):
-                            x = (np.float64(kx - _KEY_ORIGIN) + 0.5) * resolution - center[0]
+                            x = center_of(kx, resolution) - center[0]
                             if _meets(x, y, z, axes, half, reaches):
                                 index = ((kz & 7) << 6) | ((ky & 7) << 3) | (kx & 7)
                                 value = equal if row < 0 else values[row, index]

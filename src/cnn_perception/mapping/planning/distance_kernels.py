@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.voxels.voxel_kernels import BLOCKS, Store, hashed
+from cnn_perception.mapping.keys import KEY_ORIGIN, block_code, block_key, center_of
+from cnn_perception.mapping.voxels.voxel_kernels import BLOCKS, Store, place_of
 from cnn_perception.types import Float32Array, Float64Array, UInt8Array
 
 __all__ = ["nearest_obstacles"]
 
-_KEY_ORIGIN = 1 << 15
 _LAST_BLOCK = (1 << 13) - 1
 # Keys of points far beyond the map are as good at this distance, and fit into an integer.
 _FARTHEST_KEY = float(1 << 40)
@@ -32,7 +32,7 @@ Layers = NDArray[np.uint64]
 @inlined
 def _key(coordinate: float, per_metre: float) -> int:
     cells = min(max(per_metre * coordinate, -_FARTHEST_KEY), _FARTHEST_KEY)
-    return np.int64(math.floor(cells)) + _KEY_ORIGIN
+    return np.int64(math.floor(cells)) + KEY_ORIGIN
 
 
 @inlined
@@ -40,7 +40,7 @@ def _gap(coordinate: float, own: int, key: int, resolution: float) -> float:
     """Return the square of the distance along one axis from a point to the cells with a key."""
     if key == own:
         return 0.0
-    border = np.float64(key - _KEY_ORIGIN + (key < own)) * resolution
+    border = np.float64(key - KEY_ORIGIN + (key < own)) * resolution
     gap = max(border - coordinate if key > own else coordinate - border, 0.0)
     return gap * gap
 
@@ -134,8 +134,7 @@ def _search_map(
     """Search all blocks that the map has."""
     codes = store.codes
     for slot in range(holds.size - 1):
-        code = codes[slot]
-        block = (code >> 26, (code >> 13) & 8191, code & 8191)
+        block = block_key(codes[slot])
         bound = _block_gap(point[0], own[0], block[0], resolution)
         bound += _block_gap(point[1], own[1], block[1], resolution)
         if bound + _block_gap(point[2], own[2], block[2], resolution) > best:
@@ -164,7 +163,6 @@ def _search_ring(
 ) -> tuple[float, int]:
     """Search the blocks that are exactly `ring` blocks away along at least one axis."""
     directory, slots = store.directory_codes, store.directory_slots
-    mask = directory.size - 1
     x, y, z = own[0] >> 3, own[1] >> 3, own[2] >> 3
     for block_x in range(max(x - ring, 0), min(x + ring, _LAST_BLOCK) + 1):
         gap_x = _block_gap(point[0], own[0], block_x, resolution)
@@ -180,16 +178,13 @@ def _search_ring(
                     continue
                 if gap_xy + _block_gap(point[2], own[2], block_z, resolution) > best:
                     continue
-                code = (block_x << 26) | (block_y << 13) | block_z
-                place = hashed(code, mask)
-                while directory[place] != code and directory[place] != -1:
-                    place = (place + 1) & mask
+                block = (block_x, block_y, block_z)
+                place = place_of(directory, block_code(block_x, block_y, block_z))
                 absent = directory[place] == -1
                 slot = np.int64(holds.size - 1 if absent else slots[place])
                 if holds[slot] == _NOT_ASKED:
                     _look_for_obstacles(store, slot, unknown_too, holds, layers)
                 if holds[slot] == _SOME:
-                    block = (block_x, block_y, block_z)
                     best, best_cell = _nearest_in_block(
                         layers, slot, block, point, own, resolution, best, best_cell
                     )
@@ -259,5 +254,5 @@ def nearest_obstacles(
         distances[i] = math.sqrt(best) if cell >= 0 else np.inf
         distances[i] = np.inf if distances[i] > max_distance else distances[i]
         for axis in range(3):
-            center = (np.float64(keys[axis] - _KEY_ORIGIN) + 0.5) * resolution
+            center = center_of(keys[axis], resolution)
             cells[i, axis] = np.float32(center if distances[i] < np.inf else np.nan)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.leaves import cell_keys
+from cnn_perception.mapping.keys import cell_keys
 from cnn_perception.mapping.planning.box_kernels import count_in_boxes, count_in_oriented_box
 from cnn_perception.mapping.planning.distance_kernels import nearest_obstacles
 from cnn_perception.mapping.planning.query_kernels import cast_rays, look_up_points
@@ -32,7 +32,7 @@ class MapQueries:
 
     All coordinates are metres in the frame of the map. Rays are rounded to float32, as OctoMap
     rounds them; nothing else is. Every question takes many points, boxes or rays at once; MapError
-    names the first that cannot be answered. `Mapper.queries` is the usual way to one of these.
+    names the first that cannot be answered. `OccupancyMap.queries` is the usual way to these.
     """
 
     def __init__(self, store: VoxelStore, resolution: float) -> None:

@@ -12,8 +12,17 @@ import math
 import numpy as np
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.voxels.rays import block_of, cell_of, index_in_block
-from cnn_perception.mapping.voxels.voxel_kernels import Store, hashed
+from cnn_perception.mapping.keys import (
+    INSIDE_BLOCK,
+    KEY_ORIGIN,
+    LAST_KEY,
+    block_of,
+    cell_of,
+    center_of,
+    index_in_block,
+)
+from cnn_perception.mapping.voxels.ray_walk import advance, norm, start_ray
+from cnn_perception.mapping.voxels.voxel_kernels import Store, place_of
 from cnn_perception.types import Float32Array, Float64Array, UInt8Array
 
 __all__ = [
@@ -28,11 +37,6 @@ __all__ = [
 # Why a ray ended.
 STOP_HIT, STOP_UNKNOWN, STOP_RANGE, STOP_BORDER = 0, 1, 2, 3
 
-_KEY_ORIGIN = 1 << 15
-_LAST_KEY = (1 << 16) - 1
-_FAR = 1.7976931348623157e308
-_INSIDE_BLOCK = (7 << 32) | (7 << 16) | 7
-
 
 @kernel
 def look_up_points(
@@ -41,48 +45,25 @@ def look_up_points(
     """Write the log-odds of the cells that hold points; NaN is unknown, or off the map."""
     codes, slots = store.directory_codes, store.directory_slots
     rows, constants, values = store.rows, store.constants, store.values
-    mask = codes.size - 1
     per_metre = 1.0 / resolution
     for i in range(points.shape[0]):
         log_odds[i] = np.nan
         cell = cell_of(points[i, 0], points[i, 1], points[i, 2], per_metre)
         if cell < 0:
             continue
-        code = block_of(cell)
-        place = hashed(code, mask)
-        while codes[place] != code and codes[place] != -1:
-            place = (place + 1) & mask
-        if codes[place] == code:
+        place = place_of(codes, block_of(cell))
+        if codes[place] != -1:
             slot = slots[place]
             row = rows[slot]
             log_odds[i] = constants[slot] if row < 0 else values[row, index_in_block(cell)]
 
 
 @inlined
-def _center(key: int, resolution: float) -> float:
-    return (np.float64(key - _KEY_ORIGIN) + 0.5) * resolution
-
-
-@inlined
-def _axis(
-    direction: np.float32, origin: np.float32, key: int, resolution: float
-) -> tuple[int, float, float]:
-    """Return the step along an axis, where its first border lies on the ray, and their spacing."""
-    if direction == np.float32(0):
-        return 0, _FAR, _FAR
-    step = 1 if direction > np.float32(0) else -1
-    # Unlike where it takes in scans, OctoMap does not round this half edge to float32.
-    border = _center(key, resolution) + step * resolution * 0.5
-    border = (border - np.float64(origin)) / np.float64(direction)
-    return step, border, resolution / abs(np.float64(direction))
-
-
-@inlined
 def _square(cell: int, x: np.float32, y: np.float32, z: np.float32, resolution: float) -> float:
     """Return the squared distance of a cell's centre: squares in float32, their sum in double."""
-    dx = np.float32(_center(cell >> 32, resolution)) - x
-    dy = np.float32(_center((cell >> 16) & 0xFFFF, resolution)) - y
-    dz = np.float32(_center(cell & 0xFFFF, resolution)) - z
+    dx = np.float32(center_of(cell >> 32, resolution)) - x
+    dy = np.float32(center_of((cell >> 16) & 0xFFFF, resolution)) - y
+    dz = np.float32(center_of(cell & 0xFFFF, resolution)) - z
     return np.float64(dx * dx) + np.float64(dy * dy) + np.float64(dz * dz)
 
 
@@ -91,7 +72,7 @@ def _entry(direction: np.float32, origin: np.float32, key: int, resolution: floa
     """Return where a ray enters the slab of a key, in units of the direction's length."""
     if direction == np.float32(0):
         return 0.0
-    border = np.float64(key - _KEY_ORIGIN + (direction < np.float32(0))) * resolution
+    border = np.float64(key - KEY_ORIGIN + (direction < np.float32(0))) * resolution
     return (border - np.float64(origin)) / np.float64(direction)
 
 
@@ -114,11 +95,10 @@ def cast_rays(
     """
     codes, slots = store.directory_codes, store.directory_slots
     rows, constants, values = store.rows, store.constants, store.values
-    mask = codes.size - 1
-    per_metre = 1.0 / resolution
+    per_metre, half = 1.0 / resolution, resolution * 0.5
     # The centre of a cell is less than its edge from where a ray enters it: so far no cell can be
     # out of range, and OctoMap's test of every cell is left out.
-    surely_near = 0.999 * max_range - resolution if max_range > 0 else _FAR
+    surely_near = 0.999 * max_range - resolution if max_range > 0 else np.inf
     corner = np.int64(-1)
     row, equal = np.int64(-1), np.float32(np.nan)
     for i in range(origins.shape[0]):
@@ -130,19 +110,15 @@ def cast_rays(
         cell = cell_of(ox, oy, oz, per_metre)
         if cell < 0:
             continue
-        length = np.float32(math.sqrt(np.float64(dx * dx + dy * dy + dz * dz)))
-        step_x, border_x, spacing_x = _axis(dx / length, ox, cell >> 32, resolution)
-        step_y, border_y, spacing_y = _axis(dy / length, oy, (cell >> 16) & 0xFFFF, resolution)
-        step_z, border_z, spacing_z = _axis(dz / length, oz, cell & 0xFFFF, resolution)
+        length = np.float32(norm(dx, dy, dz))
+        unit = dx / length, dy / length, dz / length
+        step, border, spacing = start_ray(cell, (ox, oy, oz), unit, resolution, half)
         while True:
-            if (cell ^ corner) & ~_INSIDE_BLOCK != 0:
+            if (cell ^ corner) & ~INSIDE_BLOCK != 0:
                 corner = cell
-                code = block_of(cell)
-                place = hashed(code, mask)
-                while codes[place] != code and codes[place] != -1:
-                    place = (place + 1) & mask
+                place = place_of(codes, block_of(cell))
                 row, equal = np.int64(-1), np.float32(np.nan)
-                if codes[place] == code:
+                if codes[place] != -1:
                     row = np.int64(rows[slots[place]])
                     equal = constants[slots[place]]
             value = equal if row < 0 else values[row, index_in_block(cell)]
@@ -151,29 +127,21 @@ def cast_rays(
                 break
             if value != value and not ignore_unknown:
                 break
-            # The nearest border is crossed; ties go as OctoMap breaks them.
-            if border_x < border_y and border_x < border_z:
-                along, step, shift = border_x, step_x, 32
-                border_x += spacing_x
-            elif border_y <= border_x and border_y < border_z:
-                along, step, shift = border_y, step_y, 16
-                border_y += spacing_y
-            else:
-                along, step, shift = border_z, step_z, 0
-                border_z += spacing_z
-            if (cell >> shift) & 0xFFFF == (_LAST_KEY if step > 0 else 0):
+            following, border, along, shift = advance(cell, step, border, spacing)
+            edge = LAST_KEY if following > cell else 0
+            if (cell >> shift) & 0xFFFF == edge:
                 stops[i] = STOP_BORDER
                 break
-            cell += step << shift
+            cell = following
             if along > surely_near and (
                 _square(cell, ox, oy, oz, resolution) > max_range * max_range
             ):
                 stops[i] = STOP_RANGE
                 break
         x, y, z = cell >> 32, (cell >> 16) & 0xFFFF, cell & 0xFFFF
-        cells[i, 0] = np.float32(_center(x, resolution))
-        cells[i, 1] = np.float32(_center(y, resolution))
-        cells[i, 2] = np.float32(_center(z, resolution))
+        cells[i, 0] = np.float32(center_of(x, resolution))
+        cells[i, 1] = np.float32(center_of(y, resolution))
+        cells[i, 2] = np.float32(center_of(z, resolution))
         if stops[i] == STOP_HIT:
             entry = max(0.0, _entry(dx, ox, x, resolution))
             entry = max(entry, _entry(dy, oy, y, resolution))

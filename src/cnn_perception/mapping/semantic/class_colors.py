@@ -1,4 +1,4 @@
-"""A map in the colours of its classes."""
+"""A map in the colors of its classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from cnn_perception.image.draw import palette as distinct_colors
 from cnn_perception.mapping.files.color_codec import NO_COLOR, ColoredLeaves
-from cnn_perception.mapping.leaves import TREE_DEPTH, Leaves, find_leaves, sort_leaves, split
+from cnn_perception.mapping.keys import TREE_DEPTH
+from cnn_perception.mapping.leaves import Leaves, expand, find_leaves, joined, sort_leaves
 from cnn_perception.mapping.semantic.semantics import LabelledCells
 from cnn_perception.types import BoolArray, UInt8Array
 
@@ -17,10 +18,10 @@ __all__ = ["class_colors", "color_leaves"]
 
 
 def class_colors(labels: Mapping[int, str], palette: UInt8Array | None = None) -> UInt8Array:
-    """Return the colour of each class id up to the highest with a label, uint8 (n, 3) RGB.
+    """Return the color of each class id up to the highest with a label, uint8 (n, 3) RGB.
 
     palette: uint8 (K, 3), where a model has one; ids beyond it begin anew. Without, they are the
-    colours that the segmenter gives to the classes of such a model.
+    colors that the segmenter gives to the classes of such a model.
     """
     count = max(labels, default=0) + 1
     if palette is None or len(palette) == 0:
@@ -29,7 +30,7 @@ def class_colors(labels: Mapping[int, str], palette: UInt8Array | None = None) -
 
 
 def color_leaves(leaves: Leaves, labelled: LabelledCells, colors: UInt8Array) -> ColoredLeaves:
-    """Give the cells of a map the colours of their classes; all others are white.
+    """Give the cells of a map the colors of their classes; all others are white.
 
     labelled: finest cells; colors: uint8 (n, 3) by class id. Cubes in which classes differ are
     split into smaller ones.
@@ -38,14 +39,8 @@ def color_leaves(leaves: Leaves, labelled: LabelledCells, colors: UInt8Array) ->
     if mixed.any():
         whole, parts = leaves.select(~mixed), leaves.select(mixed)
         while (cut := _coarse(parts, labelled.keys)).any():
-            parts = split(parts, cut)
-        leaves = sort_leaves(
-            Leaves(
-                np.concatenate([whole.keys, parts.keys]),
-                np.concatenate([whole.depths, parts.depths]),
-                np.concatenate([whole.log_odds, parts.log_odds]),
-            )
-        )
+            parts = expand(parts, cut)
+        leaves = sort_leaves(joined([whole, parts]))
     shades = np.full((len(leaves), 3), NO_COLOR, np.uint8)
     found = find_leaves(leaves, labelled.keys)
     known = found >= 0

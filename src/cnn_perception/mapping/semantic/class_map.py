@@ -1,4 +1,4 @@
-"""The classes of a map, live and offline alike: masks in; labelled cells, a coloured map out."""
+"""The classes of a map, live and offline alike: masks in; labelled cells, a colored map out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from cnn_perception.config import SemanticsConfig
 from cnn_perception.errors import MessageError
 from cnn_perception.mapping.files.color_codec import encode_color
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.mapping.semantic.class_colors import class_colors, color_leaves
 from cnn_perception.mapping.semantic.semantics import FusionReport, LabelledCells, SemanticLayer
@@ -32,7 +32,7 @@ class MaskResult:
 
 
 class ClassMap:
-    """The classes of a Mapper's cells: each mask votes together with the depth image of its stamp.
+    """The classes of a map's cells: each mask votes together with the depth image of its stamp.
 
     The map never waits for masks: depth images are handed in when they are in the map, and a mask
     that comes later votes with the pose of then. Masks are counted: received = fused + dropped +
@@ -45,7 +45,7 @@ class ClassMap:
 
     def __init__(
         self,
-        mapper: Mapper,
+        mapper: OccupancyMap,
         config: SemanticsConfig,
         slop_s: float = 0.0,
         palette: UInt8Array | None = None,
@@ -61,7 +61,7 @@ class ClassMap:
 
     @property
     def colors(self) -> UInt8Array:
-        """The colour of each class id, uint8 (n, 3) RGB; see `class_colors`."""
+        """The color of each class id, uint8 (n, 3) RGB; see `class_colors`."""
         return class_colors(self.layer.labels, self._palette)
 
     @property
@@ -99,7 +99,7 @@ class ClassMap:
     def color_payload(self, cells: LabelledCells) -> bytes:
         """Return the whole map as a ColorOcTree, as octomap_msgs/Octomap carries it (full).
 
-        cells: those of `labelled`, which get the colours of their classes.
+        cells: those of `labelled`, which get the colors of their classes.
         """
         return encode_color(color_leaves(self._mapper.leaves(), cells, self.colors))
 

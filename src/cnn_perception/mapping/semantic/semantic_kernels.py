@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import kernel
-from cnn_perception.mapping.projection import PixelRays
-from cnn_perception.mapping.voxels.rays import cell_of
+from cnn_perception.mapping.keys import cell_of
+from cnn_perception.mapping.projection import PixelRays, coordinate, is_reading
+from cnn_perception.mapping.voxels.ray_walk import norm
+from cnn_perception.mapping.voxels.voxel_kernels import hashed
 from cnn_perception.types import Float32Array
 
 __all__ = [
@@ -35,8 +36,6 @@ NOBODY = -1
 """Stands in a place of a cell that no class has taken."""
 IGNORED, UNKNOWN = -1, -2
 """What a class id can mean instead of a class: not to be mapped, or not named by the labels."""
-
-_HASH_FACTOR = 0x1E3779B97F4A7C15
 
 
 class Runs(NamedTuple):
@@ -102,7 +101,7 @@ def table_size(rows: int) -> int:
 def _place(table: NDArray[np.int32], cells: NDArray[np.int64], cell: int) -> int:
     """Return the place of a cell in a hash table: its own, or the empty one that it would take."""
     mask = table.size - 1
-    place = ((cell * _HASH_FACTOR) >> 32) & mask
+    place = hashed(cell, mask)
     while table[place] >= 0 and cells[table[place]] != cell:
         place = (place + 1) & mask
     return place
@@ -129,30 +128,24 @@ def find_runs(
     value, IGNORED or UNKNOWN. `pixels` receives how many had an end, were ignored and unknown.
     Returns the number of runs.
     """
-    nearest = np.float32(ranges[0] * ranges[0])
+    nearest, infinite = np.float32(ranges[0] * ranges[0]), np.float32(np.inf)
     farthest = ranges[1]
-    far = np.float32(np.inf)
+    ox, oy, oz = rays.origin[0], rays.origin[1], rays.origin[2]
     half = stride // 2
     count = -1
     cell, meaning = np.int64(-1), np.int32(0)
     for v in range(rays.rows.shape[1]):
         line, labels = depth[v * stride + half], mask[rows[v]]
         row_x, row_y, row_z = rays.rows[0, v], rays.rows[1, v], rays.rows[2, v]
-        slope = rays.row_slopes[v] * rays.row_slopes[v]
         for u in range(rays.columns.shape[1]):
             z = line[u * stride + half]
-            if not (z > 0 and z < far):
+            if not is_reading(z, rays.column_slopes[u], rays.row_slopes[v], nearest, infinite):
                 continue
-            x_slope = rays.column_slopes[u]
-            if ranges[0] > 0 and z * z * (np.float32(1) + (x_slope * x_slope + slope)) < nearest:
+            x = coordinate(rays.columns[0, u], row_x, z, ox)
+            y = coordinate(rays.columns[1, u], row_y, z, oy)
+            w = coordinate(rays.columns[2, u], row_z, z, oz)
+            if farthest >= 0 and not norm(x - ox, y - oy, w - oz) <= farthest:
                 continue
-            x = (rays.columns[0, u] + row_x) * z + rays.origin[0]
-            y = (rays.columns[1, u] + row_y) * z + rays.origin[1]
-            w = (rays.columns[2, u] + row_z) * z + rays.origin[2]
-            if farthest >= 0:
-                dx, dy, dz = x - rays.origin[0], y - rays.origin[1], w - rays.origin[2]
-                if not math.sqrt(np.float64(dx * dx + dy * dy + dz * dz)) <= farthest:
-                    continue
             here = cell_of(x, y, w, per_metre)
             if here < 0:
                 continue

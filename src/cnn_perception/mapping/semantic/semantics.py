@@ -22,14 +22,15 @@ from numpy.typing import NDArray
 
 from cnn_perception.config import SemanticsConfig
 from cnn_perception.errors import MessageError
-from cnn_perception.mapping.leaves import (
+from cnn_perception.mapping.keys import (
     KEY_ORIGIN,
     TREE_DEPTH,
-    Leaves,
     cell_keys,
-    find_leaves,
     morton_codes,
+    packed_keys,
+    visible,
 )
+from cnn_perception.mapping.leaves import Leaves, find_leaves
 from cnn_perception.mapping.projection import check_size, pixel_rays
 from cnn_perception.mapping.semantic import semantic_kernels as kernels
 from cnn_perception.mapping.semantic.semantic_kernels import Counts, Runs, Votes
@@ -89,8 +90,7 @@ class LabelledCells:
 
     def between(self, resolution: float, lowest: float, highest: float) -> LabelledCells:
         """Return the cells that reach above the lowest z and below the highest, metres."""
-        bottom = self.keys[:, 2] - float(KEY_ORIGIN)
-        return self.select(((bottom + 1.0) * resolution > lowest) & (bottom * resolution < highest))
+        return self.select(visible(self.keys[:, 2], 1, resolution, lowest, highest))
 
     def cells(self, resolution: float) -> Cells:
         """Return the cells as cubes in metres."""
@@ -251,8 +251,7 @@ class SemanticLayer:
         return name in self.config.ignore
 
     def _keys(self) -> NDArray[np.uint16]:
-        cells = self._votes.cells[: self._used]
-        return np.stack([cells >> 32, cells >> 16, cells], axis=1).astype(np.uint16)
+        return packed_keys(self._votes.cells[: self._used])
 
     def _keep(self, chosen: BoolArray) -> None:
         if not chosen.all():

@@ -1,1 +1,1 @@
-"""Depth images into the voxel engine cell by cell."""
+"""Depth images into the map cell by cell."""

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.projection import PixelRays
+from cnn_perception.mapping.keys import cell_of
+from cnn_perception.mapping.projection import PixelRays, coordinate, is_reading
 from cnn_perception.types import Float32Array, Float64Array, Int64Array
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
 RING = WINDOW = 4
 # Readers of eight tiles at a time may go past the end of a row.
 _OVERHANG = 16
-_PACKED_ORIGIN = 32768.0 * (2.0**32 + 2.0**16 + 1.0)
 _NOTHING = np.float32(np.inf)
 _INFINITE_BITS = np.int32(0x7F800000)
 
@@ -149,18 +149,17 @@ def read_depth(
     for v in range(height):
         line = depth[v]
         row_x, row_y, row_z = rays.rows[0, v], rays.rows[1, v], rays.rows[2, v]
-        slope = rays.row_slopes[v] * rays.row_slopes[v]
+        row_slope = rays.row_slopes[v]
         base = pyramid.bases[0] + v * pyramid.pitches[0]
         ends = pyramid.least[base : base + width]
         certain = pyramid.sure[base : base + width]
         found = cells[v * width : (v + 1) * width]
         for u in range(width):
             z = line[u]
-            stretch = one + (slopes[u] * slopes[u] + slope)
-            reading = (z > zero) & (z < _NOTHING) & (z * z * stretch >= nearest)
-            x = (xs[u] + row_x) * z + ox
-            y = (ys[u] + row_y) * z + oy
-            w = (zs[u] + row_z) * z + oz
+            reading = is_reading(z, slopes[u], row_slope, nearest, _NOTHING)
+            x = coordinate(xs[u], row_x, z, ox)
+            y = coordinate(ys[u], row_y, z, oy)
+            w = coordinate(zs[u], row_z, z, oz)
             dx, dy, dz = x - ox, y - oy, w - oz
             squared = dx * dx + dy * dy + dz * dz
             cut = squared > furthest
@@ -168,14 +167,12 @@ def read_depth(
             ends[u] = one / end if reading else _NOTHING
             readings += reading
             a, b, c = per_metre * x, per_metre * y, per_metre * w
-            whole_a, whole_b, whole_c = math.floor(a), math.floor(b), math.floor(c)
-            a, b, c = a - whole_a, b - whole_b, c - whole_c
+            a, b, c = a - math.floor(a), b - math.floor(b), c - math.floor(c)
             inside = (a > low) & (a < high) & (b > low) & (b < high) & (c > low) & (c < high)
             short = end - lead
             short = end if inside & (not cut) else short
             certain[u] = one / short if reading & (short > zero) else _NOTHING
-            cell = (whole_a * 65536.0 + whole_b) * 65536.0 + whole_c + _PACKED_ORIGIN
-            found[u] = np.int64(cell) if reading & (not cut) else -1
+            found[u] = cell_of(x, y, w, per_metre) if reading & (not cut) else -1
     return readings
 
 
@@ -191,8 +188,9 @@ def points_beyond(
         for u in range(depth.shape[1]):
             if pyramid.least[base + u] < bound:
                 for axis in range(3):
-                    ray = rays.columns[axis, u] + rays.rows[axis, v]
-                    points[count, axis] = ray * depth[v, u] + rays.origin[axis]
+                    points[count, axis] = coordinate(
+                        rays.columns[axis, u], rays.rows[axis, v], depth[v, u], rays.origin[axis]
+                    )
                 count += 1
     return count
 

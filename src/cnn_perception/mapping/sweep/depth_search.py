@@ -10,22 +10,115 @@ ray is lost to rounding; the few rays found are then followed exactly.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.sweep.depth_pyramid import View
-from cnn_perception.mapping.sweep.depth_ray import Picture, passes
+from cnn_perception.mapping.keys import KEY_ORIGIN, cell_of
+from cnn_perception.mapping.projection import PixelRays, coordinate
+from cnn_perception.mapping.sweep.depth_pyramid import Pyramid, View
+from cnn_perception.mapping.voxels.ray_walk import Point, advance, cut_ray, norm, start_ray
 from cnn_perception.types import Float32Array, Int64Array
 
-__all__ = ["SearchSpace", "crossed", "make_search_space"]
+__all__ = ["Picture", "SearchSpace", "crossed", "make_search_space"]
 
-_KEY_ORIGIN = 1 << 15
 _HUGE = np.float32(3e38)
 # Tiles that are tested together, and the levels between a tile and the tiles in it.
 _LANES = 16
 _STEP = 2
+
+
+class Picture(NamedTuple):
+    """The image of a scan."""
+
+    depth: Float32Array
+    rays: PixelRays
+    pyramid: Pyramid
+
+
+@inlined
+def _passes(
+    view: View, picture: Picture, u: int, v: int, key_x: int, key_y: int, key_z: int
+) -> bool:
+    """Return whether the ray of a pixel, as OctoMap walks it, visits a cell before its last."""
+    rays, z = picture.rays, picture.depth[v, u]
+    ox, oy, oz = rays.origin[0], rays.origin[1], rays.origin[2]
+    ex = coordinate(rays.columns[0, u], rays.rows[0, v], z, ox)
+    ey = coordinate(rays.columns[1, u], rays.rows[1, v], z, oy)
+    ez = coordinate(rays.columns[2, u], rays.rows[2, v], z, oz)
+    dx, dy, dz = ex - ox, ey - oy, ez - oz
+    if dx * dx + dy * dy + dz * dz > view.furthest:
+        ex, ey, ez = cut_ray((ex, ey, ez), (ox, oy, oz), np.float32(view.max_range))
+        dx, dy, dz = ex - ox, ey - oy, ez - oz
+    cell = (key_x << 32) | (key_y << 16) | key_z
+    last = cell_of(ex, ey, ez, view.per_metre)
+    if cell == last:
+        return False
+    # OctoMap's walk goes along the float32 direction, which is right to 2e-7, and its faces are
+    # rounded to 1e-8 of a cell: unless that decides, the ray need not be walked.
+    doubt = 1e-6 * norm(dx, dy, dz) + 1e-7 * view.resolution
+    enter, leave, out = 0.0, 1.0, 1.0
+    first_enter, last_leave = 0.0, 1.0
+    for axis, key, direction in ((0, key_x, dx), (1, key_y, dy), (2, key_z, dz)):
+        low = (key - KEY_ORIGIN) * view.resolution - view.eye[axis]
+        before, first, last_, past = _clip(low, view.resolution, doubt, np.float64(direction))
+        enter, leave, out = max(enter, first), min(leave, last_), min(out, past)
+        first_enter, last_leave = max(first_enter, before), min(last_leave, past)
+    if enter < leave and out < 1.0:
+        return True
+    if first_enter > last_leave:
+        return False
+    return _visits((ox, oy, oz), (dx, dy, dz), last, cell, view.resolution)
+
+
+@inlined
+def _clip(
+    low: float, size: float, doubt: float, direction: float
+) -> tuple[float, float, float, float]:
+    """Return, in shares of a ray, where it enters and leaves a cell's extent along one axis.
+
+    Enters the extent plus the doubt, and less it; leaves the extent less the doubt, and plus it.
+    """
+    high = low + size
+    if direction == 0:
+        if low + doubt < 0 < high - doubt:
+            return 0.0, 0.0, 1.0, math.inf
+        if low - doubt < 0 < high + doubt:
+            return 0.0, 1.0, 0.0, math.inf
+        return 2.0, 1.0, 0.0, math.inf
+    if direction < 0:
+        low, high, direction = -high, -low, -direction
+    return (
+        (low - doubt) / direction,
+        (low + doubt) / direction,
+        (high - doubt) / direction,
+        (high + doubt) / direction,
+    )
+
+
+@inlined
+def _visits(origin: Point, ray: Point, last: int, target: int, resolution: float) -> bool:
+    """Walk one ray as OctoMap does; return whether it visits a cell before its last."""
+    cell = cell_of(origin[0], origin[1], origin[2], 1.0 / resolution)
+    if cell == last:
+        return False
+    dx, dy, dz = ray
+    length = np.float32(norm(dx, dy, dz))
+    unit, half = (dx / length, dy / length, dz / length), np.float64(np.float32(resolution * 0.5))
+    step, border, spacing = start_ray(cell, origin, unit, resolution, half)
+    reach = np.float64(length)
+    while cell != target:
+        before = cell
+        cell, border, _, shift = advance(cell, step, border, spacing)
+        # Steps are all in one direction: beyond the target there is no way back to it.
+        key, wanted = (before >> shift) & 0xFFFF, (target >> shift) & 0xFFFF
+        if wanted <= key if cell > before else wanted >= key:
+            return False
+        if cell == last or min(min(border[0], border[1]), border[2]) > reach:
+            return False
+    return True
 
 
 class SearchSpace(NamedTuple):
@@ -182,9 +275,9 @@ def crossed(
     """
     rect, stack, planes = space.rect, space.stack, space.planes
     res, margin, eye = view.resolution, view.margin, view.eye
-    faces_x = _faces((key_x - _KEY_ORIGIN) * res - eye[0], res, margin)
-    faces_y = _faces((key_y - _KEY_ORIGIN) * res - eye[1], res, margin)
-    faces_z = _faces((key_z - _KEY_ORIGIN) * res - eye[2], res, margin)
+    faces_x = _faces((key_x - KEY_ORIGIN) * res - eye[0], res, margin)
+    faces_y = _faces((key_y - KEY_ORIGIN) * res - eye[1], res, margin)
+    faces_z = _faces((key_z - KEY_ORIGIN) * res - eye[2], res, margin)
     straddles = faces_x[3] + faces_y[3] + faces_z[3] > 0
     # A ray that ends in the cell enters it too; to leave it, it must pass the far faces, here moved
     # inwards again by the share `slack` of their distance.
@@ -232,7 +325,7 @@ def crossed(
             found &= columns
             if level == 0:
                 for i in range(_LANES):
-                    if (found >> i) & 1 and passes(
+                    if (found >> i) & 1 and _passes(
                         view, picture, first_u + i, first_v + row, key_x, key_y, key_z
                     ):
                         return True

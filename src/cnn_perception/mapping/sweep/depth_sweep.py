@@ -1,4 +1,9 @@
-"""Depth images into the marks of a scan, cell by cell instead of ray by ray, with equal results."""
+"""Depth images into the marks of a scan, cell by cell instead of ray by ray, with equal results.
+
+A cell that holds no hit is free if and only if some ray goes through it. Most are told from the
+pyramid of nearness (`depth_blocks`); the few left, at surfaces, silhouettes and the borders of the
+image, are searched ray by ray (`depth_search`).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,18 @@ import math
 
 import numpy as np
 
-from cnn_perception.mapping.engine import ScanReport
-from cnn_perception.mapping.leaves import KEY_ORIGIN
-from cnn_perception.mapping.projection import PixelRays, check_size, pixel_rays
-from cnn_perception.mapping.sweep import depth_blocks, depth_cells
-from cnn_perception.mapping.sweep.depth_judgement import make_judgement
+from cnn_perception.mapping.jit import inlined, kernel
+from cnn_perception.mapping.keys import CELLS, KEY_ORIGIN, LAST_KEY, block_corner
+from cnn_perception.mapping.projection import PixelRays, check_size, pixel_rays, stretch, strided
+from cnn_perception.mapping.scans import ScanReport
+from cnn_perception.mapping.sweep.depth_blocks import (
+    Judgement,
+    collect_blocks,
+    judge_block,
+    large_rect,
+    make_judgement,
+    small_rect,
+)
 from cnn_perception.mapping.sweep.depth_pyramid import (
     View,
     build_pyramid,
@@ -19,15 +31,28 @@ from cnn_perception.mapping.sweep.depth_pyramid import (
     points_beyond,
     read_depth,
 )
-from cnn_perception.mapping.sweep.depth_ray import Picture
-from cnn_perception.mapping.sweep.depth_search import make_search_space
+from cnn_perception.mapping.sweep.depth_search import (
+    Picture,
+    SearchSpace,
+    crossed,
+    make_search_space,
+)
 from cnn_perception.mapping.voxels.ray_caster import RayCaster
+from cnn_perception.mapping.voxels.voxel_kernels import (
+    FREE,
+    OCCUPIED,
+    Store,
+    allocate_marks,
+    find,
+    mark_hits,
+)
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.types import (
     CameraIntrinsics,
     Float32Array,
     Int64Array,
     RigidTransform,
+    UInt8Array,
 )
 
 __all__ = ["DepthSweep"]
@@ -53,7 +78,7 @@ class DepthSweep:
         self._mixed = np.empty(1 << 10, np.int64)
         self._stack = np.empty(4 * 8 * 16, np.int64)
         self._judgement, self._space = make_judgement(), make_search_space()
-        index = np.arange(512)
+        index = np.arange(CELLS)
         inside = np.stack([index & 7, (index >> 3) & 7, index >> 6])
         self._centers = (inside - 3.5) * resolution
 
@@ -76,9 +101,7 @@ class DepthSweep:
         """
         check_size(depth, intrinsics)
         rays = pixel_rays(intrinsics, map_from_camera, stride)
-        depth = np.ascontiguousarray(
-            depth[stride // 2 :: stride, stride // 2 :: stride], np.float32
-        )
+        depth = strided(depth, stride)
         self._make_room(rays.columns.shape[1], rays.rows.shape[1])
         largest = largest_reading(depth)
         view = self._view(intrinsics, map_from_camera, stride, largest, max_range)
@@ -94,12 +117,6 @@ class DepthSweep:
                 self._walk_beyond(store, view, depth, rays)
             self._mark(store, view, Picture(depth, rays, self._pyramid), *box)
         return ScanReport(readings, 0, 0)
-
-    def warm_up(self) -> None:
-        """Compile the kernels, or load them from the cache."""
-        intrinsics = CameraIntrinsics(32, 24, 20.0, 20.0, 15.5, 11.5)
-        depth = np.full((24, 32), 10 * self._resolution, np.float32)
-        self.mark(VoxelStore(), depth, intrinsics, RigidTransform.identity(), -1.0)
 
     def _make_room(self, width: int, height: int) -> None:
         if self._size != (width, height):
@@ -123,7 +140,7 @@ class DepthSweep:
         project = pinhole @ np.linalg.inv(map_from_camera.rotation)
         eye = map_from_camera.translation.astype(np.float32).astype(np.float64)
         max_range = math.inf if max_range < 0 else max_range
-        reach = min(depth * _stretch(intrinsics), max_range)
+        reach = min(depth * stretch(intrinsics), max_range)
         # Directions are right to 3e-7, tests along them to 1e-6 of the depth, and points are
         # rounded to float32.
         margin = 2e-6 * reach + 4e-7 * (float(np.abs(eye).max()) + reach) + 1e-6 * self._resolution
@@ -154,7 +171,7 @@ class DepthSweep:
         view: View,
     ) -> tuple[Int64Array, Int64Array] | None:
         """Return the first and last keys of blocks that the rays may pass, if sure to be exact."""
-        if not view.margin < self._resolution / 16 or depth * _stretch(intrinsics) > _TOO_FAR:
+        if not view.margin < self._resolution / 16 or depth * stretch(intrinsics) > _TOO_FAR:
             return None
         columns = (np.array([-1, -1, intrinsics.width, intrinsics.width]) - intrinsics.cx) * (
             1 / intrinsics.fx
@@ -166,7 +183,7 @@ class DepthSweep:
         room = view.margin + self._resolution
         low = np.floor((corners.min(axis=0) - room) * view.per_metre) + KEY_ORIGIN
         high = np.floor((corners.max(axis=0) + room) * view.per_metre) + KEY_ORIGIN
-        if not ((low >= 0) & (high < 2 * KEY_ORIGIN)).all():
+        if not ((low >= 0) & (high <= LAST_KEY)).all():
             return None
         return low.astype(np.int64) >> 3, high.astype(np.int64) >> 3
 
@@ -174,15 +191,15 @@ class DepthSweep:
         self, store: VoxelStore, view: View, picture: Picture, low: Int64Array, high: Int64Array
     ) -> None:
         done = 0
-        while (done := depth_cells.mark_ends(store.arrays, self._cells, done)) < len(self._cells):
+        while (done := mark_hits(store.arrays, self._cells, done)) < len(self._cells):
             store.grow()
         whole, mixed = self._collect(view, low, high)
         done = 0
-        while (done := depth_cells.mark_whole(store.arrays, whole, done)) < len(whole):
+        while (done := _mark_whole(store.arrays, whole, done)) < len(whole):
             store.grow()
         done = 0
         while True:
-            done = depth_cells.mark_mixed(
+            done = _mark_mixed(
                 store.arrays, view, picture, mixed, done, self._judgement, self._space
             )
             if done == len(mixed):
@@ -208,7 +225,7 @@ class DepthSweep:
         shift = int((high - low).max()).bit_length()
         counts = np.zeros(2, np.int64)
         while True:
-            depth_blocks.collect_blocks(
+            collect_blocks(
                 view, self._pyramid, low, high, shift, self._stack, self._whole, self._mixed, counts
             )
             whole, mixed = int(counts[0]), int(counts[1])
@@ -230,8 +247,103 @@ def _largest_square(max_range: float) -> np.float32:
     return square
 
 
-def _stretch(intrinsics: CameraIntrinsics) -> float:
-    """Return an upper bound of range / depth."""
-    x = max(abs(intrinsics.cx), abs(intrinsics.width - intrinsics.cx)) / intrinsics.fx
-    y = max(abs(intrinsics.cy), abs(intrinsics.height - intrinsics.cy)) / intrinsics.fy
-    return math.sqrt(1 + x * x + y * y)
+@kernel
+def _mark_whole(store: Store, blocks: Int64Array, start: int) -> int:
+    """Mark all cells of blocks as free, from `start` on.
+
+    Returns how many are done: fewer than there are when a pool is full.
+    """
+    for i in range(start, blocks.size):
+        row = allocate_marks(store, blocks[i])
+        if row < 0:
+            return i
+        hits = np.uint8(0)
+        for cell in range(CELLS):
+            hits |= store.marks[row, cell]
+        if hits == 0:
+            store.whole[row] = 1
+        else:
+            _mark_free(store.marks[row])
+    return blocks.size
+
+
+@inlined
+def _mark_free(marks: UInt8Array) -> None:
+    for cell in range(CELLS):
+        marks[cell] = FREE if marks[cell] == 0 else marks[cell]
+
+
+@kernel
+def _mark_mixed(
+    store: Store,
+    view: View,
+    picture: Picture,
+    blocks: Int64Array,
+    start: int,
+    judgement: Judgement,
+    space: SearchSpace,
+) -> int:
+    """Mark the cells of blocks that rays pass as free, from `start` on.
+
+    Returns how many are done: fewer than there are when a pool is full.
+    """
+    project, pyramid, eye, offsets = view.project, picture.pyramid, view.eye, view.offsets
+    resolution, size = view.resolution, 8 * view.resolution
+    states, places, rect = judgement.states, judgement.places, space.rect
+    for i in range(start, blocks.size):
+        code = blocks[i]
+        kx, ky, kz = block_corner(code)
+        x = (kx - KEY_ORIGIN + 4) * resolution - eye[0]
+        y = (ky - KEY_ORIGIN + 4) * resolution - eye[1]
+        z = (kz - KEY_ORIGIN + 4) * resolution - eye[2]
+        u = project[0, 0] * x + project[0, 1] * y + project[0, 2] * z
+        v = project[1, 0] * x + project[1, 1] * y + project[1, 2] * z
+        depth = project[2, 0] * x + project[2, 1] * y + project[2, 2] * z
+        exits = math.sqrt(x * x + y * y + z * z) + 0.8661 * size + view.margin >= view.max_range
+        level, wide, high = judge_block(view, pyramid, u, v, depth, judgement)
+        slot = find(store, code)
+        row = np.int64(-1) if slot < 0 else np.int64(store.mark_rows[slot])
+        free = 0
+        for cell in range(CELLS):
+            if states[cell] == 0:
+                continue
+            if row >= 0 and store.marks[row, cell] == OCCUPIED:
+                states[cell] = 0
+            elif states[cell] == 2:
+                if level >= 0:
+                    near = places[2, cell] - view.extent
+                    possible = small_rect(
+                        pyramid, level, places[0, cell], places[1, cell], near, wide, high, rect
+                    )
+                else:
+                    possible = large_rect(
+                        view,
+                        pyramid,
+                        u + offsets[0, cell],
+                        v + offsets[1, cell],
+                        depth + offsets[2, cell],
+                        rect,
+                    )
+                states[cell] = possible and crossed(
+                    view,
+                    picture,
+                    kx | (cell & 7),
+                    ky | ((cell >> 3) & 7),
+                    kz | (cell >> 6),
+                    exits,
+                    space,
+                )
+            free += states[cell]
+        if free == 0:
+            continue
+        row = allocate_marks(store, code)
+        if row < 0:
+            return i
+        if free == CELLS:
+            store.whole[row] = 1
+            store.marks[row, :] = 0
+        else:
+            marks = store.marks[row]
+            for cell in range(CELLS):
+                marks[cell] |= states[cell]
+    return blocks.size

@@ -1,1 +1,1 @@
-"""The voxel engine: OctoMap's map in blocks of cells."""
+"""OctoMap's map in blocks of cells."""

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.voxels.voxel_kernels import CELLS, Store
+from cnn_perception.mapping.keys import CELLS, block_corner
+from cnn_perception.mapping.voxels.voxel_kernels import Store
 from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = [
@@ -238,8 +239,7 @@ def encode_leaves(
         slot, block, start = slots[i], blocks[i], at
         _raise_block(constants[slot], rows[slot], values, False, kinds, tops, words)
         part_kinds[block], part_tops[block] = kinds[_DEPTH_13], tops[_DEPTH_13]
-        code = store.codes[slot]
-        x, y, z = (code >> 26) << 3, ((code >> 13) & 8191) << 3, (code & 8191) << 3
+        x, y, z = block_corner(store.codes[slot])
         for octant in range(8 if kinds[_DEPTH_13] == INNER else 0):
             kind = kinds[_DEPTH_14 + octant]
             if kind != INNER:

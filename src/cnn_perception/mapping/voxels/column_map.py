@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cnn_perception.mapping.grid import UNKNOWN, frame_grid
 from cnn_perception.mapping.jit import kernel
-from cnn_perception.mapping.leaves import KEY_ORIGIN, TREE_DEPTH
+from cnn_perception.mapping.keys import CELLS, LAST_KEY, TREE_DEPTH, block_corner, visible
 from cnn_perception.mapping.voxels.voxel_kernels import Store
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.types import BoolArray, GridMap2D
@@ -73,7 +73,7 @@ class ColumnMap:
             arrays,
             members,
             np.searchsorted(dirty, codes[members]),
-            _seen(resolution, heights),
+            visible(np.arange(LAST_KEY + 1), 1, resolution, *heights),
             tiles,
         )
         self._put(dirty, tiles)
@@ -85,13 +85,6 @@ class ColumnMap:
         order = np.argsort(joined)
         self._codes = joined[order]
         self._tiles = np.concatenate([self._tiles[kept], tiles])[order]
-
-
-def _seen(resolution: float, heights: tuple[float, float]) -> BoolArray:
-    """Say for each z key whether its cells are published, as `published.between` does."""
-    bottom = (np.arange(2 * KEY_ORIGIN) - float(KEY_ORIGIN)) * resolution
-    top = (np.arange(1, 2 * KEY_ORIGIN + 1) - float(KEY_ORIGIN)) * resolution
-    return np.asarray((top > heights[0]) & (bottom < heights[1]), np.bool_)
 
 
 def _known_part(
@@ -117,9 +110,9 @@ def _fold(
     for i in range(slots.size):
         slot = slots[i]
         tile = tiles[columns[i]]
-        bottom = (store.codes[slot] & 8191) << 3
+        _, _, bottom = block_corner(store.codes[slot])
         row = store.rows[slot]
-        for cell in range(512):
+        for cell in range(CELLS):
             value = store.constants[slot] if row < 0 else store.values[row, cell]
             if value != value or not seen[bottom + (cell >> 6)]:
                 continue

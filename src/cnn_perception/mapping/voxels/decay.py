@@ -1,7 +1,7 @@
-"""Occupied cells that no scan has touched for long fade away, and are unknown again in the end.
+"""Occupied cells that no scan has seen for long fade away, and are unknown again in the end.
 
 What moved away while no sensor looked would otherwise stay in the map for ever. A cell that was
-last touched at time s has lost rate * (t - s - after) of its log-odds at time t. When nothing is
+last seen at time s has lost rate * (t - s - after) of its log-odds at time t. When nothing is
 left it becomes unknown, not free: nobody saw that the place is empty.
 """
 
@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
+from cnn_perception.mapping.keys import CELLS
 from cnn_perception.mapping.voxels.voxel_kernels import (
     BLOCKS,
-    CELLS,
+    MARKED,
     OCCUPIED,
-    TOUCHED,
     VERSION,
     Store,
+    expand,
     find,
-    own,
-    squeeze,
+    prune_block,
 )
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 
@@ -34,7 +34,7 @@ _FIRST_ROWS = 64
 
 
 class _Times(NamedTuple):
-    """When cells were last touched, in ticks, for those blocks that hold occupied cells."""
+    """When cells were last seen, in ticks, for those blocks that hold occupied cells."""
 
     rows: NDArray[np.int32]  # by slot of the store: row of ticks, or -1
     codes: NDArray[np.int64]  # by row: the block
@@ -46,9 +46,9 @@ class _Times(NamedTuple):
 class Decay:
     """The fading of a VoxelStore. It costs little for blocks without occupied cells.
 
-    `touch` is called with every scan between marking and merging, `fade` after it. Time is that of
-    the scans; between two of them nothing fades. Cells whose last scan is not known, those of a
-    loaded map for instance, count as touched when they are first met.
+    `note_seen` is called with every scan between marking and merging, `fade` after it. Time is that
+    of the scans; between two of them nothing fades. Cells whose last scan is not known, those of a
+    loaded map for instance, count as seen when they are first met.
     """
 
     def __init__(self) -> None:
@@ -84,14 +84,14 @@ class Decay:
         self._times.rows[:] = -1
         self._unmet = True
 
-    def touch(self, store: VoxelStore) -> None:
+    def note_seen(self, store: VoxelStore) -> None:
         """Note which cells the present scan has marked; before `merge` clears the marks."""
         self._follow(store)
-        while not _touch(store.arrays, self._times, np.int32(self._now)):
+        while not _note_seen(store.arrays, self._times, np.int32(self._now)):
             self._grow()
 
     def fade(self, store: VoxelStore, after_s: float, rate: float) -> None:
-        """Let cells fade that were last touched more than after_s ago, by `rate` per second.
+        """Let cells fade that were last seen more than after_s ago, by `rate` per second.
 
         It does so in steps of a quarter of a second.
         """
@@ -187,10 +187,10 @@ def _meet(store: Store, times: _Times, now: np.int32) -> bool:
 
 
 @kernel
-def _touch(store: Store, times: _Times, now: np.int32) -> bool:
+def _note_seen(store: Store, times: _Times, now: np.int32) -> bool:
     """Note the time of all marked cells; false when no row is left."""
-    for mark_row in range(store.counts[TOUCHED]):
-        slot = np.int64(store.touched[mark_row])
+    for mark_row in range(store.counts[MARKED]):
+        slot = np.int64(store.marked[mark_row])
         if store.whole[mark_row]:
             if times.rows[slot] >= 0:
                 times.ticks[times.rows[slot], :] = now
@@ -241,7 +241,7 @@ def _fade(
             _release(times, time_row)
         if not due:
             continue
-        row = own(store, slot)
+        row = expand(store, slot)
         if row < 0:
             return slot
         values = store.values[row]
@@ -251,5 +251,5 @@ def _fade(
                 left = np.float32(values[cell] - loss * (now - begin))
                 values[cell] = left if left > 0 else np.float32(np.nan)
         store.versions[slot] = store.counts[VERSION]
-        squeeze(store, slot)
+        prune_block(store, slot)
     return np.int64(store.counts[BLOCKS])

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.files.octomap_codec import NODE
+from cnn_perception.mapping.keys import BLOCK_DEPTH, block_keys, morton_codes
 from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.mapping.voxels import block_stream_kernels as blocks
 from cnn_perception.mapping.voxels import tree_stream_kernels as trees
@@ -126,8 +127,7 @@ class StoreCodec:
         if shape[0] == self._shape[0]:
             # Almost in order, which a stable sort makes use of.
             slots = np.concatenate([self._slots, slots[self._shape[1] :]])
-        codes = np.empty(len(slots), np.int64)
-        trees.morton(self._store.arrays.codes[slots], codes)
+        codes = morton_codes(block_keys(self._store.arrays.codes[slots]))
         order = np.argsort(codes, kind="stable")
         self._slots, self._codes, self._shape = slots[order], codes[order], shape
 
@@ -158,8 +158,8 @@ def _no_tree(count: int) -> trees.Above:
     return trees.Above(
         opened=np.zeros(count, np.uint8),
         depths=np.zeros(count, np.uint8),
-        words=np.empty(trees.BLOCK_DEPTH * count, np.uint16),
-        tops=np.empty(trees.BLOCK_DEPTH * count, np.float32),
+        words=np.empty(BLOCK_DEPTH * count, np.uint16),
+        tops=np.empty(BLOCK_DEPTH * count, np.float32),
     )
 
 

@@ -8,21 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
+from cnn_perception.mapping.keys import BLOCK_DEPTH
 from cnn_perception.mapping.voxels.block_stream_kernels import INNER, Columns, Parts, child_bits
 from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = [
-    "BLOCK_DEPTH",
     "Above",
     "assemble_binary",
     "assemble_full",
     "assemble_leaves",
     "join",
     "match",
-    "morton",
 ]
-
-BLOCK_DEPTH = 13
 
 
 class Above(NamedTuple):
@@ -32,19 +29,6 @@ class Above(NamedTuple):
     depths: UInt8Array  # by block: the depth of the leaf that begins with it; 0 where none does
     words: NDArray[np.uint16]  # by inner node: two bits per child
     tops: Float32Array  # by inner node: the highest log-odds in it
-
-
-@kernel
-def morton(codes: NDArray[np.int64], out: NDArray[np.int64]) -> None:
-    """Interleave the packed keys of blocks into 39-bit Morton codes, x in the lowest bit."""
-    for i in range(codes.size):
-        x, y, z = codes[i] >> 26, (codes[i] >> 13) & 8191, codes[i] & 8191
-        code = np.int64(0)
-        for bit in range(BLOCK_DEPTH):
-            code |= ((x >> bit) & 1) << (3 * bit)
-            code |= ((y >> bit) & 1) << (3 * bit + 1)
-            code |= ((z >> bit) & 1) << (3 * bit + 2)
-        out[i] = code
 
 
 @kernel

@@ -14,49 +14,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
+from cnn_perception.mapping.keys import (
+    CELLS,
+    INSIDE_BLOCK,
+    block_code,
+    block_corner,
+    block_of,
+    index_in_block,
+)
 from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = [
     "BLOCKS",
-    "BLOCK_BITS",
-    "CELLS",
     "FREE",
     "FREE_ROWS",
+    "MARKED",
     "OCCUPIED",
-    "TOUCHED",
     "VERSION",
     "Store",
+    "allocate_marks",
+    "expand",
     "find",
     "hashed",
     "index_blocks",
     "lookup",
+    "mark_hits",
     "marked_row",
     "merge",
-    "own",
+    "place_of",
+    "prune_all",
+    "prune_block",
     "put_cubes",
     "set_box",
-    "slot_of",
-    "squeeze",
-    "squeeze_all",
-    "touch",
 ]
 
-BLOCK_BITS = 3
-CELLS = 512
 # What a scan says of a cell; 0 is nothing.
 FREE, OCCUPIED = 1, 2
 # Places in Store.counts.
-BLOCKS, TOUCHED, FREE_ROWS, VERSION = 0, 1, 2, 3
+BLOCKS, MARKED, FREE_ROWS, VERSION = 0, 1, 2, 3
 
 _HASH_FACTOR = 0x1E3779B97F4A7C15
 
 
 class Store(NamedTuple):
-    """The arrays of a VoxelStore, as kernels take them.
-
-    A block's code is (bx << 26) | (by << 13) | bz with its cells' keys shifted right by three; a
-    cell's index in its block is (z << 6) | (y << 3) | x with the lowest three bits of its keys.
-    """
+    """The arrays of a VoxelStore, as kernels take them; codes and indices are those of `keys`."""
 
     directory_codes: NDArray[np.int64]  # open addressing; -1 is empty
     directory_slots: NDArray[np.int32]
@@ -69,8 +70,8 @@ class Store(NamedTuple):
     free_rows: NDArray[np.int32]  # stack of the rows that no block has
     marks: UInt8Array  # (rows, 512) of this scan; all zero between scans
     whole: UInt8Array  # by row of marks: 1 if all cells are FREE, whatever the row says
-    touched: NDArray[np.int32]  # by row of marks: the slot
-    counts: NDArray[np.int64]  # blocks, touched blocks, free rows, version
+    marked: NDArray[np.int32]  # by row of marks: the slot
+    counts: NDArray[np.int64]  # blocks, marked blocks, free rows, version
 
 
 @inlined
@@ -80,7 +81,7 @@ def hashed(number: int, mask: int) -> int:
 
 
 @inlined
-def _place(codes: NDArray[np.int64], code: int) -> int:
+def place_of(codes: NDArray[np.int64], code: int) -> int:
     """Return where a block's code is in the hash table, or the empty place where it belongs."""
     mask = codes.size - 1
     place = hashed(code, mask)
@@ -95,7 +96,7 @@ def index_blocks(
 ) -> None:
     """Enter blocks, by slot, into an empty hash table."""
     for slot in range(blocks.size):
-        place = _place(codes, blocks[slot])
+        place = place_of(codes, blocks[slot])
         codes[place] = blocks[slot]
         slots[place] = slot
 
@@ -103,16 +104,16 @@ def index_blocks(
 @inlined
 def find(store: Store, code: int) -> int:
     """Return the slot of a block, or -1."""
-    place = _place(store.directory_codes, code)
+    place = place_of(store.directory_codes, code)
     if store.directory_codes[place] == -1:
         return -1
     return np.int64(store.directory_slots[place])
 
 
 @inlined
-def slot_of(store: Store, code: int) -> int:
+def _allocate_block(store: Store, code: int) -> int:
     """Return the slot of a block, made unknown if it is new; -1 when there is no slot left."""
-    place = _place(store.directory_codes, code)
+    place = place_of(store.directory_codes, code)
     if store.directory_codes[place] == code:
         return np.int64(store.directory_slots[place])
     slot = store.counts[BLOCKS]
@@ -130,20 +131,20 @@ def slot_of(store: Store, code: int) -> int:
 
 
 @inlined
-def touch(store: Store, code: int) -> int:
+def allocate_marks(store: Store, code: int) -> int:
     """Return the row of marks of a block in this scan; -1 when a pool is full."""
-    slot = slot_of(store, code)
+    slot = _allocate_block(store, code)
     if slot < 0:
         return -1
     row = np.int64(store.mark_rows[slot])
     if row < 0:
-        row = store.counts[TOUCHED]
-        if row == store.touched.size:
+        row = store.counts[MARKED]
+        if row == store.marked.size:
             return -1
         store.mark_rows[slot] = row
-        store.touched[row] = slot
+        store.marked[row] = slot
         store.whole[row] = 0
-        store.counts[TOUCHED] = row + 1
+        store.counts[MARKED] = row + 1
     return row
 
 
@@ -154,19 +155,51 @@ def marked_row(
     mark_rows: NDArray[np.int32],
     code: int,
 ) -> int:
-    """Return the row of marks of a block that this scan has touched, or -1.
+    """Return the row of marks of a block that this scan has marks in, or -1.
 
-    For loops over cells, which leave it to their caller to `touch` what is missing: numba counts
+    For loops over cells, which leave it to their caller to `allocate_marks`: numba counts
     references wherever a Store is handed on, and that takes longer than all the rest.
     """
-    place = _place(directory_codes, code)
+    place = place_of(directory_codes, code)
     if directory_codes[place] == -1:
         return -1
     return np.int64(mark_rows[directory_slots[place]])
 
 
+@kernel
+def mark_hits(store: Store, cells: NDArray[np.int64], start: int) -> int:
+    """Mark packed cells, from `start` on, as occupied; -1 is none. After the rays: hits win.
+
+    Returns how many are done: fewer than there are when a pool is full.
+    """
+    done, missing = _mark_hits(store, cells, start)
+    while missing >= 0 and allocate_marks(store, missing) >= 0:
+        done, missing = _mark_hits(store, cells, done)
+    return done
+
+
+@kernel
+def _mark_hits(store: Store, cells: NDArray[np.int64], start: int) -> tuple[int, int]:
+    """Mark until one is in a block without marks in this scan; return that block's code."""
+    marks, mark_rows = store.marks, store.mark_rows
+    codes, slots = store.directory_codes, store.directory_slots
+    corner, row = np.int64(1) << 62, np.int64(0)  # the corner of no block
+    for i in range(start, cells.size):
+        cell = cells[i]
+        if (cell ^ corner) & ~INSIDE_BLOCK != 0:
+            if cell < 0:
+                continue
+            row = marked_row(codes, slots, mark_rows, block_of(cell))
+            if row < 0:
+                return i, block_of(cell)
+            corner = cell
+        # Marking a cell again is faster than to find out that it is the same as the last.
+        marks[row, index_in_block(cell)] = OCCUPIED
+    return cells.size, -1
+
+
 @inlined
-def own(store: Store, slot: int) -> int:
+def expand(store: Store, slot: int) -> int:
     """Give a block a row of values of its own and return it; -1 when there is none left."""
     row = np.int64(store.rows[slot])
     if row < 0:
@@ -181,7 +214,7 @@ def own(store: Store, slot: int) -> int:
 
 
 @inlined
-def squeeze(store: Store, slot: int) -> None:
+def prune_block(store: Store, slot: int) -> None:
     """Keep one number instead of 512 if all cells of a block are equal."""
     row = store.rows[slot]
     if row < 0:
@@ -201,10 +234,10 @@ def squeeze(store: Store, slot: int) -> None:
 
 
 @kernel
-def squeeze_all(store: Store) -> None:
-    """Squeeze every block."""
+def prune_all(store: Store) -> None:
+    """Prune every block."""
     for slot in range(store.counts[BLOCKS]):
-        squeeze(store, slot)
+        prune_block(store, slot)
 
 
 @inlined
@@ -248,13 +281,13 @@ def merge(
 
     Returns False when it ran out of rows: to be called again when there are more.
     """
-    while store.counts[TOUCHED] > 0:
-        mark_row = store.counts[TOUCHED] - 1
-        slot = np.int64(store.touched[mark_row])
+    while store.counts[MARKED] > 0:
+        mark_row = store.counts[MARKED] - 1
+        slot = np.int64(store.marked[mark_row])
         if store.whole[mark_row]:
             _free_whole_block(store, slot, miss, low, high)
         else:
-            row = own(store, slot)
+            row = expand(store, slot)
             if row < 0:
                 return False
             values = store.values[row]
@@ -271,9 +304,9 @@ def merge(
             marks[:] = 0
             if different:
                 store.versions[slot] = store.counts[VERSION]
-        squeeze(store, slot)
+        prune_block(store, slot)
         store.mark_rows[slot] = -1
-        store.counts[TOUCHED] = mark_row
+        store.counts[MARKED] = mark_row
     return True
 
 
@@ -285,7 +318,7 @@ def lookup(store: Store, keys: NDArray[np.int64], out: Float32Array) -> None:
         out[i] = np.nan
         if (x | y | z) >> 16 != 0:
             continue
-        slot = find(store, ((x >> 3) << 26) | ((y >> 3) << 13) | (z >> 3))
+        slot = find(store, block_code(x >> 3, y >> 3, z >> 3))
         if slot >= 0:
             row = store.rows[slot]
             cell = ((z & 7) << 6) | ((y & 7) << 3) | (x & 7)
@@ -307,9 +340,9 @@ def put_cubes(
     rows, cells, block, slot = store.rows, store.values, np.int64(-1), np.int64(-1)
     for i in range(start, keys.shape[0]):
         x, y, z = np.int64(keys[i, 0]), np.int64(keys[i, 1]), np.int64(keys[i, 2])
-        code = ((x >> 3) << 26) | ((y >> 3) << 13) | (z >> 3)
+        code = block_code(x >> 3, y >> 3, z >> 3)
         if code != block:  # mostly the block is that of the cube before
-            slot = slot_of(store, code)
+            slot = _allocate_block(store, code)
             if slot < 0:
                 return i
             store.versions[slot] = store.counts[VERSION]
@@ -318,7 +351,7 @@ def put_cubes(
         if span == 8:
             store.constants[slot] = values[i]
             continue
-        if rows[slot] < 0 and own(store, slot) < 0:
+        if rows[slot] < 0 and expand(store, slot) < 0:
             return i
         row = np.int64(rows[slot])
         for dz in range(z & 7, (z & 7) + span):
@@ -342,10 +375,7 @@ def set_box(
     Returns how many blocks are done: fewer than there are when the rows are used up.
     """
     for slot in range(start, store.counts[BLOCKS]):
-        code = store.codes[slot]
-        x = (code >> 26) << 3
-        y = ((code >> 13) & 8191) << 3
-        z = (code & 8191) << 3
+        x, y, z = block_corner(store.codes[slot])
         x0, x1 = max(low[0] - x, 0), min(high[0] - x, 7)
         y0, y1 = max(low[1] - y, 0), min(high[1] - y, 7)
         z0, z1 = max(low[2] - z, 0), min(high[2] - z, 7)
@@ -354,7 +384,7 @@ def set_box(
         constant = store.constants[slot]
         if store.rows[slot] < 0 and (constant != constant or constant == value):
             continue
-        row = own(store, slot)
+        row = expand(store, slot)
         if row < 0:
             return slot
         values = store.values[row]
@@ -364,5 +394,5 @@ def set_box(
                     if values[cell] == values[cell]:
                         values[cell] = value
         store.versions[slot] = store.counts[VERSION]
-        squeeze(store, slot)
+        prune_block(store, slot)
     return np.int64(store.counts[BLOCKS])

@@ -1,4 +1,4 @@
-"""Where the voxel engine keeps what it knows: blocks of 8 x 8 x 8 cells behind a hash table."""
+"""Where a map keeps what it knows: blocks of 8 x 8 x 8 cells behind a hash table."""
 
 from __future__ import annotations
 
@@ -8,33 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.errors import MapError
+from cnn_perception.mapping.keys import BLOCK_BITS, BLOCK_DEPTH, CELLS, block_keys
 from cnn_perception.mapping.leaves import Leaves
+from cnn_perception.mapping.sensor_model import SensorModel
 from cnn_perception.mapping.voxels import voxel_kernels as kernels
-from cnn_perception.mapping.voxels.voxel_kernels import (
-    BLOCK_BITS,
-    BLOCKS,
-    CELLS,
-    FREE_ROWS,
-    TOUCHED,
-    VERSION,
-)
+from cnn_perception.mapping.voxels.voxel_kernels import BLOCKS, FREE_ROWS, MARKED, VERSION
 from cnn_perception.types import BoolArray, Float32Array
 
-__all__ = ["VoxelStore", "block_codes", "block_keys"]
+__all__ = ["VoxelStore"]
 
 _FIRST_BLOCKS = 1 << 10
 _MOST_BLOCKS = 1 << 25
-
-
-def block_codes(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the codes of blocks from their keys (cell keys >> 3), int64 (N, 3)."""
-    codes: NDArray[np.int64] = (keys[:, 0] << 26) | (keys[:, 1] << 13) | keys[:, 2]
-    return codes
-
-
-def block_keys(codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the keys of blocks, int64 (N, 3): the inverse of `block_codes`."""
-    return np.stack([codes >> 26, (codes >> 13) & 8191, codes & 8191], axis=1)
 
 
 class VoxelStore:
@@ -47,13 +31,7 @@ class VoxelStore:
 
     def __init__(self) -> None:
         self.generation = 0
-        self.arrays = _no_blocks(0)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self.generation += 1
-        # Versions go on: a block that comes again is not that of an earlier checkpoint.
-        self.arrays = _no_blocks(int(self.arrays.counts[VERSION]))
+        self.arrays = _no_blocks()
 
     @property
     def blocks(self) -> int:
@@ -77,11 +55,11 @@ class VoxelStore:
         old = self.arrays
         if old.counts[BLOCKS] == old.codes.size:
             self._grow_blocks()
-        if old.counts[TOUCHED] == old.touched.size:
+        if old.counts[MARKED] == old.marked.size:
             self.arrays = self.arrays._replace(
                 marks=_enlarged(old.marks, 2 * len(old.marks), 0),
                 whole=_enlarged(old.whole, 2 * len(old.whole), 0),
-                touched=_enlarged(old.touched, 2 * len(old.touched)),
+                marked=_enlarged(old.marked, 2 * len(old.marked)),
             )
         if old.counts[FREE_ROWS] == 0:
             before, after = len(old.values), len(old.values) * 3 // 2
@@ -116,36 +94,25 @@ class VoxelStore:
         return found
 
     def restore(self, leaves: Leaves) -> None:
-        """Replace everything by these cells. Raises MapError when they fill too many blocks."""
-        spans = leaves.spans
-        large = spans > 8
-        volume = float(((spans[large] / 8.0) ** 3).sum())
-        if volume > _MOST_BLOCKS:
-            raise MapError(
-                f"the map has {volume:.3g} blocks of 8 x 8 x 8 cells, more than the engine's "
-                f"{_MOST_BLOCKS}: cut it to the region that is needed"
-            )
-        self.clear()
-        for span in np.unique(spans[large]):
-            chosen = spans == span
-            offsets = 8 * np.indices((span >> 3,) * 3).reshape(3, -1).T
-            keys = (leaves.keys[chosen][:, None, :] + offsets).reshape(-1, 3)
-            self._put(keys.astype(np.uint16), np.repeat(leaves.log_odds[chosen], len(offsets)))
-        small = leaves.select(~large)
-        self._put(small.keys, small.log_odds, small.spans)
+        """Replace everything by these cells.
 
-    def _put(
-        self,
-        keys: NDArray[np.uint16],
-        values: Float32Array,
-        spans: NDArray[np.int64] | None = None,
-    ) -> None:
-        if spans is None:
-            spans = np.full(len(keys), 8, np.int64)
-        done = 0
-        while (done := kernels.put_cubes(self.arrays, keys, spans, values, done)) < len(keys):
-            self.grow()
-        kernels.squeeze_all(self.arrays)
+        Raises MapError when they fill too many blocks; then all stays as it was.
+        """
+        count = float(((leaves.spans[leaves.depths < BLOCK_DEPTH] / 8.0) ** 3).sum())
+        if count > _MOST_BLOCKS:
+            raise MapError(
+                f"the map has {count:.3g} blocks of 8 x 8 x 8 cells, more than {_MOST_BLOCKS}: cut "
+                "it to the region that is needed"
+            )
+        other = VoxelStore()
+        # Versions go on: a block that comes again is not that of an earlier checkpoint.
+        other.arrays.counts[VERSION] = self.arrays.counts[VERSION]
+        cubes = leaves.split(BLOCK_DEPTH)
+        keys, spans, values, done = cubes.keys, cubes.spans, cubes.log_odds, 0
+        while (done := kernels.put_cubes(other.arrays, keys, spans, values, done)) < len(cubes):
+            other.grow()
+        kernels.prune_all(other.arrays)
+        self.generation, self.arrays = self.generation + 1, other.arrays
 
     def fill_box(self, low: NDArray[np.int64], high: NDArray[np.int64], log_odds: float) -> None:
         """Set the known cells with low <= key <= high to a value; NaN makes them unknown."""
@@ -180,12 +147,23 @@ class VoxelStore:
         self.generation += 1
         self._index()
 
+    def merge(self, model: SensorModel) -> None:
+        """Update each cell that a scan has marked, once, and clear the marks."""
+        while not kernels.merge(self.arrays, model.hit, model.miss, model.lowest, model.highest):
+            self.grow()
+
     def forget_marks(self) -> None:
         """Undo what a scan has marked, if it cannot be finished."""
-        store, touched = self.arrays, int(self.arrays.counts[TOUCHED])
-        store.marks[:touched] = 0
-        store.mark_rows[store.touched[:touched]] = -1
-        store.counts[TOUCHED] = 0
+        store, marked = self.arrays, int(self.arrays.counts[MARKED])
+        store.marks[:marked] = 0
+        store.mark_rows[store.marked[:marked]] = -1
+        store.counts[MARKED] = 0
+
+    def page_in(self) -> None:
+        """Write to the memory that the next scan will fill: it is then in place."""
+        store = self.arrays
+        store.marks.fill(0)
+        store.values[store.free_rows[: store.counts[FREE_ROWS]]] = np.nan
 
     def memory_bytes(self) -> int:
         """Return the bytes that blocks and their hash table take."""
@@ -205,8 +183,8 @@ class VoxelStore:
         return rows * CELLS * 4 + self.blocks * by_slot + table
 
 
-def _no_blocks(version: int) -> kernels.Store:
-    """Return the arrays of a store without blocks, whose next changes have this version."""
+def _no_blocks() -> kernels.Store:
+    """Return the arrays of a store without blocks."""
     blocks = _FIRST_BLOCKS
     return kernels.Store(
         directory_codes=np.full(2 * blocks, -1, np.int64),
@@ -220,8 +198,8 @@ def _no_blocks(version: int) -> kernels.Store:
         free_rows=np.arange(blocks - 1, -1, -1, dtype=np.int32),
         marks=np.zeros((blocks, CELLS), np.uint8),
         whole=np.zeros(blocks, np.uint8),
-        touched=np.empty(blocks, np.int32),
-        counts=np.array([0, 0, blocks, version], np.int64),
+        marked=np.empty(blocks, np.int32),
+        counts=np.array([0, 0, blocks, 0], np.int64),
     )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cnn_perception.replay.expectations.account_checks import check_accounts
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.failure_pictures import clear_pictures
 from cnn_perception.replay.expectations.figure_checks import check_figures
+from cnn_perception.replay.expectations.frame_checks import check_frames
+from cnn_perception.replay.expectations.frame_statistics import read_frame_statistics
 from cnn_perception.replay.expectations.golden_checks import check_golden
 from cnn_perception.replay.expectations.header_checks import check_headers
 from cnn_perception.replay.expectations.label_checks import check_labels
-from cnn_perception.replay.expectations.ledger import read_ledger
 from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.settings.files import load
@@ -26,10 +26,10 @@ def check(run: ReplayRun, expectations: Expectations) -> tuple[Check, ...]:
     cannot be read.
     """
     clear_pictures(run)
-    ledger = read_ledger(run)
+    statistics = read_frame_statistics(run)
     checks = [
-        *check_accounts(run, ledger, expectations),
-        *check_headers(run, ledger),
+        *check_frames(run, statistics, expectations),
+        *check_headers(run, statistics),
         *check_labels(run, expectations.labels),
         *check_figures(run, expectations),
     ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from cnn_perception.errors import MessageError
 from cnn_perception.image.codec import encode_png
-from cnn_perception.image.draw import Colour, blend_heatmap, blend_mask, draw_boxes, palette
+from cnn_perception.image.draw import Color, blend_heatmap, blend_mask, draw_boxes, palette
 from cnn_perception.image.panels import Panel, panel_page, sized
 from cnn_perception.messages.decode import LabelledBoxes, decode_color
 from cnn_perception.recording.bag import BagReader
@@ -31,10 +31,10 @@ __all__ = [
 ]
 
 _RIGHT, _WRONG = (64, 178, 92), (232, 62, 62)
-_BACKGROUND_IDS = 256  # enough colours for every mask of 8 bits; larger ids repeat them
+_BACKGROUND_IDS = 256  # enough colors for every mask of 8 bits; larger ids repeat them
 _ABSENT = "(no answer)"
 
-Legend = list[tuple[Colour, str]]
+Legend = list[tuple[Color, str]]
 Page = Callable[[UInt8Array], tuple[list[Panel], Legend]]
 """Draws on a source image, RGB uint8 (H, W, 3)."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cnn_perception.replay.expectations.account_checks import bounded
 from cnn_perception.replay.expectations.check import Check
+from cnn_perception.replay.expectations.frame_checks import bounded
 from cnn_perception.replay.expectations.schema import Bound, Expectations
 from cnn_perception.replay.run import ReplayRun
 

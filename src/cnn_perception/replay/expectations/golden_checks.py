@@ -20,13 +20,13 @@ from cnn_perception.replay.expectations.latched_checks import check_latched
 from cnn_perception.replay.expectations.schema import Tolerance
 from cnn_perception.replay.moments import FrameTime, frames_wrong
 from cnn_perception.replay.run import ReplayRun
-from cnn_perception.replay.side_by_side import Moment, lockstep
+from cnn_perception.replay.side_by_side import AlignedMessages, lockstep
 
 __all__ = ["check_golden"]
 
 
 @dataclass(slots=True)
-class _Topic:
+class _GoldenTopic:
     """A topic of answers on the way, and the first frame that was wrong."""
 
     name: str
@@ -136,7 +136,7 @@ def _answers(
 
 def _comparable(
     golden: Golden, bags: tuple[BagReader, BagReader], tolerance: Tolerance
-) -> dict[str, _Topic]:
+) -> dict[str, _GoldenTopic]:
     """Return the topics that both bags have for each frame."""
     there = {topic.name: topic.msgtype for topic in bags[1].topics}
     classes = read_class_names(bags[0])
@@ -147,11 +147,13 @@ def _comparable(
         names = names_of(classes, topic.name.rpartition("/")[0])
         lowest = names.threshold if names else golden.lowest_scores.get(topic.name)
         compare = comparer(topic.name, topic.msgtype, tolerance, names, lowest)
-        found[topic.name] = _Topic(topic.name, compare)
+        found[topic.name] = _GoldenTopic(topic.name, compare)
     return found
 
 
-def _compare(topic: _Topic, moment: Moment, bags: tuple[BagReader, BagReader]) -> None:
+def _compare(
+    topic: _GoldenTopic, moment: AlignedMessages, bags: tuple[BagReader, BagReader]
+) -> None:
     pairs = zip_longest(moment.first.get(topic.name, ()), moment.second.get(topic.name, ()))
     for first, second in pairs:
         stamp_ns = moment.recorded_ns

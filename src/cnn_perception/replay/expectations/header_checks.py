@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from cnn_perception.errors import BagError
 from cnn_perception.messages.decode import decode_header
 from cnn_perception.recording.bag import BagReader, RawBagMessage
 from cnn_perception.replay.expectations.check import Check
-from cnn_perception.replay.expectations.ledger import Account
+from cnn_perception.replay.expectations.frame_statistics import NodeStatistics, ReplayStatistics
 from cnn_perception.replay.moments import FrameTime, frames_wrong, stamp_text, window_ns
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.replay.side_by_side import frame_topics, lockstep
@@ -24,7 +24,7 @@ _DEPTH_DEPENDENT = "vision_msgs/msg/Detection3DArray"
 
 
 @dataclass(slots=True)
-class _Topic:
+class _ResultTopic:
     """A topic of results on the way: which node's, and what was wrong so far."""
 
     name: str
@@ -48,11 +48,11 @@ class _Topic:
 class _Processed:
     """The processed frames of a node, taken off in the order in which they were recorded."""
 
-    def __init__(self, account: Account) -> None:
-        recorded = np.asarray(account.recorded_ns, np.int64)
+    def __init__(self, frames: NodeStatistics) -> None:
+        recorded = np.asarray(frames.recorded_ns, np.int64)
         order = np.argsort(recorded, kind="stable")
         self._recorded = recorded[order]
-        self._stamps = np.asarray(account.stamps_ns, np.int64)[order]
+        self._stamps = np.asarray(frames.stamps_ns, np.int64)[order]
         self._place = 0
 
     def take(self, recorded_ns: int | None) -> list[int]:
@@ -67,11 +67,11 @@ class _Processed:
         return stamps
 
 
-def check_headers(run: ReplayRun, ledger: Mapping[str, Account]) -> Iterator[Check]:
+def check_headers(run: ReplayRun, statistics: ReplayStatistics) -> Iterator[Check]:
     """Yield a check for each topic of results, and for each node that publishes none."""
     with BagReader(run.bag) as source, BagReader(run.results) as results:
-        topics = _topics(results, ledger)
-        _walk(run, (source, results), topics, ledger)
+        topics = _topics(results, statistics)
+        _walk(run, (source, results), topics, statistics)
         for topic in topics:
             name, first = f"headers.{topic.name}", topic.first
             if first is None:
@@ -80,31 +80,31 @@ def check_headers(run: ReplayRun, ledger: Mapping[str, Account]) -> Iterator[Che
                 continue
             text = frames_wrong(run, topic.wrong, topic.frames, first, topic.what)
             yield Check(name, False, f"{topic.name}: {text}", first.stamp_ns)
-        yield from _map_headers(results, ledger)
-        yield from _strangers(results, ledger)
+        yield from _map_headers(results, statistics)
+        yield from _strangers(results, statistics)
     speaking = {topic.node for topic in topics}
-    for node, account in ledger.items():
-        if account.processed and node != "mapper" and node not in speaking:
-            text = f"processed {account.processed} frames, but the results have no topic of it"
+    for node, frames in statistics.items():
+        if frames.processed and node != "mapper" and node not in speaking:
+            text = f"processed {frames.processed} frames, but the results have no topic of it"
             yield Check(f"headers.{node}", False, text)
 
 
-def _topics(results: BagReader, ledger: Mapping[str, Account]) -> list[_Topic]:
+def _topics(results: BagReader, statistics: ReplayStatistics) -> list[_ResultTopic]:
     types = {topic.name: topic.msgtype for topic in results.topics}
     found = []
     for name in frame_topics(results):
         node = _node(name)
-        if node in ledger:
-            found.append(_Topic(name, node, types[name] == _DEPTH_DEPENDENT))
+        if node in statistics:
+            found.append(_ResultTopic(name, node, types[name] == _DEPTH_DEPENDENT))
     return found
 
 
-def _strangers(results: BagReader, ledger: Mapping[str, Account]) -> Iterator[Check]:
+def _strangers(results: BagReader, statistics: ReplayStatistics) -> Iterator[Check]:
     """Yield a failed check for each topic whose node took no part, so that nobody looked at it."""
     for name in frame_topics(results):
         node = _node(name)
-        if node and node not in ledger:
-            text = f"{name} belongs to no node of this replay: there were {', '.join(ledger)}"
+        if node and node not in statistics:
+            text = f"{name} belongs to no node of this replay: there were {', '.join(statistics)}"
             yield Check(f"headers.{name}", False, text)
 
 
@@ -115,26 +115,26 @@ def _node(topic: str) -> str:
 def _walk(
     run: ReplayRun,
     bags: tuple[BagReader, BagReader],
-    topics: list[_Topic],
-    ledger: Mapping[str, Account],
+    topics: list[_ResultTopic],
+    statistics: ReplayStatistics,
 ) -> None:
     source, results = bags
     nodes = {topic.node for topic in topics}
-    processed = {node: _Processed(ledger[node]) for node in nodes}
-    inputs = {name for node in nodes for name in ledger[node].topics}
+    processed = {node: _Processed(statistics[node]) for node in nodes}
+    inputs = {name for node in nodes for name in statistics[node].topics}
     names = [topic.name for topic in topics]
     for moment in lockstep(source, inputs, results, names, window_ns(run)):
-        taken = {node: frames.take(moment.recorded_ns) for node, frames in processed.items()}
+        taken = {node: rest.take(moment.recorded_ns) for node, rest in processed.items()}
         sources = {
             name: [_header(source, raw) for raw in raws] for name, raws in moment.first.items()
         }
         for topic in topics:
-            account = ledger[topic.node]
-            arrived = [h for name in sorted(account.topics) for h in sources.get(name, ())]
+            frames = statistics[topic.node]
+            arrived = [h for name in sorted(frames.topics) for h in sources.get(name, ())]
             expected = _answered(arrived, taken[topic.node])
             actual = [_header(results, raw) for raw in moment.second.get(topic.name, ())]
             topic.compare(moment.recorded_ns, expected, actual)
-    left = {node: _answered([], frames.take(None)) for node, frames in processed.items()}
+    left = {node: _answered([], rest.take(None)) for node, rest in processed.items()}
     for topic in topics:
         for header in left[topic.node]:
             topic.compare(header.stamp_ns, [header], [])
@@ -181,9 +181,9 @@ def _difference(expected: list[Header], actual: list[Header]) -> str:
     return f"the answer's frame_id is {have.frame_id!r}, that of its source {want.frame_id!r}"
 
 
-def _map_headers(results: BagReader, ledger: Mapping[str, Account]) -> Iterator[Check]:
+def _map_headers(results: BagReader, statistics: ReplayStatistics) -> Iterator[Check]:
     """Check that maps have the stamp of a scan that went into them; their frame is their own."""
-    mapped = ledger["mapper"].stamps_ns if "mapper" in ledger else ()
+    mapped = statistics["mapper"].stamps_ns if "mapper" in statistics else ()
     stamps = np.asarray(mapped, np.int64)
     latched = [topic.name for topic in results.topics if topic.latched and topic.count]
     for name in (name for name in latched if "/" not in name[1:]):

@@ -18,7 +18,6 @@ from cnn_perception.messages.decode import (
 )
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.class_names import ClassNames, names_of, read_class_names
-from cnn_perception.replay.expectations.account_checks import missing_node
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.failure_pictures import (
     Page,
@@ -26,6 +25,7 @@ from cnn_perception.replay.expectations.failure_pictures import (
     mask_page,
     write_picture,
 )
+from cnn_perception.replay.expectations.frame_checks import missing_node
 from cnn_perception.replay.expectations.schema import LabelTerm
 from cnn_perception.replay.moments import FrameTime, at, seconds
 from cnn_perception.replay.run import ReplayRun

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_perception.mapping.leaves import TREE_DEPTH, Leaves, morton_codes
+from cnn_perception.mapping.keys import TREE_DEPTH, morton_codes
+from cnn_perception.mapping.leaves import Leaves
 
 __all__ = ["MapDifference", "compare_maps"]
 

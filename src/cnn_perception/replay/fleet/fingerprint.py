@@ -1,4 +1,4 @@
-"""What a case depends on, as one digest: a case whose digest is the same need not be run again."""
+"""What a test depends on, as one digest: a test whose digest is the same need not be run again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BUNDLES = ("model", "palette")
 def fingerprint(
     bag: Path, plan: ReplayPlan, expectations: Expectations, models: Mapping[str, str]
 ) -> str:
-    """Return the sha256 of everything that decides about a case, as 64 hexadecimal digits.
+    """Return the sha256 of everything that decides about a test, as 64 hexadecimal digits.
 
     Of the bag, which may be large, names, sizes and times of last change are taken; of golden
     results and true map the content; models: from `model_digests`.

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from cnn_perception.errors import BagError
+from cnn_perception.html.document import render
 from cnn_perception.replay.expectations.expectations import load_expectations
 from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.fleet.fingerprint import bag_files, fingerprint, model_digests
-from cnn_perception.replay.fleet.fleet_case import (
+from cnn_perception.replay.fleet.fleet_runner import (
     BROKEN,
     FAILED,
     PASSED,
-    FleetCase,
     FleetRow,
-    run_fleet_case,
+    FleetTest,
+    run_fleet_test,
 )
-from cnn_perception.replay.fleet.fleet_page import render_fleet
 from cnn_perception.replay.fleet.ray_workers import RayWorkers
 from cnn_perception.replay.per_bag import bag_names, check_golden_paths, for_bag
 from cnn_perception.replay.plan import ReplayPlan, load_plan
@@ -112,14 +112,14 @@ def replay_fleet(
     expectations = Expectations() if expect_file is None else load_expectations(expect_file)
     if update:
         check_golden_paths(expectations, len(bags))
-    cases = _cases(bags, out.absolute(), plan, expectations, update)
+    tests = _tests(bags, out.absolute(), plan, expectations, update)
     rows = {}
     if not (fresh or update):
-        rows = {case.bag: row for case in cases if (row := case.kept()) is not None}
+        rows = {test.bag: row for test in tests if (row := test.kept()) is not None}
     for done, row in enumerate(rows.values(), 1):
-        progress(row, done, len(cases))
+        progress(row, done, len(tests))
     # The largest first: one that starts last would keep all others waiting.
-    todo = sorted((case for case in cases if case.bag not in rows), key=lambda case: -case.size)
+    todo = sorted((test for test in tests if test.bag not in rows), key=lambda test: -test.size)
     start, count = time.perf_counter(), workers or 1
     try:
         with _workers(workers, ray_address, len(todo)) as replaying:
@@ -127,11 +127,11 @@ def replay_fleet(
             start, count = time.perf_counter(), replaying.count
             for row in replaying.run(todo):
                 rows[row.bag] = row
-                progress(row, len(rows), len(cases))
+                progress(row, len(rows), len(tests))
     except KeyboardInterrupt:
         pass
     seconds = time.perf_counter() - start if todo else 0.0
-    left = tuple(case.bag for case in cases if case.bag not in rows)
+    left = tuple(test.bag for test in tests if test.bag not in rows)
     fleet = Fleet(tuple(rows[bag] for bag in sorted(rows)), seconds, count, left)
     _write(fleet, out)
     return fleet
@@ -142,32 +142,32 @@ class _ThisProcess:
 
     count = 1
 
-    def run(self, cases: Sequence[FleetCase]) -> Iterator[FleetRow]:
+    def run(self, tests: Sequence[FleetTest]) -> Iterator[FleetRow]:
         """Yield rows as they come."""
-        return map(run_fleet_case, cases)
+        return map(run_fleet_test, tests)
 
 
 @contextmanager
 def _workers(
-    workers: int | None, ray_address: str | None, cases: int
+    workers: int | None, ray_address: str | None, tests: int
 ) -> Iterator[_ThisProcess | RayWorkers]:
-    if cases == 0 or (ray_address is None and workers in (None, 1)):
+    if tests == 0 or (ray_address is None and workers in (None, 1)):
         yield _ThisProcess()
     else:
-        with RayWorkers(workers and min(workers, cases), ray_address) as started:
+        with RayWorkers(workers and min(workers, tests), ray_address) as started:
             yield started
 
 
-def _cases(
+def _tests(
     bags: Sequence[Path], out: Path, plan: ReplayPlan, expectations: Expectations, update: bool
-) -> list[FleetCase]:
+) -> list[FleetTest]:
     models = model_digests(plan)
     paths = sorted({bag.absolute() for bag in bags})
-    cases = []
+    tests = []
     for bag, name in zip(paths, bag_names(paths), strict=True):
         its_plan, its_expectations = for_bag(plan, expectations, name)
-        cases.append(
-            FleetCase(
+        tests.append(
+            FleetTest(
                 bag,
                 out / name,
                 its_plan,
@@ -177,14 +177,15 @@ def _cases(
                 update,
             )
         )
-    return cases
+    return tests
 
 
 def _write(fleet: Fleet, out: Path) -> None:
     text = json.dumps(fleet.as_mapping(), indent=1, ensure_ascii=False) + "\n"
+    page = render("replay/fleet/fleet.html.jinja", rows=fleet.rows, totals=fleet.totals())
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "fleet.json").write_text(text, encoding="utf-8")
-        (out / "index.html").write_text(render_fleet(fleet.rows, fleet.totals()), encoding="utf-8")
+        (out / "index.html").write_text(page, encoding="utf-8")
     except OSError as error:
         raise BagError(f"cannot write into {out} ({error}): choose another --out") from error

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from cnn_perception.errors import ConfigError
-from cnn_perception.replay.fleet.fleet_case import FleetCase, FleetRow, run_fleet_case
+from cnn_perception.replay.fleet.fleet_runner import FleetRow, FleetTest, run_fleet_test
 
 __all__ = ["RayWorkers"]
 
@@ -28,7 +28,7 @@ _PATIENCE_S = 10.0
 
 
 class RayWorkers:
-    """Replays cases in `workers` processes at a time. Use it as a context manager.
+    """Replays tests in `workers` processes at a time. Use it as a context manager.
 
     address: of a running cluster, whose machines must see the same paths and have this package;
     without one Ray is started on this machine, and stopped at the end. workers: None for every CPU.
@@ -74,24 +74,24 @@ class RayWorkers:
     ) -> None:
         self._ray.shutdown()
 
-    def run(self, cases: Sequence[FleetCase]) -> Iterator[FleetRow]:
-        """Start cases in their order, yield rows as they come.
+    def run(self, tests: Sequence[FleetTest]) -> Iterator[FleetRow]:
+        """Start tests in their order, yield rows as they come.
 
-        A case whose worker process dies is tried once more; then its row says so.
+        A test whose worker process dies is tried once more; then its row says so.
         """
-        task = self._task(run_fleet_case)
-        waiting, running = deque(cases), dict[Any, FleetCase]()
+        task = self._task(run_fleet_test)
+        waiting, running = deque(tests), dict[Any, FleetTest]()
         while waiting or running:
             while waiting and len(running) < self.count:
-                case = waiting.popleft()
-                running[task.remote(case)] = case
+                test = waiting.popleft()
+                running[task.remote(test)] = test
             (done,), _ = self._ray.wait(list(running))
             yield self._row(done, running.pop(done))
 
     def _task(self, function: Callable[..., Any]) -> Any:
         return self._ray.remote(num_cpus=1, max_retries=1)(function)
 
-    def _row(self, done: Any, case: FleetCase) -> FleetRow:
+    def _row(self, done: Any, test: FleetTest) -> FleetRow:
         errors = self._ray.exceptions
         try:
             row: FleetRow = self._ray.get(done)
@@ -103,11 +103,11 @@ class RayWorkers:
             text = f"lost by Ray: {' '.join(str(error).split())}"
         else:
             return row
-        return FleetRow(case.bag, case.out, error=text)
+        return FleetRow(test.bag, test.out, error=text)
 
 
 def _is_ready() -> bool:
-    """Answer, in a process that has imported this module and with it all that a case needs."""
+    """Answer, in a process that has imported this module and with it all that a test needs."""
     return True
 
 

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cnn_perception.html.plot import Plot, line_plot
 from cnn_perception.metrics.average_precision import PrecisionRecall
-from cnn_perception.pages.plot import Plot, line_plot
-from cnn_perception.replay.report.colours import LabelColours
+from cnn_perception.replay.report.colors import LabelColors
 
 __all__ = ["AccuracyPage", "HasCurves", "accuracy_page"]
 
@@ -37,7 +37,7 @@ class HasCurves(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AccuracyPage:
-    """figures: (name, value); rows: label, colour, ap, iou of each class; notes: all else."""
+    """figures: (name, value); rows: label, color, ap, iou of each class; notes: all else."""
 
     figures: list[tuple[str, str]]
     plot: Plot | None
@@ -56,12 +56,12 @@ class AccuracyPage:
 
 
 def accuracy_page(
-    measured: Mapping[str, Any], curves: HasCurves | None, colours: LabelColours
+    measured: Mapping[str, Any], curves: HasCurves | None, colors: LabelColors
 ) -> AccuracyPage:
     """Return what the page shows of metrics.json's "accuracy", and of curves if they are there."""
     ap, iou = (measured.get(name) or {} for name in _TABLES)
     rows = [
-        {"label": label, "colour": colours.css(label), "ap": ap.get(label), "iou": iou.get(label)}
+        {"label": label, "color": colors.css(label), "ap": ap.get(label), "iou": iou.get(label)}
         for label in dict.fromkeys([*ap, *iou])
         if ap.get(label) is not None or iou.get(label) is not None
     ]
@@ -72,13 +72,13 @@ def accuracy_page(
             for key, name in _FIGURES.items()
             if measured.get(key) is not None
         ],
-        _plot(curves.curves(), colours) if curves is not None else None,
+        _plot(curves.curves(), colors) if curves is not None else None,
         rows,
         list(_notes(measured)),
     )
 
 
-def _plot(curves: Mapping[str, PrecisionRecall], colours: LabelColours) -> Plot | None:
+def _plot(curves: Mapping[str, PrecisionRecall], colors: LabelColors) -> Plot | None:
     series = {}
     for label, curve in curves.items():
         if len(curve.recall):
@@ -89,7 +89,7 @@ def _plot(curves: Mapping[str, PrecisionRecall], colours: LabelColours) -> Plot 
         return None
     return line_plot(
         series,
-        {label: colours.css(label) for label in series},
+        {label: colors.css(label) for label in series},
         (0.0, 1.0),
         top=1.0,
         below=("recall 0", "0.5", "1"),

@@ -210,10 +210,10 @@ def _bag(summary: Mapping[str, Any]) -> dict[str, str]:
 
 def _models(nodes: Mapping[str, Any]) -> dict[str, str]:
     return {
-        f"{node}, {key}": str(account[key])[:16] if key == "sha256" else str(account[key])
-        for node, account in nodes.items()
+        f"{name}, {key}": str(node[key])[:16] if key == "sha256" else str(node[key])
+        for name, node in nodes.items()
         for key in ("model", "version", "sha256", "provider", "engine")
-        if account.get(key) is not None
+        if node.get(key) is not None
     }
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from cnn_perception.errors import MessageError
+from cnn_perception.html.document import jpeg_uri
 from cnn_perception.image.draw import blend_heatmap, blend_mask, draw_detections
 from cnn_perception.messages.decode import (
     decode_color,
@@ -19,13 +20,12 @@ from cnn_perception.messages.decode import (
     decode_mask,
 )
 from cnn_perception.messages.stamps import header_stamp_ns
-from cnn_perception.pages.document import jpeg_uri
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.replay.report.colours import LabelColours, named_answers
+from cnn_perception.replay.report.colors import LabelColors, named_answers
 from cnn_perception.replay.report.moments import ChosenFrame
 from cnn_perception.types import UInt8Array
 
-__all__ = ["KINDS", "CameraTopics", "MomentPictures", "draw_moments", "label_names"]
+__all__ = ["KINDS", "CameraNamespace", "MomentPictures", "draw_moments", "label_names"]
 
 KINDS = ("camera", "detections", "mask", "Grad-CAM")
 """The pictures of a frame, by title."""
@@ -36,8 +36,8 @@ _CALM = 0.45  # opacity of masks and heat
 
 
 @dataclass(frozen=True, slots=True)
-class CameraTopics:
-    """The topics of one camera. name: empty where there is only one."""
+class CameraNamespace:
+    """The names of one camera. name: empty where there is only one; color: topic of its images."""
 
     name: str
     color: str
@@ -77,9 +77,9 @@ def label_names(results: BagReader, topic: str) -> dict[int, str]:
 def draw_moments(
     source: BagReader,
     results: BagReader,
-    camera: CameraTopics,
+    camera: CameraNamespace,
     chosen: Sequence[ChosenFrame],
-    colours: LabelColours,
+    colors: LabelColors,
 ) -> Iterator[MomentPictures]:
     """Yield the pictures of chosen frames; what cannot be shown is said in `words`."""
     present = {topic.name for topic in results.topics}
@@ -103,9 +103,7 @@ def draw_moments(
         image = _at(source, [camera.color], frame).get(camera.color)
         answers = _at(results, topics, frame) if topics else {}
         prefix = len(camera.result(""))
-        _draw(
-            moment, image, {topic[prefix:]: msg for topic, msg in answers.items()}, names, colours
-        )
+        _draw(moment, image, {topic[prefix:]: msg for topic, msg in answers.items()}, names, colors)
         yield moment
 
 
@@ -124,7 +122,7 @@ def _draw(
     image: Any,
     answers: Mapping[str, Any],
     names: Mapping[int, str],
-    colours: LabelColours,
+    colors: LabelColors,
 ) -> None:
     """Fill in the pictures that there can be."""
     try:
@@ -139,10 +137,10 @@ def _draw(
     drawings: dict[str, Callable[[], None]] = {}
     if "detector/detections" in answers:
         boxes = answers["detector/detections"]
-        drawings["detections"] = lambda: _draw_boxes(moment, small, rgb.shape[1], boxes, colours)
+        drawings["detections"] = lambda: _draw_boxes(moment, small, rgb.shape[1], boxes, colors)
     if "segmenter/mask" in answers:
         mask = answers["segmenter/mask"]
-        drawings["mask"] = lambda: _draw_mask(moment, small, mask, names, colours)
+        drawings["mask"] = lambda: _draw_mask(moment, small, mask, names, colors)
     if "explainer/heatmap" in answers:
         drawings["Grad-CAM"] = lambda: _draw_heat(moment, small, answers)
     for title, drawing in drawings.items():
@@ -153,11 +151,11 @@ def _draw(
 
 
 def _draw_boxes(
-    moment: MomentPictures, small: UInt8Array, width: int, msg: Any, colours: LabelColours
+    moment: MomentPictures, small: UInt8Array, width: int, msg: Any, colors: LabelColors
 ) -> None:
     found = decode_detections(msg)
     moment.found = list(zip(found.labels, found.scores.tolist(), strict=True))
-    detections, texts, table = colours.detections(found)
+    detections, texts, table = colors.detections(found)
     scale = np.float32(small.shape[1] / width)
     scaled = type(detections)(detections.boxes * scale, detections.scores, detections.class_ids)
     picture = draw_detections(small, scaled, texts, table)
@@ -171,12 +169,12 @@ def _draw_mask(
     small: UInt8Array,
     msg: Any,
     names: Mapping[int, str],
-    colours: LabelColours,
+    colors: LabelColors,
 ) -> None:
     mask = decode_mask(msg)
     size = (small.shape[1], small.shape[0])
     reduced = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint16)
-    table = colours.of_ids(names, int(reduced.max()))
+    table = colors.of_ids(names, int(reduced.max()))
     moment.pictures["mask"] = jpeg_uri(blend_mask(small, reduced, table, _CALM), _QUALITY)
     shares = np.bincount(mask.ravel()) / mask.size
     largest = np.argsort(-shares, kind="stable")[:3].tolist()

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from cnn_perception.errors import MessageError
+from cnn_perception.html.document import jpeg_uri
 from cnn_perception.image.codec import decode_compressed
-from cnn_perception.pages.document import jpeg_uri
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.report.views import CameraView
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from cnn_perception.html.document import jpeg_uri, render
 from cnn_perception.mapping.pictures.map_file import map_pictures
-from cnn_perception.pages.document import jpeg_uri, render
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.recording.camera_path import camera_path
 from cnn_perception.replay.expectations.check import Check
@@ -19,8 +19,6 @@ from cnn_perception.replay.report.accuracy import HasCurves, accuracy_page
 from cnn_perception.replay.report.comparison import compare
 from cnn_perception.replay.report.drawing import KINDS
 from cnn_perception.replay.report.failures import failed_stamps, shown_failures
-from cnn_perception.replay.report.script import SCRIPT
-from cnn_perception.replay.report.template import TEMPLATE
 from cnn_perception.replay.report.views import CameraView, collect_views
 from cnn_perception.replay.run import LATENCIES, ReplayRun
 from cnn_perception.types import Float32Array
@@ -46,18 +44,17 @@ def write_report(
     views = collect_views(run, failed_stamps(checks))
     measured = run.summary.get("accuracy")
     page = render(
-        TEMPLATE,
+        "replay/report/report.html.jinja",
         **_head(run.summary, checks),
         **_player(views),
         failures=shown_failures(checks, views),
         passed=[check for check in checks if check.passed],
         comparison=None if previous is None else compare(previous, run),
         nodes=_nodes(run.summary),
-        accuracy=accuracy_page(measured, accuracy, views[0].colours) if measured else None,
+        accuracy=accuracy_page(measured, accuracy, views[0].colors) if measured else None,
         map=_map(run.summary),
         map_pictures=_map_pictures(run),
         configuration=_as_yaml(run.summary["configuration"]),
-        script=SCRIPT,
     )
     file = run.out / "report.html"
     # Half a character, as a damaged message may have, must not cost the report.

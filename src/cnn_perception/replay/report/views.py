@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from cnn_perception.pages.plot import NODE_COLOURS, Plot, line_plot, round_ceiling
+from cnn_perception.html.plot import NODE_COLORS, Plot, line_plot, round_ceiling
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.moments import stamp_text
-from cnn_perception.replay.report.colours import LabelColours
+from cnn_perception.replay.report.colors import LabelColors
 from cnn_perception.replay.report.drawing import (
     KINDS,
-    CameraTopics,
+    CameraNamespace,
     MomentPictures,
     draw_moments,
     label_names,
@@ -46,7 +46,7 @@ class Band:
     """A row of the timeline: where something was, as SVG paths of 1000 by 1 with opacities."""
 
     name: str
-    colour: str
+    color: str
     mood: str
     paths: tuple[tuple[float, str], ...]
 
@@ -55,14 +55,14 @@ class Band:
 class CameraView:
     """What the page shows of one camera."""
 
-    camera: CameraTopics
+    camera: CameraNamespace
     span: TimeSpan
     frames: FrameTimeline
     choice: FrameChoice
     moments: list[MomentPictures] = field(default_factory=list)
     lanes: list[ClassLane] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
-    colours: LabelColours = field(default_factory=LabelColours)
+    colors: LabelColors = field(default_factory=LabelColors)
     dropped: dict[ChosenFrame, list[str]] = field(default_factory=dict)
     failed: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
@@ -105,7 +105,7 @@ class CameraView:
         top = round_ceiling([ms for found in series.values() for _, ms in found])
         below = (f"{self.span.first:.4g} s", f"{self.span.last:.4g} s")
         span = (self.span.first, self.span.last)
-        return line_plot(series, self._node_colours(), span, top=top, below=below)
+        return line_plot(series, self._node_colors(), span, top=top, below=below)
 
     @property
     def bands(self) -> list[Band]:
@@ -122,14 +122,14 @@ class CameraView:
             *bands,
             *(self._band(reason, _WARN, reasons[reason], "warn") for reason in ranked),
             *(
-                self._band(lane.label, self.colours.css(lane.label), lane.points)
+                self._band(lane.label, self.colors.css(lane.label), lane.points)
                 for lane in self.lanes
             ),
         ]
 
     def data(self) -> dict[str, Any]:
         """Return what the script needs."""
-        colours = self._node_colours()
+        colors = self._node_colors()
         return {
             "name": self.name,
             "first": self.span.first,
@@ -139,7 +139,7 @@ class CameraView:
             "nodes": [
                 {
                     "name": node,
-                    "colour": colours[node],
+                    "color": colors[node],
                     "points": [(round(p.seconds, 3), p.milliseconds, p.found) for p in points],
                 }
                 for node, points in self.frames.points().items()
@@ -151,7 +151,7 @@ class CameraView:
             "lanes": [
                 {
                     "label": lane.label,
-                    "colour": self.colours.css(lane.label),
+                    "color": self.colors.css(lane.label),
                     "points": [(round(seconds, 3), count) for seconds, count in lane.points],
                 }
                 for lane in self.lanes
@@ -166,7 +166,7 @@ class CameraView:
             "pictures": moment.pictures,
             "words": moment.words,
             "found": [
-                (label, f"{score:.2f}", self.colours.css(label)) for label, score in moment.found
+                (label, f"{score:.2f}", self.colors.css(label)) for label, score in moment.found
             ],
             "failed": list(self.failed.get(moment.frame.stamp_ns, ())),
             "dropped": self.dropped.get(moment.frame, []),
@@ -175,16 +175,16 @@ class CameraView:
     def _fails(self, moment: MomentPictures) -> bool:
         return moment.frame.stamp_ns in self.failed
 
-    def _node_colours(self) -> dict[str, str]:
+    def _node_colors(self) -> dict[str, str]:
         nodes = self.frames.points()
-        return {node: NODE_COLOURS[k % len(NODE_COLOURS)] for k, node in enumerate(nodes)}
+        return {node: NODE_COLORS[k % len(NODE_COLORS)] for k, node in enumerate(nodes)}
 
     def _share(self, seconds: float) -> float:
         length = (self.span.last - self.span.first) or 1.0
         return min(max((seconds - self.span.first) / length, 0.0), 1.0)
 
     def _band(
-        self, name: str, colour: str, points: Sequence[tuple[float, int]], mood: str = ""
+        self, name: str, color: str, points: Sequence[tuple[float, int]], mood: str = ""
     ) -> Band:
         levels: dict[int, list[str]] = {}
         for level, first, last in _runs(points, self.width):
@@ -195,7 +195,7 @@ class CameraView:
         opacity = {1: 0.55 if not mood else 1.0, 2: 0.75, 3: 0.9, _LEVELS: 1.0}
         return Band(
             name,
-            colour,
+            color,
             mood,
             tuple((opacity[level], "".join(paths)) for level, paths in sorted(levels.items())),
         )
@@ -220,9 +220,9 @@ def collect_views(run: ReplayRun, failed: Mapping[int, Sequence[str]]) -> list[C
     """
     span = TimeSpan.of(run.summary["bag"])
     cameras = [
-        CameraTopics(str(name), str(topics.get("color") or ""))
+        CameraNamespace(str(name), str(topics.get("color") or ""))
         for name, topics in run.summary["topics"].items()
-    ] or [CameraTopics("", "")]
+    ] or [CameraNamespace("", "")]
     count = max(_MOMENTS // len(cameras), _FEWEST)
     views = [
         CameraView(
@@ -240,9 +240,9 @@ def collect_views(run: ReplayRun, failed: Mapping[int, Sequence[str]]) -> list[C
                 view.frames.add(record)
                 view.choice.add(record)
     with BagReader(run.bag) as source, BagReader(run.results) as results:
-        colours = LabelColours(_known_labels(results, cameras))
+        colors = LabelColors(_known_labels(results, cameras))
         for view in views:
-            view.colours = colours
+            view.colors = colors
             _fill(view, source, results, _BUDGET // len(views))
     _note_drops(run, views)
     return views
@@ -251,7 +251,7 @@ def collect_views(run: ReplayRun, failed: Mapping[int, Sequence[str]]) -> list[C
 def _fill(view: CameraView, source: BagReader, results: BagReader, budget: int) -> None:
     """Draw the moments of a view, fewer where they are too large; read its classes."""
     chosen = view.choice.chosen() if view.camera.color else []
-    moments = list(draw_moments(source, results, view.camera, chosen, view.colours))
+    moments = list(draw_moments(source, results, view.camera, chosen, view.colors))
     view.moments = _within(moments, budget, view)
     topic = view.camera.result("detector/detections")
     if topic in {known.name for known in results.topics}:
@@ -301,7 +301,7 @@ def _note_drops(run: ReplayRun, views: Sequence[CameraView]) -> None:
                 moments[frame].words[title] = f"dropped: {text}"
 
 
-def _known_labels(results: BagReader, cameras: Sequence[CameraTopics]) -> list[str]:
+def _known_labels(results: BagReader, cameras: Sequence[CameraNamespace]) -> list[str]:
     """Return all class names of detectors, then those of segmenters, without the background."""
     labels = [
         name

@@ -107,7 +107,8 @@ def replay(request: pytest.FixtureRequest, replay_session: ReplaySession) -> Rep
         text = str(error).replace("_paths()", "pytest.mark.replay")
         pytest.fail(f"{text}: write {_LINE}", pytrace=False)
     try:
-        return Replayed(*replay_session.case(*paths))
+        tested = replay_session.test(*paths)
+        return Replayed(tested.run, tested.checks)
     except PerceptionError as error:
         pytest.fail(str(error), pytrace=False)
 

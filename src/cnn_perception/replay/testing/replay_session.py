@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from cnn_perception.replay.case import run_case
-from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.expectations import check, load_expectations
 from cnn_perception.replay.expectations.golden import record_golden
 from cnn_perception.replay.expectations.schema import Expectations
@@ -14,10 +12,9 @@ from cnn_perception.replay.per_bag import bag_name, for_bag
 from cnn_perception.replay.plan import ReplayPlan, load_plan
 from cnn_perception.replay.report.report import write_report
 from cnn_perception.replay.run import ReplayRun
+from cnn_perception.replay.runner import CheckedReplay, run_test
 
 __all__ = ["ReplaySession"]
-
-Case = tuple[ReplayRun, tuple[Check, ...]]
 
 
 class ReplaySession:
@@ -27,31 +24,30 @@ class ReplaySession:
         self._out = out
         self._update = update
         self._runs: dict[tuple[Path, Path | None], ReplayRun] = {}
-        self._cases: dict[tuple[Path, Path | None, Path | None], Case] = {}
+        self._tests: dict[tuple[Path, Path | None, Path | None], CheckedReplay] = {}
         self._folders: set[str] = set()
 
-    def case(self, bag: Path, config: Path | None, expect: Path | None) -> Case:
+    def test(self, bag: Path, config: Path | None, expect: Path | None) -> CheckedReplay:
         """Return a bag's replay by a plan, and whether what is expected of it was met.
 
         What was asked before is not done again. Raises BagError, ConfigError and ModelError.
         """
         replayed = (bag.resolve(), config and config.resolve())
         key = (*replayed, expect and expect.resolve())
-        if key not in self._cases:
+        if key not in self._tests:
             plan = ReplayPlan() if config is None else load_plan(config)
             expectations = Expectations() if expect is None else load_expectations(expect)
             plan, expectations = for_bag(plan, expectations, bag_name(bag))
             out = self._folder(bag_name(bag))
             if replayed in self._runs:
-                self._cases[key] = self._judge(self._runs[replayed], out, expectations)
+                self._tests[key] = self._judge(self._runs[replayed], out, expectations)
             else:
                 update = self._update and expectations.golden is not None
-                result = run_case(bag, out, plan, expectations, update=update)
-                self._runs[replayed] = result.run
-                self._cases[key] = (result.run, result.checks)
-        return self._cases[key]
+                self._tests[key] = run_test(bag, out, plan, expectations, update=update)
+                self._runs[replayed] = self._tests[key].run
+        return self._tests[key]
 
-    def _judge(self, known: ReplayRun, out: Path, expectations: Expectations) -> Case:
+    def _judge(self, known: ReplayRun, out: Path, expectations: Expectations) -> CheckedReplay:
         """Hold a replay to other expectations, in a copy: pictures and report are its own."""
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(known.out, out, ignore=shutil.ignore_patterns("failures"))
@@ -60,7 +56,7 @@ class ReplaySession:
             record_golden(run, expectations.golden, expectations.tolerance)
         checks = check(run, expectations)
         write_report(run, checks)
-        return run, checks
+        return CheckedReplay(run, checks)
 
     def _folder(self, name: str) -> Path:
         number, unique = 1, name

@@ -1,4 +1,4 @@
-"""Variations of labelled images: where they lie in the network's input, and their colours."""
+"""Variations of labelled images: where they lie in the network's input, and their colors."""
 
 from cnn_perception.training.augmentation.augmenter import Augmenter
 from cnn_perception.training.augmentation.config import NO_AUGMENTATION, AugmentationConfig

@@ -1,4 +1,4 @@
-"""Images as a network sees them while training: placed at random in its input, and recoloured."""
+"""Images as a network sees them while training: placed at random in its input, and recolored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colours as under another light and camera: one linear map of RGB for all changes together."""
+"""Colors as under another light and camera: one linear map of RGB for all changes together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def color_matrix(config: AugmentationConfig, rng: np.random.Generator) -> Float6
     """Return a random map of RGB, float64 (3, 4): three factors and a shift for each channel.
 
     The changes are SSD's (Liu et al. 2016, after Howard 2013): brightness, contrast, saturation,
-    hue and the order of the channels, each with the chance `distort`; besides, the colour of the
+    hue and the order of the channels, each with the chance `distort`; besides, the color of the
     light. Hue and saturation are linear here, so that one pass over the image does them all.
     """
     happens = rng.random(6) < config.distort
@@ -44,12 +44,12 @@ def color_matrix(config: AugmentationConfig, rng: np.random.Generator) -> Float6
 
 
 def saturation_matrix(factor: float) -> Float64Array:
-    """Return the (3, 3) map that moves colours away from the grey of their brightness."""
+    """Return the (3, 3) map that moves colors away from the grey of their brightness."""
     return factor * np.eye(3) + (1 - factor) * _LUMA
 
 
 def hue_matrix(degrees: float) -> Float64Array:
-    """Return the (3, 3) map that turns colours about grey; 120 degrees make red green."""
+    """Return the (3, 3) map that turns colors about grey; 120 degrees make red green."""
     angle = np.radians(degrees)
     axis = np.full(3, 1 / np.sqrt(3))
     across = np.cross(np.eye(3), axis)

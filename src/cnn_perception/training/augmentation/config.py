@@ -56,7 +56,7 @@ class AugmentationConfig(Config):
         between=(0.0, 100.0),
     )
     distort: float = setting(
-        0.5, "Chance of each of the changes of colour below", between=(0.0, 1.0)
+        0.5, "Chance of each of the changes of color below", between=(0.0, 1.0)
     )
     brightness: float = setting(
         0.125, "Largest shift of brightness, of the full range", between=(0.0, 0.9)
@@ -65,7 +65,7 @@ class AugmentationConfig(Config):
     saturation: float = setting(0.5, "Largest change of saturation", between=(0.0, 1.0))
     hue: float = setting(18.0, "Largest shift of hue, degrees", between=(0.0, 180.0))
     cast: float = setting(
-        0.0, "Largest change of one channel's gain: the colour of the light", between=(0.0, 0.9)
+        0.0, "Largest change of one channel's gain: the color of the light", between=(0.0, 0.9)
     )
     shuffle: bool = setting(False, "Whether the channels change places")
 

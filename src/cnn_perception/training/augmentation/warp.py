@@ -44,7 +44,7 @@ def warp(
 ) -> LabelledImage:
     """Return the image and its labels under `matrix`, at a size of (width, height).
 
-    matrix: from `window_matrix`. Colour is interpolated, and averaged where it shrinks by two and
+    matrix: from `window_matrix`. Color is interpolated, and averaged where it shrinks by two and
     more; the mask takes the nearest pixel. What lies outside of the source is `FILL`, and
     unlabelled. Objects that leave the image are left out. Those of which a share below
     `least_visible` stays, or whose shorter side falls below `least_side`, become difficult.
@@ -112,7 +112,7 @@ def _warp_color(color: UInt8Array, matrix: Float64Array, size: tuple[int, int]) 
         centers,
         (width, height),
         flags=cv2.INTER_LINEAR,
-        # Else the colour beyond the image would shine through along its edges.
+        # Else the color beyond the image would shine through along its edges.
         borderMode=cv2.BORDER_REPLICATE,
     )
     if (width, height) == size:

@@ -12,12 +12,12 @@ from cnn_perception.types import UInt8Array
 RED, BLUE, GROUND = (250, 10, 20), (10, 20, 250), (226, 229, 233)
 
 
-def _plain(colour: tuple[int, ...], size: tuple[int, int] = (60, 80)) -> UInt8Array:
-    return np.full((*size, 3), colour, np.uint8)
+def _plain(color: tuple[int, ...], size: tuple[int, int] = (60, 80)) -> UInt8Array:
+    return np.full((*size, 3), color, np.uint8)
 
 
-def _has(drawn: UInt8Array, colour: tuple[int, ...]) -> np.ndarray:
-    return (drawn == colour).all(-1)
+def _has(drawn: UInt8Array, color: tuple[int, ...]) -> np.ndarray:
+    return (drawn == color).all(-1)
 
 
 def test_tiles_are_of_one_size_and_stand_in_even_rows() -> None:
@@ -48,11 +48,11 @@ def test_pictures_of_every_shape_are_shown_whole(size: tuple[int, int]) -> None:
 
 
 def test_a_key_is_explained_once() -> None:
-    grey, also, colours = grey_key("most"), grey_key("most"), viridis_key("least", "most")
+    grey, also, colors = grey_key("most"), grey_key("most"), viridis_key("least", "most")
     one = draw_comparison(
         [Tile("a", "", _plain(RED), grey), Tile("b", "", _plain(RED), also)], (1, 1)
     )
-    tiles = [Tile("a", "", _plain(RED), grey), Tile("b", "", _plain(RED), colours)]
+    tiles = [Tile("a", "", _plain(RED), grey), Tile("b", "", _plain(RED), colors)]
     two = draw_comparison(tiles, (1, 1))
     without = draw_comparison([Tile("a", "", _plain(RED)), Tile("b", "", _plain(RED))], (1, 1))
     assert without.shape[0] < one.shape[0] < two.shape[0]

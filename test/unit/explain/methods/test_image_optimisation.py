@@ -54,7 +54,7 @@ def test_decay_halves_what_weighs_as_much() -> None:
     torch.testing.assert_close(found.image, GOAL / 2, atol=1e-3, rtol=0)
 
 
-def test_total_variation_alone_leaves_one_colour() -> None:
+def test_total_variation_alone_leaves_one_color() -> None:
     # Between neighbours nothing is left, and no gradient moves the mean of a channel.
     found = optimise_image(
         lambda x: {}, GOAL, ImageOptimisationConfig(steps=400, rate=0.3, tv=10.0, blur=1.0)

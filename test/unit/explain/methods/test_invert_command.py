@@ -76,7 +76,7 @@ def test_layers_and_weights_make_a_table(tmp_path: Path, picture: Path) -> None:
     assert f"features.0 tv 0.01: features {first[0]:.3g} -> {first[-1]:.3g}" in said
     found = cv2.imread(str(out / "smooth.invert.features.0.tv-0.01.png"))
     assert found.shape == (32, 32, 3)
-    # LeNet-5 sees the mean of the colours only.
+    # LeNet-5 sees the mean of the colors only.
     seen = cv2.resize(cv2.imread(str(picture))[3:57, 13:67], (32, 32), interpolation=cv2.INTER_AREA)
     distance = np.abs(found.mean(2) - seen.mean(2)).mean()
     start = cv2.imread(str(out / "smooth.invert.features.0.tv-0.01-step-2.png"))

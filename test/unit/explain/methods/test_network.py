@@ -121,7 +121,7 @@ def test_pictures_of_another_size_and_back() -> None:
     assert (opened.picture(1.01 * high.expand(1, 3, 56, 56)) == 255).all()
 
 
-def test_colours_of_a_network_that_reads_blue_first() -> None:
+def test_colors_of_a_network_that_reads_blue_first() -> None:
     opened = open_network("lenet5")
     mean = (10.0, 20.0, 30.0)
     opened = replace(opened, spec=replace(opened.spec, channels="bgr", mean=mean))

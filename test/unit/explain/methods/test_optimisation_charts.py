@@ -11,9 +11,9 @@ from cnn_perception.image.sheet import text_width
 AXES = (74, 50, 520, 300)  # x, y, width, height
 
 
-def _has(picture: np.ndarray, x: float, y: float, colour: np.ndarray) -> bool:
+def _has(picture: np.ndarray, x: float, y: float, color: np.ndarray) -> bool:
     part = picture[round(y) - 2 : round(y) + 3, round(x) - 2 : round(x) + 3].astype(int)
-    return bool((np.abs(part - colour).max(-1) < 60).any())
+    return bool((np.abs(part - color).max(-1) < 60).any())
 
 
 def test_pictures_stand_in_rows_below_their_columns() -> None:
@@ -41,7 +41,7 @@ def test_curves_are_on_a_logarithmic_scale() -> None:
 
 def test_losses_that_are_zero_or_small_are_at_the_lower_edge() -> None:
     x, y, width, height = AXES
-    (colour,) = palette(1).astype(int)
+    (color,) = palette(1).astype(int)
     chart = draw_losses({"zero": np.array([1.0, 1e-20, 0.0])}, "title")
-    assert _has(chart, x + 0.75 * width, y + height, colour)
+    assert _has(chart, x + 0.75 * width, y + height, color)
     assert draw_losses({"nothing": np.zeros(2)}, "title").ndim == 3

@@ -44,7 +44,7 @@ def test_activations_leave_the_network_as_before() -> None:
         layer_activations(network, "conv", image())
 
 
-def test_each_map_spans_its_colours_and_a_constant_one_is_dark() -> None:
+def test_each_map_spans_its_colors_and_a_constant_one_is_dark() -> None:
     maps = np.zeros((3, 48, 48), np.float32)
     maps[0, 10, 20], maps[1, 5, 6], maps[2] = 1000.0, -0.001, 7.0
     sheet = draw_activations(maps)

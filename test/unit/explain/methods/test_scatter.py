@@ -1,4 +1,4 @@
-"""Pictures as points, drawn: each is to be found, where it belongs and in its class's colour."""
+"""Pictures as points, drawn: each is to be found, where it belongs and in its class's color."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def _plain(shade: int, size: tuple[int, int] = (20, 30)) -> UInt8Array:
     return np.full((*size, 3), shade, np.uint8)
 
 
-def _centre(drawn: UInt8Array, colour: object) -> tuple[float, float]:
-    """Return x and y of the middle of what has a colour, above the legend."""
-    rows, columns = np.nonzero((drawn[:920] == colour).all(-1))
+def _centre(drawn: UInt8Array, color: object) -> tuple[float, float]:
+    """Return x and y of the middle of what has a color, above the legend."""
+    rows, columns = np.nonzero((drawn[:920] == color).all(-1))
     return columns.mean(), rows.mean()
 
 
@@ -42,7 +42,7 @@ def test_pictures_lie_where_their_points_do() -> None:
     assert scale > 90
 
 
-def test_what_has_no_room_is_a_dot_and_classes_have_colours() -> None:
+def test_what_has_no_room_is_a_dot_and_classes_have_colors() -> None:
     points = np.array([[0, 0], [0, 0.01], [9, 9]], np.float32)
     drawn = draw_scatter(points, [_plain(s) for s in (40, 80, 120)], ["b", "a", "b"], "title")
     first, second = palette(2)
@@ -51,8 +51,8 @@ def test_what_has_no_room_is_a_dot_and_classes_have_colours() -> None:
     area = (drawn[:920] == first).all(-1).sum()
     assert 50 < area < 90  # a dot of the class "a"
     assert (drawn[:920] == second).all(-1).sum() > 2 * 250  # two frames
-    for colour in (first, second):
-        assert (drawn[920:] == colour).all(-1).sum() >= 100  # the legend
+    for color in (first, second):
+        assert (drawn[920:] == color).all(-1).sum() >= 100  # the legend
 
 
 @pytest.mark.parametrize("points", [np.zeros((3, 2)), np.array([[0, 1], [0, 2], [0, 3]])])

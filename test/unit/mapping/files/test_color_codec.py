@@ -1,4 +1,4 @@
-"""The codec of coloured trees against bytes that OctoMap's own ColorOcTree wrote."""
+"""The codec of colored trees against bytes that OctoMap's own ColorOcTree wrote."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import pytest
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.files import color_codec as codec
 from cnn_perception.mapping.files.color_codec import ColoredLeaves
-from cnn_perception.mapping.leaves import Leaves, morton_codes, prune
+from cnn_perception.mapping.keys import morton_codes
+from cnn_perception.mapping.leaves import Leaves, prune
 
 HIT, MISS = np.float32(np.log(0.7 / 0.3)), np.float32(np.log(0.4 / 0.6))
 
 # ColorOcTree(0.1) of liboctomap 1.9.7: updateNode and setNodeColor at five points, then
-# updateInnerOccupancy and write. A node is its log-odds, its colour and a byte of children; runs of
+# updateInnerOccupancy and write. A node is its log-odds, its color and a byte of children; runs of
 # equal nodes are written as one.
 POINTS = (
     ((0.05, 0.05, 0.05), HIT, (200, 30, 30)),
@@ -70,7 +71,7 @@ def colored(keys: np.ndarray, values: np.ndarray, colors: np.ndarray) -> Colored
 
 
 def random_tree(seed: int, count: int = 800, spread: int = 12) -> ColoredLeaves:
-    """Some cells, with cubes of one colour and of several among them."""
+    """Some cells, with cubes of one color and of several among them."""
     rng = np.random.default_rng(seed)
     keys = np.unique(rng.integers(32768 - spread, 32768 + spread, (count, 3)), axis=0)
     cube = np.indices((8, 8, 8)).reshape(3, -1).T + 32832
@@ -102,14 +103,14 @@ def test_octomaps_bytes_are_read() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_round_trip_keeps_every_cell_and_colour(seed: int) -> None:
+def test_a_round_trip_keeps_every_cell_and_color(seed: int) -> None:
     tree = random_tree(seed)
     again = codec.decode_color(codec.encode_color(tree))
     assert_same(again, tree.pruned())
     assert codec.encode_color(again) == codec.encode_color(tree)
 
 
-def test_siblings_are_joined_only_where_their_colours_agree() -> None:
+def test_siblings_are_joined_only_where_their_colors_agree() -> None:
     cube = np.indices((2, 2, 2)).reshape(3, -1).T.astype(np.uint16)
     value = np.full(8, HIT)
     same = colored(cube, value, np.full((8, 3), 7, np.uint8))
@@ -128,7 +129,7 @@ def test_zeros_of_both_signs_are_one_value() -> None:
     assert len(colored(cube, value, np.zeros((8, 3), np.uint8)).pruned().leaves) == 1
 
 
-def test_an_inner_node_has_the_mean_of_the_colours_below() -> None:
+def test_an_inner_node_has_the_mean_of_the_colors_below() -> None:
     keys = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.uint16)
     colors = np.array([[10, 0, 0], [255, 255, 255], [13, 7, 1]], np.uint8)
     data = codec.encode_color(colored(keys, np.full(3, HIT), colors))
@@ -185,7 +186,7 @@ def test_a_damaged_header_is_one_clear_error(old: bytes, new: bytes, text: str) 
         codec.decode_color_file(HEADER.replace(old, new) + WRITTEN)
 
 
-def test_colours_must_be_one_for_each_leaf() -> None:
+def test_colors_must_be_one_for_each_leaf() -> None:
     with pytest.raises(MapError, match=r"colors has shape \(2, 3\): expected \(1, 3\)"):
         ColoredLeaves(five_points().leaves.select(np.arange(5) == 0), np.zeros((2, 3), np.uint8))
 

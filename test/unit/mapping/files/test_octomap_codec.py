@@ -10,6 +10,7 @@ import pytest
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.files import octomap_codec as codec
 from cnn_perception.mapping.leaves import Leaves
+from plain_streams import encode_binary, encode_file, encode_full
 
 octomap = pytest.importorskip("octomap", reason="octomap-python is not installed")
 
@@ -36,9 +37,9 @@ def test_bytes_equal_octomaps(seed: int, resolution: float) -> None:
     tree = random_tree(seed, resolution)
     full = tree.write()
     leaves = codec.decode_file(full).leaves
-    assert codec.encode_file(leaves, resolution, binary=False) == full
+    assert encode_file(leaves, resolution, binary=False) == full
     binary = octomap.OcTree.read(full).writeBinary()
-    assert codec.encode_file(leaves, resolution, binary=True) == binary
+    assert encode_file(leaves, resolution, binary=True) == binary
 
 
 def test_leaves_equal_octomaps() -> None:
@@ -56,20 +57,20 @@ def test_leaves_equal_octomaps() -> None:
 
 def test_octomap_reads_what_is_written() -> None:
     leaves = codec.decode_file(random_tree(2).write()).leaves
-    again = octomap.OcTree.read(codec.encode_file(leaves, 0.05, binary=False))
+    again = octomap.OcTree.read(encode_file(leaves, 0.05, binary=False))
     assert_same(codec.decode_file(again.write()).leaves, leaves)
     binary = octomap.OcTree(0.1)
-    assert binary.readBinary(codec.encode_file(leaves, 0.05, binary=True))
+    assert binary.readBinary(encode_file(leaves, 0.05, binary=True))
     assert binary.getResolution() == 0.05
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_payloads_survive_a_round_trip(seed: int) -> None:
     leaves = codec.decode_file(random_tree(seed).write()).leaves
-    assert_same(codec.decode_full(codec.encode_full(leaves)), leaves)
-    binary = codec.encode_binary(leaves)
+    assert_same(codec.decode_full(encode_full(leaves)), leaves)
+    binary = encode_binary(leaves)
     decoded = codec.decode_binary(binary, free=-2.0, occupied=3.5)
-    assert codec.encode_binary(decoded) == binary
+    assert encode_binary(decoded) == binary
     assert set(decoded.log_odds.tolist()) == {-2.0, 3.5}
     occupied = {tuple(k) for k in leaves.select(leaves.occupied).finest().keys.tolist()}
     again = {tuple(k) for k in decoded.select(decoded.occupied).finest().keys.tolist()}
@@ -77,11 +78,11 @@ def test_payloads_survive_a_round_trip(seed: int) -> None:
 
 
 def test_an_empty_map_has_an_empty_payload() -> None:
-    assert codec.encode_binary(Leaves.empty()) == b""
-    assert codec.encode_full(Leaves.empty()) == b""
+    assert encode_binary(Leaves.empty()) == b""
+    assert encode_full(Leaves.empty()) == b""
     assert len(codec.decode_binary(b"")) == len(codec.decode_full(b"")) == 0
     for binary in (True, False):
-        content = codec.encode_file(Leaves.empty(), 0.05, binary)
+        content = encode_file(Leaves.empty(), 0.05, binary)
         assert b"size 0\n" in content
         assert len(codec.decode_file(content).leaves) == 0
 
@@ -94,14 +95,14 @@ def single(depth: int) -> Leaves:
 
 @pytest.mark.parametrize("depth", range(1, 17))
 def test_a_single_leaf_of_any_depth(depth: int) -> None:
-    assert_same(codec.decode_full(codec.encode_full(single(depth))), single(depth))
-    assert codec.decode_binary(codec.encode_binary(single(depth))).depths.tolist() == [depth]
-    assert len(codec.encode_binary(single(depth))) == 2 * depth
+    assert_same(codec.decode_full(encode_full(single(depth))), single(depth))
+    assert codec.decode_binary(encode_binary(single(depth))).depths.tolist() == [depth]
+    assert len(encode_binary(single(depth))) == 2 * depth
 
 
 def test_a_resolution_with_many_digits_survives() -> None:
     for binary in (True, False):
-        content = codec.encode_file(single(16), 0.0123456789, binary)
+        content = encode_file(single(16), 0.0123456789, binary)
         assert codec.decode_file(content).resolution == 0.0123456789
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.files import octomap_codec
 from cnn_perception.mapping.files.storage import load_map, save_map
 from cnn_perception.mapping.leaves import Leaves
+from plain_streams import encode_binary, encode_full
 
 LEAVES = Leaves(
     np.full((1, 3), 32768, np.uint16), np.full(1, 16, np.uint8), np.full(1, 0.25, np.float32)
@@ -20,7 +20,7 @@ SUFFIXES = [".bt", ".ot", ".vox"]
 
 
 def encode(binary: bool) -> bytes:
-    return (octomap_codec.encode_binary if binary else octomap_codec.encode_full)(LEAVES)
+    return (encode_binary if binary else encode_full)(LEAVES)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -23,11 +23,11 @@ import itertools, os, sys
 from pathlib import Path
 import numpy as np
 from cnn_perception.config import MapperConfig
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.types import RigidTransform
 
 def mapped(seed):
-    mapper = Mapper(MapperConfig(resolution=0.05))
+    mapper = OccupancyMap(MapperConfig(resolution=0.05))
     points = np.random.default_rng(seed).normal(0, 2, (4000, 3)).astype(np.float32)
     mapper.integrate_cloud(points, RigidTransform.identity())
     mapper.binary_payload(), mapper.full_payload()

@@ -16,26 +16,26 @@ import pytest
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.files.octomap_codec import encode_full
 from cnn_perception.mapping.files.voxel_file import (
     decode_voxel_file,
     encode_voxel_file,
     is_voxel_file,
 )
 from cnn_perception.mapping.leaves import Leaves
-from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.reference import ReferenceEngine
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.types import RigidTransform
+from plain_octomap import PlainTree
+from plain_streams import encode_full
 
 CONFIG = MapperConfig(resolution=0.1)
 
 
-def mapper(engine: str = "voxel", config: MapperConfig = CONFIG) -> Mapper:
+def mapper(engine: str = "voxel", config: MapperConfig = CONFIG) -> OccupancyMap:
     config = replace(config, engine="voxel" if engine == "reference" else engine)
-    return Mapper(config, ReferenceEngine(config) if engine == "reference" else None)
+    return OccupancyMap(config, PlainTree(config.resolution) if engine == "reference" else None)
 
 
-def scan(made: Mapper, seed: int) -> None:
+def scan(made: OccupancyMap, seed: int) -> None:
     rng = np.random.default_rng(seed)
     points = rng.uniform(-2, 2, (200, 3)).astype(np.float32)
     made.integrate_cloud(points, RigidTransform(np.eye(3), rng.uniform(-0.2, 0.2, 3)))

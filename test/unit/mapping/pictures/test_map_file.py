@@ -9,7 +9,7 @@ import pytest
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.pictures.map_file import map_pictures
 from cnn_perception.mapping.pictures.views import render_isometric, render_top
 from cnn_perception.types import RigidTransform
@@ -18,7 +18,7 @@ NOWHERE = np.zeros((0, 3), np.float32)
 
 
 def test_both_views_of_a_file(tmp_path: Path) -> None:
-    mapper = Mapper(MapperConfig(resolution=0.25, engine="octomap"))
+    mapper = OccupancyMap(MapperConfig(resolution=0.25, engine="octomap"))
     wall = np.array([[2.0, y / 4, z / 4] for y in range(-4, 5) for z in range(5)], np.float32)
     mapper.integrate_cloud(wall, RigidTransform(np.eye(3), np.zeros(3)))
     mapper.save(tmp_path / "map.bt")

@@ -1,4 +1,4 @@
-"""Pictures of maps: what is where, and in which colour."""
+"""Pictures of maps: what is where, and in which color."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_very_wide_map_is_drawn_coarser() -> None:
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 3
 
 
-def test_cells_in_colours_of_their_own_have_a_legend_of_names() -> None:
+def test_cells_in_colors_of_their_own_have_a_legend_of_names() -> None:
     red, blue = (200, 40, 40), (40, 60, 200)
     cells = Cells(
         np.array([[0.05, 0.05, 0.05], [0.05, 0.05, 0.15], [2.05, 0.05, 0.05]], np.float32),

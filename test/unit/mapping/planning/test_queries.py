@@ -11,8 +11,9 @@ import pytest
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.files import octomap_codec
-from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.keys import KEY_ORIGIN
+from cnn_perception.mapping.leaves import Leaves
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.planning.queries import MapQueries
 from cnn_perception.mapping.planning.query_results import (
     FREE,
@@ -451,7 +452,7 @@ def test_nothing_asked_is_nothing_answered() -> None:
 
 @pytest.mark.parametrize("engine", ["voxel", "octomap"])
 def test_a_mapper_answers_with_the_map_of_the_moment(engine: str) -> None:
-    mapper = Mapper(MapperConfig(resolution=RESOLUTION, engine=engine))
+    mapper = OccupancyMap(MapperConfig(resolution=RESOLUTION, engine=engine))
     wall = np.array([[1.0, y, 0.05] for y in np.linspace(-0.5, 0.5, 41)], np.float32)
     for _ in range(2):
         mapper.integrate_cloud(wall, RigidTransform.identity())

@@ -11,7 +11,7 @@ import pytest
 
 from cnn_perception.config import MapperConfig, SemanticsConfig
 from cnn_perception.mapping.files.color_codec import NO_COLOR, decode_color
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.scans import DepthScan
 from cnn_perception.mapping.semantic.class_colors import class_colors
 from cnn_perception.mapping.semantic.class_map import ClassMap
@@ -23,8 +23,10 @@ IMAGE = np.full((6, 8), 1.05, np.float32)
 LABELS = {0: "background", 1: "floor", 2: "wall"}
 
 
-def class_map(mapper: Mapper | None = None, **settings: Any) -> ClassMap:
-    made = ClassMap(mapper or Mapper(MapperConfig(resolution=0.1)), SemanticsConfig(), **settings)
+def class_map(mapper: OccupancyMap | None = None, **settings: Any) -> ClassMap:
+    made = ClassMap(
+        mapper or OccupancyMap(MapperConfig(resolution=0.1)), SemanticsConfig(), **settings
+    )
     made.layer.labels = LABELS
     return made
 
@@ -76,11 +78,11 @@ def test_whichever_comes_first_waits_for_the_other(mask_first: bool, encoding: s
 
 
 def test_a_late_mask_votes_with_the_pose_of_its_own_moment() -> None:
-    mapper = Mapper(MapperConfig(resolution=0.1))
+    mapper = OccupancyMap(MapperConfig(resolution=0.1))
     masks = class_map(mapper)
     for step in range(5):
         header, scan = depth(step * 33 * MS, x=10.0 * step)
-        scan.into(mapper)
+        mapper.integrate(scan)
         masks.add_depth(header, scan)
     masks.add_mask(mask(33 * MS))
     assert len(centers(masks)) > 10
@@ -125,11 +127,11 @@ def test_loops_of_a_recording_give_equal_counts() -> None:
 
 
 def test_each_camera_has_its_own_stamps() -> None:
-    mapper = Mapper(MapperConfig(resolution=0.1))
+    mapper = OccupancyMap(MapperConfig(resolution=0.1))
     masks = class_map(mapper)
     for x, name in ((1.0, "left"), (9.0, "right")):
         header, scan = depth(MS, x=x, frame_id=name)
-        scan.into(mapper)
+        mapper.integrate(scan)
         masks.add_depth(header, scan, name)
     masks.add_mask(mask(MS, frame_id="right"), "right")
     assert centers(masks)[:, 0].min() > 8.0
@@ -162,7 +164,7 @@ def test_masks_that_cannot_vote_are_counted_by_reason() -> None:
 
 
 def test_a_mask_votes_within_the_ranges_of_the_map() -> None:
-    mapper = Mapper(MapperConfig(resolution=0.1))
+    mapper = OccupancyMap(MapperConfig(resolution=0.1))
     masks = class_map(mapper)
     for stamp_ns, max_range, pixels in ((MS, -1.0, 48), (2 * MS, 0.5, 0)):
         mapper.config = dataclasses.replace(mapper.config, max_range=max_range)
@@ -174,7 +176,7 @@ def test_a_mask_votes_within_the_ranges_of_the_map() -> None:
 
 
 def test_votes_for_what_is_not_in_the_map_do_not_pile_up() -> None:
-    masks = class_map(Mapper(MapperConfig(resolution=0.001)))
+    masks = class_map(OccupancyMap(MapperConfig(resolution=0.001)))
     most = 0
     for k in range(600):
         pose = RigidTransform(np.eye(3), np.array([0.0, 0.0, 0.002 * k]))
@@ -186,12 +188,12 @@ def test_votes_for_what_is_not_in_the_map_do_not_pile_up() -> None:
 
 
 @pytest.mark.parametrize("palette", [None, np.uint8([[0, 0, 0], [9, 8, 7], [6, 5, 4]])])
-def test_the_whole_map_has_the_colours_of_its_classes(palette: np.ndarray | None) -> None:
-    mapper = Mapper(MapperConfig(resolution=0.1))
+def test_the_whole_map_has_the_colors_of_its_classes(palette: np.ndarray | None) -> None:
+    mapper = OccupancyMap(MapperConfig(resolution=0.1))
     masks = class_map(mapper, palette=palette)
     for k, class_id in enumerate((1, 2)):
         header, scan = depth(k * MS, x=10.0 * k)
-        scan.into(mapper)
+        mapper.integrate(scan)
         masks.add_depth(header, scan)
         masks.add_mask(mask(k * MS, class_id=class_id))
     tree = decode_color(masks.color_payload(masks.labelled()))

@@ -12,12 +12,13 @@ import pytest
 from cnn_perception.config import MapperConfig, SemanticsConfig
 from cnn_perception.errors import MessageError
 from cnn_perception.mapping.files.color_codec import decode_color, encode_color
-from cnn_perception.mapping.leaves import KEY_ORIGIN, Leaves, prune, sort_leaves
+from cnn_perception.mapping.keys import KEY_ORIGIN
+from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
 from cnn_perception.mapping.projection import depth_to_points
-from cnn_perception.mapping.reference import ReferenceEngine
 from cnn_perception.mapping.semantic.class_colors import class_colors, color_leaves
 from cnn_perception.mapping.semantic.semantics import LabelledCells, SemanticLayer
 from cnn_perception.types import CameraIntrinsics, RigidTransform
+from plain_octomap import PlainTree
 
 LABELS = {0: "background", 1: "floor", 2: "wall", 3: "table"}
 CAMERA = CameraIntrinsics(48, 36, 40.0, 40.0, 23.5, 17.5)
@@ -126,11 +127,11 @@ def test_a_painted_wall_has_its_classes_where_they_are_painted() -> None:
 
 def test_the_cells_are_those_that_the_scan_makes_occupied() -> None:
     config = MapperConfig(resolution=0.1, max_range=1.5)
-    engine = ReferenceEngine(config)
+    tree = PlainTree(0.1)
     ((depth, _, pose),) = random_frames(3, 1, (36, 48), 2)
     points = depth_to_points(depth, CAMERA, target_from_camera=pose)
-    engine.integrate(points, pose.translation.astype(np.float32), 1.5, False)
-    leaves = engine.leaves()
+    tree.insert(points, pose.translation.astype(np.float32), config)
+    leaves = tree.leaves()
     semantics = layer()
     semantics.fuse(depth, np.ones((36, 48), np.uint8), CAMERA, pose, max_range=1.5)
     assert len(semantics) == len(semantics.labelled(leaves))
@@ -363,7 +364,7 @@ def test_memory_is_bounded_by_the_cells() -> None:
     assert semantics.memory_bytes() <= 2 * 100 * len(semantics)
 
 
-def test_colours_are_those_of_the_segmenter() -> None:
+def test_colors_are_those_of_the_segmenter() -> None:
     colors = class_colors(LABELS)
     assert colors.shape == (4, 3)
     assert colors[0].tolist() == [0, 0, 0]
@@ -373,7 +374,7 @@ def test_colours_are_those_of_the_segmenter() -> None:
     assert len(class_colors({})) == 1
 
 
-def test_a_coloured_tree_splits_cubes_where_classes_differ() -> None:
+def test_a_colored_tree_splits_cubes_where_classes_differ() -> None:
     cube = np.indices((8, 8, 8)).reshape(3, -1).T.astype(np.uint16) + 16
     free = Leaves(np.array([[64, 0, 0]], np.uint16), np.full(1, 14, np.uint8), np.float32([-2.0]))
     leaves = prune(occupied(cube))
@@ -403,7 +404,7 @@ def test_a_coloured_tree_splits_cubes_where_classes_differ() -> None:
     np.testing.assert_array_equal(decode_color(encode_color(tree)).colors, tree.colors)
 
 
-def test_cells_that_the_map_lacks_get_no_colour() -> None:
+def test_cells_that_the_map_lacks_get_no_color() -> None:
     cells = LabelledCells(
         np.array([[9, 9, 9]], np.uint16), np.full(1, 1, np.int32), np.ones(1, np.float32)
     )

@@ -11,11 +11,12 @@ import pytest
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import MessageError
-from cnn_perception.mapping.reference import ReferenceEngine
+from cnn_perception.mapping.projection import depth_to_points
 from cnn_perception.mapping.sweep.depth_sweep import DepthSweep
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.types import CameraIntrinsics, Float32Array, RigidTransform
 from depth_scenes import Scene, differences, map_by_rays, map_by_sweep, random_scene
+from plain_octomap import PlainTree
 
 CAMERA = CameraIntrinsics(48, 36, 40.0, 41.0, 20.3, 18.9)
 # Optical axis along x, -x, y, -y, z, -z of the map.
@@ -75,13 +76,13 @@ def test_equals_walked_rays_on_random_scenes(first: int) -> None:
 @pytest.mark.parametrize("resolution", [0.07, 0.2])
 def test_equals_the_reference(resolution: float, max_range: float) -> None:
     scene = Scene(wavy(1.5), CAMERA, pose(0.21, -0.4, 1.3), resolution, max_range, stride=2)
-    reference = ReferenceEngine(MapperConfig(resolution=resolution))
-    reference.integrate_depth(
-        scene.depth, CAMERA, scene.map_from_camera, max_range=max_range, discretize=False, stride=2
-    )
+    tree, pose_ = PlainTree(resolution), scene.map_from_camera
+    points = depth_to_points(scene.depth, CAMERA, stride=2, target_from_camera=pose_)
+    config = MapperConfig(resolution=resolution, max_range=max_range)
+    tree.insert(points, pose_.translation.astype(np.float32), config)
     swept = map_by_sweep(scene)
     assert swept is not None
-    assert differences(swept[0], reference.leaves()) == 0
+    assert differences(swept[0], tree.leaves()) == 0
 
 
 @pytest.mark.parametrize("quaternion", ALONG_AXES)

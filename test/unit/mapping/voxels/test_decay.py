@@ -1,7 +1,8 @@
-"""Decay, against a loop that remembers for every cell when a scan last touched it."""
+"""Decay, against a loop that remembers for every cell when a scan last saw it."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import ConfigError
-from cnn_perception.mapping.engine import log_odds
-from cnn_perception.mapping.mapper import Mapper
-from cnn_perception.mapping.reference import ReferenceEngine
+from cnn_perception.mapping.occupancy_map import OccupancyMap
+from cnn_perception.mapping.sensor_model import log_odds
 from cnn_perception.types import RigidTransform
+from plain_octomap import PlainTree
 
 SECOND = 1_000_000_000
 RESOLUTION = 0.1
@@ -21,17 +22,17 @@ LOWEST, HIGHEST = (float(log_odds(p)) for p in (0.1192, 0.971))
 PLAIN = MapperConfig(resolution=RESOLUTION, max_range=20.0)
 
 
-def mapper(**values: float) -> Mapper:
-    return Mapper(MapperConfig(resolution=RESOLUTION, max_range=20.0, **values))
+def mapper(**values: float) -> OccupancyMap:
+    return OccupancyMap(MapperConfig(resolution=RESOLUTION, max_range=20.0, **values))
 
 
-def cells(made: Mapper) -> dict[tuple[int, ...], float]:
+def cells(made: OccupancyMap) -> dict[tuple[int, ...], float]:
     finest = made.leaves().finest()
     keys = (tuple(key) for key in finest.keys.tolist())
     return dict(zip(keys, finest.log_odds.tolist(), strict=True))
 
 
-def look(made: Mapper, seconds: float, *points: tuple[float, float, float]) -> None:
+def look(made: OccupancyMap, seconds: float, *points: tuple[float, float, float]) -> None:
     made.integrate_cloud(
         np.array(points, np.float32).reshape(-1, 3),
         RigidTransform.identity(),
@@ -39,7 +40,7 @@ def look(made: Mapper, seconds: float, *points: tuple[float, float, float]) -> N
     )
 
 
-def occupied(made: Mapper) -> int:
+def occupied(made: OccupancyMap) -> int:
     return made.statistics().occupied
 
 
@@ -109,7 +110,7 @@ def test_time_going_back_neither_revives_nor_freezes() -> None:
 
 @pytest.mark.parametrize("window", [0.0, 2.0])
 def test_equals_a_loop_over_all_cells(window: float) -> None:
-    """Times of touching come from which cells change in a map without decay."""
+    """Times of seeing come from which cells change in a map without decay."""
     after, rate = 0.5, 0.3
     made = mapper(decay_after=after, decay_rate=rate, local_window=window)
     expected: dict[tuple[int, ...], float] = {}
@@ -120,7 +121,7 @@ def test_equals_a_loop_over_all_cells(window: float) -> None:
         now = step * 0.26
         pose = RigidTransform(np.eye(3), rng.uniform(-1, 1, 3))
         points = rng.normal(0, 0.6, (15, 3)).astype(np.float32)
-        single = Mapper(PLAIN, ReferenceEngine(PLAIN))
+        single = OccupancyMap(PLAIN, PlainTree(RESOLUTION))
         single.integrate_cloud(points, pose)
         for key, change in cells(single).items():
             value = expected.get(key, 0.0) + change
@@ -150,7 +151,9 @@ def test_equals_a_loop_over_all_cells(window: float) -> None:
 
 def test_another_engine_refuses() -> None:
     config = MapperConfig(resolution=RESOLUTION, decay_after=1.0)
-    with pytest.raises(
-        ConfigError, match="decay_after = 1 needs the engine voxel, not ReferenceEngine"
-    ):
-        Mapper(config, ReferenceEngine(config))
+    with pytest.raises(ConfigError, match="decay_after = 1 needs the engine voxel"):
+        OccupancyMap(config, PlainTree(RESOLUTION))
+    made = OccupancyMap(PLAIN, PlainTree(RESOLUTION))
+    with pytest.raises(ConfigError, match="decay_after = 1 needs the engine voxel"):
+        made.config = dataclasses.replace(PLAIN, decay_after=1.0)
+    assert made.config == PLAIN

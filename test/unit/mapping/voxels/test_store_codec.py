@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnn_perception.config import MapperConfig
-from cnn_perception.mapping.engine import log_odds
 from cnn_perception.mapping.files import octomap_codec
 from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
-from cnn_perception.mapping.mapper import Mapper
+from cnn_perception.mapping.occupancy_map import OccupancyMap
+from cnn_perception.mapping.sensor_model import log_odds
 from cnn_perception.mapping.voxels.store_codec import StoreCodec
-from cnn_perception.mapping.voxels.voxel_engine import VoxelEngine
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.recording.folder_scans import FolderScans
 from cnn_perception.recording.rgbd_folder import RgbdFolder
 from cnn_perception.types import Float32Array
+from plain_streams import encode_binary, encode_full
 
 octomap = pytest.importorskip("octomap", reason="octomap-python is not installed")
 
@@ -48,8 +48,8 @@ def assert_right(codec: StoreCodec, store: VoxelStore) -> None:
     """Each export equals what the plain encoders make of the store's cells."""
     cells = cells_of(store)
     assert_same(codec.leaves(), prune(cells))
-    assert codec.binary() == octomap_codec.encode_binary(cells)
-    assert codec.full() == octomap_codec.encode_full(cells)
+    assert codec.binary() == encode_binary(cells)
+    assert codec.full() == encode_full(cells)
 
 
 def cube(corner: tuple[int, int, int], side: int, value: float) -> Leaves:
@@ -74,18 +74,18 @@ def cloud(seed: int, points: int = 300) -> tuple[Float32Array, Float32Array]:
 @pytest.mark.parametrize("resolution", [0.05, 0.02, 0.3])
 def test_files_equal_octomaps(seed: int, resolution: float) -> None:
     tree: Any = octomap.OcTree(resolution)
-    engine = VoxelEngine(MapperConfig(resolution=resolution))
+    made = OccupancyMap(MapperConfig(resolution=resolution))
     for scan in range(3):
         points, origin = cloud(10 * seed + scan)
         tree.insertPointCloud(points.astype(np.float64), origin.astype(np.float64))
-        engine.integrate(points, origin, -1.0, False)
-        engine.encode(binary=True)
+        made.insert_points(points, origin)
+        made.binary_payload()
     full = tree.write()
-    assert octomap_codec.wrap(engine.encode(binary=False), resolution, binary=False) == full
+    assert octomap_codec.wrap(made.full_payload(), resolution, binary=False) == full
     # writeBinary makes the tree certain: of a copy.
     binary = octomap.OcTree.read(full).writeBinary()
-    assert octomap_codec.wrap(engine.encode(binary=True), resolution, binary=True) == binary
-    assert_same(engine.leaves(), octomap_codec.decode_file(full).leaves)
+    assert octomap_codec.wrap(made.binary_payload(), resolution, binary=True) == binary
+    assert_same(made.leaves(), octomap_codec.decode_file(full).leaves)
 
 
 @pytest.mark.parametrize("resolution", [0.05, 0.02])
@@ -93,18 +93,16 @@ def test_real_maps_equal_octomaps(shared_data: Path, resolution: float) -> None:
     """Eight real depth images, every export after each of them."""
     scans = FolderScans(RgbdFolder(shared_data / "data" / "kitchen_rgbd"), leveled=False)
     config = MapperConfig(resolution=resolution, max_range=4.0, depth_stride=4)
-    engines = [VoxelEngine(config), VoxelEngine(config)]
-    reference = Mapper(MapperConfig(**{**_fields(config), "engine": "octomap"}))
+    asked, unasked = OccupancyMap(config), OccupancyMap(config)
+    reference = OccupancyMap(MapperConfig(**{**_fields(config), "engine": "octomap"}))
     for scan in itertools.islice(scans, 8):
-        for mapper in (Mapper(config, engines[0]), Mapper(config, engines[1]), reference):
-            scan.into(mapper)
-        for binary in (True, False):
-            engines[0].encode(binary)
-        engines[0].leaves()
-    assert len(engines[0].leaves()) > 3000
-    for binary, payload in ((True, reference.binary_payload), (False, reference.full_payload)):
-        assert engines[0].encode(binary) == engines[1].encode(binary) == payload()
-    assert_same(engines[0].leaves(), reference.leaves())
+        for each in (asked, unasked, reference):
+            each.integrate(scan)
+        asked.binary_payload(), asked.full_payload(), asked.leaves()
+    assert len(asked.leaves()) > 3000
+    assert asked.binary_payload() == unasked.binary_payload() == reference.binary_payload()
+    assert asked.full_payload() == unasked.full_payload() == reference.full_payload()
+    assert_same(asked.leaves(), reference.leaves())
 
 
 def _fields(config: MapperConfig) -> dict[str, Any]:
@@ -176,35 +174,36 @@ def test_blocks_without_known_cells_are_left_out() -> None:
 
 
 def test_exports_do_not_change_the_map() -> None:
-    store, undisturbed = VoxelEngine(MapperConfig()), VoxelEngine(MapperConfig())
-    for seed in range(3):
-        for engine in (store, undisturbed):
-            engine.integrate(*cloud(seed), -1.0, False)
-        before = store.store.arrays.values.tobytes()
-        store.encode(binary=True), store.encode(binary=False), store.leaves()
-        assert store.store.arrays.values.tobytes() == before
-    assert_same(cells_of(store.store), cells_of(undisturbed.store))
+    made, undisturbed = OccupancyMap(MapperConfig()), OccupancyMap(MapperConfig())
+    with made.blocks() as store, undisturbed.blocks() as other:
+        for seed in range(3):
+            for each in (made, undisturbed):
+                each.insert_points(*cloud(seed))
+            before = store.arrays.values.tobytes()
+            made.binary_payload(), made.full_payload(), made.leaves()
+            assert store.arrays.values.tobytes() == before
+        assert_same(cells_of(store), cells_of(other))
 
 
 def test_an_unchanged_map_is_not_encoded_again() -> None:
-    engine = VoxelEngine(MapperConfig())
-    engine.integrate(*cloud(1), -1.0, False)
-    first = engine.encode(binary=True), engine.encode(binary=False), engine.leaves()
-    again = engine.encode(binary=True), engine.encode(binary=False), engine.leaves()
+    made = OccupancyMap(MapperConfig())
+    made.insert_points(*cloud(1))
+    first = made.binary_payload(), made.full_payload(), made.leaves()
+    again = made.binary_payload(), made.full_payload(), made.leaves()
     assert all(left is right for left, right in zip(first, again, strict=True))
 
 
 def test_the_order_in_which_a_map_came_about_does_not_show() -> None:
-    forth, back = VoxelEngine(MapperConfig()), VoxelEngine(MapperConfig())
+    forth, back = OccupancyMap(MapperConfig()), OccupancyMap(MapperConfig())
     far = [
         (np.full((1, 3), 40.0 * side, np.float32), np.full(3, 39.0 * side, np.float32))
         for side in (-1, 1)
     ]
-    for engine, scans in ((forth, far), (back, far[::-1])):
+    for made, scans in ((forth, far), (back, far[::-1])):
         for points, origin in scans:
-            engine.integrate(points, origin.astype(np.float32), -1.0, False)
-    for binary in (True, False):
-        assert forth.encode(binary) == back.encode(binary)
+            made.insert_points(points, origin)
+    assert forth.binary_payload() == back.binary_payload()
+    assert forth.full_payload() == back.full_payload()
 
 
 KEYS = st.integers(32768 - 40, 32768 + 40)
@@ -219,24 +218,25 @@ CHANGES = st.one_of(
 )
 
 
-def apply(engine: VoxelEngine, change: tuple[Any, ...]) -> None:
+def apply(made: OccupancyMap, change: tuple[Any, ...]) -> None:
     kind, *values = change
-    if kind == "scan":
-        engine.integrate(*cloud(values[0], 40), 1.5, False)
-    elif kind == "fill":
-        low, high = np.sort(np.array(values[0]), axis=0)
-        engine.fill_box(low, high, values[1])
-    elif kind == "keep":
-        low, high = np.sort(np.array(values[0]), axis=0)
-        engine.keep_box(low, high)
-    elif kind == "restore":
-        rng = np.random.default_rng(values[0])
-        corner = tuple((32768 + 8 * rng.integers(-4, 4, 3)).tolist())
-        engine.restore(cube(corner, int(rng.choice([3, 8, 16])), float(log_odds(0.7))))
-    elif kind == "again":
-        engine.restore(engine.leaves())
-    else:
-        engine.clear()
+    with made.blocks() as store:
+        if kind == "scan":
+            made.insert_points(*cloud(values[0], 40))
+        elif kind == "fill":
+            low, high = np.sort(np.array(values[0]), axis=0)
+            store.fill_box(low, high, values[1])
+        elif kind == "keep":
+            low, high = np.sort(np.array(values[0]), axis=0)
+            store.keep_box(low, high)
+        elif kind == "restore":
+            rng = np.random.default_rng(values[0])
+            corner = tuple((32768 + 8 * rng.integers(-4, 4, 3)).tolist())
+            store.restore(cube(corner, int(rng.choice([3, 8, 16])), float(log_odds(0.7))))
+        elif kind == "again":
+            store.restore(made.leaves())
+        else:
+            made.reset()
 
 
 @given(changes=st.lists(st.tuples(CHANGES, st.sets(st.sampled_from("bfl"))), max_size=12))
@@ -245,17 +245,18 @@ def test_exports_follow_whatever_happens(
     changes: list[tuple[tuple[Any, ...], set[str]]],
 ) -> None:
     """Exports are asked for now and then; in the end all are as if made for the first time."""
-    engine = VoxelEngine(MapperConfig(resolution=0.05))
+    made = OccupancyMap(MapperConfig(resolution=0.05, max_range=1.5))
     for change, asked in changes:
-        apply(engine, change)
+        apply(made, change)
         if "b" in asked:
-            engine.encode(binary=True)
+            made.binary_payload()
         if "f" in asked:
-            engine.encode(binary=False)
+            made.full_payload()
         if "l" in asked:
-            engine.leaves()
-    fresh = StoreCodec(engine.store)
-    assert engine.encode(binary=True) == fresh.binary()
-    assert engine.encode(binary=False) == fresh.full()
-    assert_same(engine.leaves(), fresh.leaves())
-    assert_right(fresh, engine.store)
+            made.leaves()
+    with made.blocks() as store:
+        fresh = StoreCodec(store)
+        assert made.binary_payload() == fresh.binary()
+        assert made.full_payload() == fresh.full()
+        assert_same(made.leaves(), fresh.leaves())
+        assert_right(fresh, store)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from cnn_perception.errors import BagError, MapError
-from cnn_perception.mapping.files.octomap_codec import encode_file
 from cnn_perception.metrics.detection import DetectionMetric
 from cnn_perception.metrics.segmentation import SegmentationMetric
 from cnn_perception.replay.accuracy.accuracy import Accuracy, measure
@@ -29,6 +28,7 @@ from painted_replay import (
     write_run,
     write_source,
 )
+from plain_streams import encode_file
 
 
 def truth() -> tuple[Frame, ...]:

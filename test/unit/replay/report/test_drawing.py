@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from cnn_perception.messages.decode import decode_detections
 from cnn_perception.recording.bag import BagReader, BagWriter
 from cnn_perception.recording.compose import encode
-from cnn_perception.replay.report.colours import LabelColours
-from cnn_perception.replay.report.drawing import CameraTopics, MomentPictures, draw_moments
+from cnn_perception.replay.report.colors import LabelColors
+from cnn_perception.replay.report.drawing import CameraNamespace, MomentPictures, draw_moments
 from cnn_perception.replay.report.moments import ChosenFrame
 from cnn_perception.types import ExplainedAnswer, Header
 from painted_drive import stamp_of
@@ -46,7 +46,7 @@ def drawn(
             bag.write(topic, msg.__msgtype__, msg, recorded_ns)
     frame = ChosenFrame(RECORDED_NS, stamp_of(3))
     with BagReader(folder / "source") as bag, BagReader(folder / "results") as results:
-        (moment,) = draw_moments(bag, results, CameraTopics("", COLOR), [frame], LabelColours())
+        (moment,) = draw_moments(bag, results, CameraNamespace("", COLOR), [frame], LabelColors())
     return moment
 
 

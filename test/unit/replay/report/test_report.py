@@ -153,14 +153,14 @@ def test_moments_show_camera_and_answers(run: ReplayRun) -> None:
     assert not changed["Grad-CAM"][100, 140]
 
 
-def test_a_class_has_one_colour_everywhere(run: ReplayRun) -> None:
+def test_a_class_has_one_color_everywhere(run: ReplayRun) -> None:
     _, (view,) = read(write_report(run))
-    colours = {lane["label"]: lane["colour"] for lane in view["lanes"]}
-    assert len(set(colours.values())) == 2
+    colors = {lane["label"]: lane["color"] for lane in view["lanes"]}
+    assert len(set(colors.values())) == 2
     for moment in view["moments"]:
-        assert all(colour == colours[label] for label, _, colour in moment["found"])
+        assert all(color == colors[label] for label, _, color in moment["found"])
     mask, camera = (decoded(view["moments"][0]["pictures"][k]) for k in ("mask", "camera"))
-    chair = np.array([int(colours["chair"][k : k + 2], 16) for k in (1, 3, 5)])
+    chair = np.array([int(colors["chair"][k : k + 2], 16) for k in (1, 3, 5)])
     blended = 0.55 * camera[70, 40] + 0.45 * chair
     assert abs(mask[70, 40] - blended).max() < 20
 
@@ -312,7 +312,7 @@ def test_a_replay_of_depth_alone(tmp_path: Path, drive: Path) -> None:
 
     run = write_run(tmp_path / "run", drive, painted(), change)
     checker, (view,) = read(write_report(run))
-    assert "No pictures: no colour image was replayed." in checker.words
+    assert "No pictures: no color image was replayed." in checker.words
     assert (view["moments"], view["kinds"]) == ([], [])
 
 

@@ -1,1 +1,0 @@
-"""Pages: HTML files that need nothing else, all of one look."""
