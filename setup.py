@@ -113,6 +113,7 @@ setup(
             OCTOMAP,
             "pytest",
             "hypothesis",
+            "jsonschema",
             "catkin_pkg",
             "mujoco>=3.3.7",
             "onnx",

@@ -1,147 +1,19 @@
-"""Settings: one frozen dataclass per component, from which ROS parameters and CLI options come.
-
-A field is made with `setting`, which keeps its description, range or choices, and whether it may
-change while the component runs. Every instance is checked when it is made, whoever makes it.
-"""
+"""The settings of the components: see `cnn_perception.settings` for what comes of them."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from cnn_perception.errors import ConfigError
+from cnn_perception.settings import Config, setting
 
 __all__ = [
-    "Config",
     "DetectorConfig",
     "ExplainerConfig",
     "MapperConfig",
     "SegmenterConfig",
     "SemanticsConfig",
     "SessionConfig",
-    "Setting",
-    "setting",
-    "settings",
 ]
-
-C = TypeVar("C", bound="Config")
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One field: its description, allowed values, whether it changes live, its ROS name."""
-
-    name: str
-    type: type
-    default: Any
-    description: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] | None = None
-    live: bool = False
-    parameter: str = ""
-
-    def check(self, value: Any) -> None:
-        """Raise ConfigError unless `value` has the right type and lies in the range."""
-        if not self._fits(value):
-            raise ConfigError(
-                f"{self.name} = {value!r} is of type {type(value).__name__}: give a "
-                f"{self._type_name}"
-            )
-        if self.choices is not None and value not in self.choices:
-            raise ConfigError(f"{self.name} = {value!r}: choose one of {', '.join(self.choices)}")
-        if isinstance(value, float) and math.isnan(value):
-            raise ConfigError(f"{self.name} = nan: give a number")
-        if self.minimum is not None and value < self.minimum:
-            raise ConfigError(f"{self.name} = {value!r} is below the minimum {self.minimum:g}")
-        if self.maximum is not None and value > self.maximum:
-            raise ConfigError(f"{self.name} = {value!r} is above the maximum {self.maximum:g}")
-
-    @property
-    def is_list(self) -> bool:
-        """True for a tuple of any length: tuple[str, ...] or tuple[float, ...]."""
-        return get_origin(self.type) is tuple
-
-    @property
-    def _type_name(self) -> str:
-        if not self.is_list:
-            return self.type.__name__
-        return "list of strings" if get_args(self.type)[0] is str else "list of numbers"
-
-    def _fits(self, value: Any) -> bool:
-        if self.is_list:
-            kind = get_args(self.type)[0]
-            return isinstance(value, tuple | list) and all(_is_a(kind, item) for item in value)
-        return _is_a(self.type, value)
-
-
-def _is_a(kind: type, value: Any) -> bool:
-    """Return whether a value is of a type; integers pass for float, truth values not for int."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    fits = isinstance(value, kind) and (whole or kind is not int)
-    return fits or (kind is float and whole)
-
-
-def setting(
-    default: Any,
-    description: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] | None = None,
-    live: bool = False,
-    parameter: str = "",
-) -> Any:
-    """Declare a field of a Config.
-
-    `live` says that it may change between two frames; `parameter` is its ROS parameter's name where
-    an established node has set one, else the field's own name.
-    """
-    return dataclasses.field(
-        default=default,
-        metadata={
-            "description": description,
-            "minimum": minimum,
-            "maximum": maximum,
-            "choices": choices,
-            "live": live,
-            "parameter": parameter,
-        },
-    )
-
-
-def settings(config: type[Config] | Config) -> tuple[Setting, ...]:
-    """Return the settings of a configuration class, in order of declaration."""
-    cls = config if isinstance(config, type) else type(config)
-    hints = get_type_hints(cls)
-    return tuple(
-        Setting(field.name, hints[field.name], field.default, **field.metadata)
-        for field in dataclasses.fields(cls)
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """Base of every configuration: checked when made; unknown names are refused."""
-
-    def __post_init__(self) -> None:
-        for known in settings(self):
-            known.check(getattr(self, known.name))
-
-    @classmethod
-    def from_mapping(cls: type[C], values: Mapping[str, Any]) -> C:
-        """Build from names and values; raises ConfigError for an unknown name and a bad value."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        for name in values:
-            if name not in names:
-                near = difflib.get_close_matches(str(name), names, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-                raise ConfigError(f"unknown setting {name!r} of {cls.__name__}: {hint}")
-        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +26,7 @@ class SessionConfig(Config):
         choices=("auto", "cpu", "cuda"),
     )
     threads: int = setting(
-        1, "Threads within one network; 0 lets ONNX Runtime choose", minimum=0, maximum=256
+        1, "Threads within one network; 0 lets ONNX Runtime choose", between=(0, 256)
     )
 
 
@@ -165,21 +37,17 @@ class DetectorConfig(Config):
     score_threshold: float = setting(
         -1.0,
         "Lowest score of a detection; negative takes the model's own",
-        minimum=-1.0,
-        maximum=1.0,
+        between=(-1.0, 1.0),
         live=True,
     )
     iou_threshold: float = setting(
         -1.0,
         "Overlap (IoU) above which the weaker of two boxes of one class is dropped; negative takes "
         "the model's own",
-        minimum=-1.0,
-        maximum=1.0,
+        between=(-1.0, 1.0),
         live=True,
     )
-    max_detections: int = setting(
-        100, "Most detections in one image", minimum=1, maximum=1000, live=True
-    )
+    max_detections: int = setting(100, "Most detections in one image", between=(1, 1000), live=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +55,7 @@ class SegmenterConfig(Config):
     """How the segmenter's overlay is drawn."""
 
     overlay_alpha: float = setting(
-        0.5, "Opacity of the mask in the overlay", minimum=0.0, maximum=1.0, live=True
+        0.5, "Opacity of the mask in the overlay", between=(0.0, 1.0), live=True
     )
 
 
@@ -213,33 +81,29 @@ class ExplainerConfig(Config):
     score_threshold: float = setting(
         -1.0,
         "Lowest score that is explained; negative takes the model's own",
-        minimum=-1.0,
-        maximum=1.0,
+        between=(-1.0, 1.0),
         live=True,
     )
     max_answers: int = setting(
         1,
         "Most answers that are explained in one image, the best first",
-        minimum=1,
-        maximum=100,
+        between=(1, 100),
         live=True,
     )
     budget_ms: float = setting(
         10.0,
         "Milliseconds per image for explanations; the first is always made",
-        minimum=0.0,
-        maximum=10000.0,
+        between=(0.0, 10000.0),
         live=True,
     )
     evidence_share: float = setting(
         0.2,
         "Share of the largest heat above which a patch counts as evidence",
-        minimum=0.0,
-        maximum=0.99,
+        between=(0.0, 0.99),
         live=True,
     )
     overlay_alpha: float = setting(
-        0.5, "Opacity of the heat map in the overlay", minimum=0.0, maximum=1.0, live=True
+        0.5, "Opacity of the heat map in the overlay", between=(0.0, 1.0), live=True
     )
 
 
@@ -252,90 +116,72 @@ class MapperConfig(Config):
         "Mapping engine: voxel, or octomap (octomap-python), slower, with the same results",
         choices=("voxel", "octomap"),
     )
-    resolution: float = setting(
-        0.05, "Edge of the smallest cell, metres", minimum=0.001, maximum=10.0
-    )
+    resolution: float = setting(0.05, "Edge of the smallest cell, metres", between=(0.001, 10.0))
     max_range: float = setting(
         5.0,
         "Readings beyond this range, metres, clear space but mark nothing; negative is unlimited",
-        minimum=-1.0,
-        maximum=1000.0,
+        between=(-1.0, 1000.0),
         live=True,
         parameter="sensor_model.max_range",
     )
     min_range: float = setting(
-        0.0,
-        "Readings nearer than this, metres, are ignored",
-        minimum=0.0,
-        maximum=1000.0,
-        live=True,
+        0.0, "Readings nearer than this, metres, are ignored", between=(0.0, 1000.0), live=True
     )
     depth_stride: int = setting(
-        1, "Use every n-th row and column of depth images", minimum=1, maximum=64, live=True
+        1, "Use every n-th row and column of depth images", between=(1, 64), live=True
     )
     discretize: bool = setting(
         False, "Cast one ray per occupied cell instead of one per point", live=True
     )
     probability_hit: float = setting(
-        0.7,
-        "Occupancy given a hit",
-        minimum=0.5,
-        maximum=0.999,
-        live=True,
-        parameter="sensor_model.hit",
+        0.7, "Occupancy given a hit", between=(0.5, 0.999), live=True, parameter="sensor_model.hit"
     )
     probability_miss: float = setting(
         0.4,
         "Occupancy given a miss",
-        minimum=0.001,
-        maximum=0.5,
+        between=(0.001, 0.5),
         live=True,
         parameter="sensor_model.miss",
     )
     clamp_min: float = setting(
         0.1192,
         "Lowest occupancy a cell keeps",
-        minimum=0.001,
-        maximum=0.499,
+        between=(0.001, 0.499),
         live=True,
         parameter="sensor_model.min",
     )
     clamp_max: float = setting(
         0.971,
         "Highest occupancy a cell keeps",
-        minimum=0.501,
-        maximum=0.999,
+        between=(0.501, 0.999),
         live=True,
         parameter="sensor_model.max",
     )
     decay_after: float = setting(
         0.0,
         "Seconds after which an occupied cell that no scan touches begins to fade; 0 never",
-        minimum=0.0,
-        maximum=1e6,
+        between=(0.0, 1e6),
         live=True,
         parameter="decay.after",
     )
     decay_rate: float = setting(
         0.5,
         "Log-odds that a fading cell loses per second; at 0 it is unknown again",
-        minimum=0.001,
-        maximum=1000.0,
+        between=(0.001, 1000.0),
         live=True,
         parameter="decay.rate",
     )
     local_window: float = setting(
         0.0,
         "Edge, metres, of the cube around the sensor that is kept; 0 keeps everything",
-        minimum=0.0,
-        maximum=1e5,
+        between=(0.0, 1e5),
         live=True,
     )
     occupancy_min_z: float = setting(
-        -100.0, "Lowest z, metres, that is published", minimum=-1e4, maximum=1e4, live=True
+        -100.0, "Lowest z, metres, that is published", between=(-1e4, 1e4), live=True
     )
     occupancy_max_z: float = setting(
-        100.0, "Highest z, metres, that is published", minimum=-1e4, maximum=1e4, live=True
+        100.0, "Highest z, metres, that is published", between=(-1e4, 1e4), live=True
     )
 
 
@@ -351,24 +197,21 @@ class SemanticsConfig(Config):
     memory: float = setting(
         50.0,
         "Most votes that a cell keeps, one per scan: with fewer it follows changes sooner",
-        minimum=1.0,
-        maximum=1e6,
+        between=(1.0, 1e6),
         live=True,
         parameter="semantics.memory",
     )
     doubt: float = setting(
         1.0,
         "Weight of the prior in votes, spread over all classes: more needs more scans to be sure",
-        minimum=0.001,
-        maximum=1000.0,
+        between=(0.001, 1000.0),
         live=True,
         parameter="semantics.doubt",
     )
     min_confidence: float = setting(
         0.0,
         "Cells whose class is less sure are published without one",
-        minimum=0.0,
-        maximum=1.0,
+        between=(0.0, 1.0),
         live=True,
         parameter="semantics.min_confidence",
     )

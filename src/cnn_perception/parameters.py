@@ -6,28 +6,20 @@ the same.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
 from cnn_perception.config import (
-    Config,
     DetectorConfig,
     ExplainerConfig,
     MapperConfig,
     SegmenterConfig,
     SemanticsConfig,
     SessionConfig,
-    Setting,
-    setting,
-    settings,
 )
-from cnn_perception.errors import ConfigError
 from cnn_perception.mapping.crop import CropConfig
 from cnn_perception.mapping.ground import GroundConfig
 from cnn_perception.mapping.output_filters import OutputConfig
+from cnn_perception.settings import Config, NodeConfig, NodeParameters, read, setting
 
 __all__ = [
     "DETECTOR",
@@ -45,64 +37,6 @@ __all__ = [
     "read",
 ]
 
-C = TypeVar("C", bound=Config)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeParameters:
-    """Everything that a kind of node can be told.
-
-    defaults: by a setting's own name, where the node's default is another than the class's.
-    """
-
-    configs: tuple[type[Config], ...]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-
-    def settings(self) -> dict[str, Setting]:
-        """Return the parameters by their ROS names, with the node's defaults."""
-        configs: tuple[type[Config], ...] = (NodeConfig, *self.configs)
-        return {
-            known.parameter or known.name: dataclasses.replace(
-                known, default=self.defaults.get(known.name, known.default)
-            )
-            for config in configs
-            for known in settings(config)
-        }
-
-    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a value for every parameter. Raises ConfigError for unknown names, bad values."""
-        known = self.settings()
-        for name, value in given.items():
-            if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-                raise ConfigError(f"unknown parameter {name!r}: {hint}")
-            known[name].check(value)
-        return {name: given.get(name, setting.default) for name, setting in known.items()}
-
-
-def read(values: Mapping[str, Any], config: type[C]) -> C:
-    """Build a configuration from parameter values by their ROS names."""
-    chosen = {}
-    for known in settings(config):
-        value = values[known.parameter or known.name]
-        chosen[known.name] = tuple(value) if known.is_list else value
-    return config.from_mapping(chosen)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeConfig(Config):
-    """What every node has."""
-
-    autostart: bool = setting(
-        True, "Configure and activate at start; false waits for a lifecycle manager"
-    )
-    image_transport: str = setting(
-        "raw",
-        "Subscribe to raw images, or to <topic>/compressed and <topic>/compressedDepth",
-        choices=("raw", "compressed"),
-    )
-
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig(Config):
@@ -119,10 +53,10 @@ class DepthConfig(Config):
         False, "Fit 3D boxes from depth/image and depth/camera_info, registered to the image"
     )
     depth_slop: float = setting(
-        0.02, "Most seconds between an image and its depth", minimum=0.0, maximum=1.0, live=True
+        0.02, "Most seconds between an image and its depth", between=(0.0, 1.0), live=True
     )
     depth_timeout: float = setting(
-        0.1, "Most seconds to wait for the depth of an image", minimum=0.0, maximum=2.0, live=True
+        0.1, "Most seconds to wait for the depth of an image", between=(0.0, 2.0), live=True
     )
 
 
@@ -133,8 +67,7 @@ class RateConfig(Config):
     max_rate: float = setting(
         0.0,
         "Most images per second of their stamps that are explained; 0: every one",
-        minimum=0.0,
-        maximum=1000.0,
+        between=(0.0, 1000.0),
         live=True,
     )
 
@@ -158,15 +91,13 @@ class MapperNodeConfig(Config):
     transform_timeout: float = setting(
         0.5,
         "Most seconds to wait for a transform or a camera_info before a frame is skipped",
-        minimum=0.0,
-        maximum=10.0,
+        between=(0.0, 10.0),
         live=True,
     )
     silence_timeout: float = setting(
         5.0,
         "Seconds without a mapped frame after which log and diagnostics say what is missing",
-        minimum=0.1,
-        maximum=3600.0,
+        between=(0.1, 3600.0),
         live=True,
     )
     time_jump: str = setting(
@@ -176,7 +107,7 @@ class MapperNodeConfig(Config):
         live=True,
     )
     publish_rate: float = setting(
-        1.0, "Most often, per second, that the map is published", minimum=0.01, maximum=100.0
+        1.0, "Most often, per second, that the map is published", between=(0.01, 100.0)
     )
     latch: bool = setting(True, "Keep the last map of each topic for readers that come later")
     publish_free_space: bool = setting(
@@ -190,8 +121,7 @@ class MapperNodeConfig(Config):
     autosave_period: float = setting(
         0.0,
         "Seconds between saves to save_path, which is written at deactivate too; 0: only ~/save",
-        minimum=0.0,
-        maximum=86400.0,
+        between=(0.0, 86400.0),
     )
     clear_to: str = setting(
         "free",
@@ -203,12 +133,7 @@ class MapperNodeConfig(Config):
 
 def _channel(name: str, default: float, cells: str, parameter: str) -> float:
     channel: float = setting(
-        default,
-        f"{name} of {cells} cells",
-        minimum=0.0,
-        maximum=1.0,
-        live=True,
-        parameter=parameter,
+        default, f"{name} of {cells} cells", between=(0.0, 1.0), live=True, parameter=parameter
     )
     return channel
 
@@ -221,8 +146,7 @@ class MapColors(Config):
     color_factor: float = setting(
         0.8,
         "Part of the color circle that use_height_map spans, from red at the top",
-        minimum=0.0,
-        maximum=1.0,
+        between=(0.0, 1.0),
         live=True,
     )
     colored_map: bool = setting(
@@ -269,8 +193,7 @@ class MaskConfig(Config):
     slop: float = setting(
         0.01,
         "Most seconds between the stamps of a mask and of its depth image",
-        minimum=0.0,
-        maximum=1.0,
+        between=(0.0, 1.0),
         parameter="semantics.slop",
     )
     labels: tuple[str, ...] = setting(

@@ -16,7 +16,7 @@ import yaml
 from cnn_perception.errors import ConfigError
 from cnn_perception.messages.stamps import stamp_to_ns
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.replay.expectations import terms
+from cnn_perception.replay.expectations import schema
 from cnn_perception.replay.fleet.fleet import Fleet, replay_fleet
 from cnn_perception.replay.fleet.fleet_runner import FleetRow, FleetTest
 from cnn_perception.replay.fleet.ray_workers import RayWorkers
@@ -205,8 +205,8 @@ class Deadly(ReplayPlan):
 @pytest.mark.skipif(find_spec("ray") is None, reason=NO_RAY)
 def test_a_process_that_dies_is_told_and_stops_no_others(bags: list[Path], tmp_path: Path) -> None:
     tests = [
-        FleetTest(bags[0], tmp_path / "deadly", Deadly(), terms.Expectations(), ""),
-        FleetTest(bags[1], tmp_path / "broken", ReplayPlan(), terms.Expectations(), ""),
+        FleetTest(bags[0], tmp_path / "deadly", Deadly(), schema.Expectations(), ""),
+        FleetTest(bags[1], tmp_path / "broken", ReplayPlan(), schema.Expectations(), ""),
     ]
     with RayWorkers(2) as workers:
         rows = {row.name: row for row in workers.run(tests)}

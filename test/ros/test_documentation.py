@@ -13,9 +13,9 @@ from cnn_perception.components.detector import DetectorComponent
 from cnn_perception.components.explainer import ExplainerComponent
 from cnn_perception.components.mapper import MapperComponent
 from cnn_perception.components.segmenter import SegmenterComponent
-from cnn_perception.config import settings
 from cnn_perception.messages import DROP_REASONS
 from cnn_perception.parameters import NodeConfig
+from cnn_perception.settings import settings
 
 NODES = {
     "detector": DetectorComponent,

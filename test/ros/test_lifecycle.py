@@ -24,9 +24,10 @@ from vision_msgs.msg import Detection2DArray
 from cnn_perception.components.detector import DetectorComponent
 from cnn_perception.components.mapper import MapperComponent
 from cnn_perception.components.segmenter import SegmenterComponent
-from cnn_perception.config import DetectorConfig, settings
+from cnn_perception.config import DetectorConfig
 from cnn_perception.errors import ConfigError
 from cnn_perception.ros.encode import encode
+from cnn_perception.settings import settings
 
 
 @pytest.fixture

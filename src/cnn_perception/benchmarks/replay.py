@@ -12,7 +12,6 @@ import numpy as np
 
 from cnn_perception.benchmarks.race import Contender, Job
 from cnn_perception.config import (
-    Config,
     DetectorConfig,
     ExplainerConfig,
     MapperConfig,
@@ -36,6 +35,7 @@ from cnn_perception.replay.replayer import replay
 from cnn_perception.runtime.bundle import load_bundle
 from cnn_perception.runtime.inference import InferencePool
 from cnn_perception.segmentation.segmenter import Segmenter
+from cnn_perception.settings import Config
 from cnn_perception.types import UInt8Array
 
 __all__ = ["JOBS", "replay_job"]

@@ -9,6 +9,8 @@ import typer
 
 from cnn_perception.cli import bench_explain, bench_live, bench_models, bench_replay
 from cnn_perception.cli.bench_output import AsJson, JsonFile, progress_bar, say, spread_cells, tell
+from cnn_perception.cli.options import option
+from cnn_perception.config import MapperConfig
 
 __all__ = ["app"]
 
@@ -32,11 +34,8 @@ def mapping_command(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Bag or RGB-D folder; the shipped drive by default."),
     ] = None,
-    resolution: Annotated[
-        Optional[list[float]],  # noqa: UP045
-        typer.Option(help="Edge of a cell, metres; repeatable.  [default: 0.05]"),
-    ] = None,
-    max_range: Annotated[float, typer.Option(help="Range of the sensor, metres.")] = 5.0,
+    resolution: list[float] = option(MapperConfig, "resolution", repeatable=True),
+    max_range: float = option(MapperConfig, "max_range"),
     frames: Annotated[
         int, typer.Option(min=0, help="Frames, spread evenly over the data; 0: all.")
     ] = 10,
@@ -65,7 +64,7 @@ def mapping_command(
         "rounds": rounds,
         "core": core,
     }
-    results, lacking = _measure(source, resolution or [0.05], settings)
+    results, lacking = _measure(source, resolution, settings)
     answer = {
         "benchmark": "mapping",
         "machine": describe_machine(),
@@ -84,7 +83,6 @@ def _measure(
     """Return a summary for each resolution and mode; settings get the real number of frames."""
     from cnn_perception.benchmarks.frames import read_frames
     from cnn_perception.benchmarks.mapping import MODES, measure
-    from cnn_perception.config import MapperConfig
 
     configs = [
         MapperConfig(resolution=resolution, max_range=settings["max_range"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from cnn_perception.cli.options import Json, Model, Out, Paths, Provider, ProviderOption, Threads
+from cnn_perception.cli.options import Json, Model, Out, Paths, option
+from cnn_perception.config import DetectorConfig, SessionConfig
 
 __all__ = ["command"]
 
@@ -16,27 +16,18 @@ def command(
     paths: Paths,
     model: Model = "rooms_ssdlite",
     out: Out = Path("out/detect"),
-    score: Annotated[
-        float,
-        typer.Option(min=-1.0, max=1.0, help="Lowest score; negative takes the model's own."),
-    ] = -1.0,
-    iou: Annotated[
-        float,
-        typer.Option(min=-1.0, max=1.0, help="Overlap that is too much; negative as above."),
-    ] = -1.0,
-    most: Annotated[
-        int, typer.Option(min=1, max=1000, help="Most detections in one picture.")
-    ] = 100,
+    score: float = option(DetectorConfig, "score_threshold"),
+    iou: float = option(DetectorConfig, "iou_threshold"),
+    most: int = option(DetectorConfig, "max_detections"),
     print_json: Json = False,
-    provider: ProviderOption = Provider.auto,
-    threads: Threads = 1,
+    provider: str = option(SessionConfig, "provider"),
+    threads: int = option(SessionConfig, "threads"),
 ) -> None:
     """Find objects; writes pictures with boxes, and detections.json.
 
     Exit code 1 when a file could not be read; the others are done nevertheless.
     """
     from cnn_perception.cli.annotate import Annotation, annotate
-    from cnn_perception.config import DetectorConfig, SessionConfig
     from cnn_perception.detection.detector import Detector
     from cnn_perception.image.draw import draw_detections
     from cnn_perception.runtime.bundle import load_bundle
@@ -45,7 +36,7 @@ def command(
     detector = Detector(
         load_bundle(model),
         DetectorConfig(score_threshold=score, iou_threshold=iou, max_detections=most),
-        SessionConfig(provider=provider.value, threads=threads),
+        SessionConfig(provider=provider, threads=threads),
     )
 
     def annotator(rgb: UInt8Array) -> Annotation:

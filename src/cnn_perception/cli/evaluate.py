@@ -6,32 +6,25 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cnn_perception.cli.options import Json, Provider, ProviderOption, Threads
+from cnn_perception.cli.options import Json, option
+from cnn_perception.config import SessionConfig
+from cnn_perception.training.data_config import DataConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cnn_perception.config import SessionConfig
     from cnn_perception.evaluation.data import EvaluationData
     from cnn_perception.evaluation.evaluate import Evaluation
     from cnn_perception.runtime.bundle import ModelBundle
 
 __all__ = ["command"]
 
-_ROOMS = 500
-
-
-class _Broken(str, Enum):
-    """What to do about files that cannot be used."""
-
-    error = "error"
-    skip = "skip"
+_ROOMS = DataConfig().evaluation_rooms
 
 
 def command(
@@ -53,7 +46,7 @@ def command(
     split: Annotated[
         str | None, typer.Option(help="Which list of the data; val, else test.")
     ] = None,
-    broken: Annotated[_Broken, typer.Option(help="Files that cannot be used.")] = _Broken.error,
+    broken: str = option(DataConfig, "broken"),
     out: Annotated[
         Path | None,
         typer.Option(
@@ -64,8 +57,8 @@ def command(
         int, typer.Option(min=0, max=99, help="How many of the worst images --out gets.")
     ] = 12,
     print_json: Json = False,
-    provider: ProviderOption = Provider.auto,
-    threads: Threads = 1,
+    provider: str = option(SessionConfig, "provider"),
+    threads: int = option(SessionConfig, "threads"),
 ) -> None:
     """Measure a bundle: average precision of boxes, IoU of masks, accuracy of classes.
 
@@ -75,14 +68,13 @@ def command(
     from rich.console import Console
 
     from cnn_perception.cli.evaluate_tables import print_report
-    from cnn_perception.config import SessionConfig
     from cnn_perception.evaluation.files import write_evaluation
     from cnn_perception.runtime.bundle import load_bundle
 
     bundle = load_bundle(model)
     if out is not None:
         _make(out)
-    session = SessionConfig(provider=provider.value, threads=threads)
+    session = SessionConfig(provider=provider, threads=threads)
     console = Console(stderr=print_json)
     with _named_in_the_report():
         images = _open(bundle, data, split, rooms, seed, broken)
@@ -126,7 +118,7 @@ def _open(
     split: str | None,
     rooms: int | None,
     seed: int,
-    broken: _Broken,
+    broken: str,
 ) -> EvaluationData:
     """Return the images: those of `data`, or rendered ones."""
     from typing import cast
@@ -139,7 +131,7 @@ def _open(
         rendered = RenderedRooms(seed, rooms or _ROOMS)
         last = seed + len(rendered) - 1
         return match_data(bundle, rendered, f"simulated rooms, seeds {seed} to {last}")
-    policy: Literal["raise", "skip"] = "skip" if broken is _Broken.skip else "raise"
+    policy: Literal["raise", "skip"] = "skip" if broken == "skip" else "raise"
     dataset = open_dataset(data, cast(Task, bundle.task), split, broken=policy)
     return match_data(bundle, dataset, f"{data}, {split}" if split else str(data), rooms)
 

@@ -13,16 +13,15 @@ from cnn_perception.cli.options import (
     Model,
     Network,
     Out,
-    Provider,
-    ProviderOption,
-    Threads,
     Weights,
+    option,
 )
+from cnn_perception.config import ExplainerConfig, SessionConfig
+from cnn_perception.explain.methods.optimisation_config import ImageOptimisationConfig
 from cnn_perception.explain.registry import Method
 
 if TYPE_CHECKING:
     from cnn_perception.cli.annotate import Annotator
-    from cnn_perception.config import ExplainerConfig, SessionConfig
     from cnn_perception.types import Float32Array, UInt8Array
 
 __all__ = ["command"]
@@ -44,21 +43,16 @@ def command(
     target: Annotated[
         str, typer.Option(help="Explain the best answer of this class; empty: the best of all.")
     ] = "",
-    score: Annotated[
-        float,
-        typer.Option(min=-1.0, max=1.0, help="Lowest score; negative takes the model's own."),
-    ] = -1.0,
+    score: float = option(ExplainerConfig, "score_threshold"),
     region: Annotated[
         str,
         typer.Option(metavar="X,Y[,X,Y]", help="Of a bundle: what is at a point, or in a box."),
     ] = "",
-    most: Annotated[
-        int, typer.Option(min=1, max=100, help="Of a bundle: explain so many answers together.")
-    ] = 1,
+    most: int = option(ExplainerConfig, "max_answers", of="a bundle"),
     plus_plus: Annotated[
         bool, typer.Option("--plus-plus", help="Of a bundle: by Grad-CAM++.")
     ] = False,
-    alpha: Annotated[float, typer.Option(min=0.0, max=1.0, help="Opacity of the heat.")] = 0.5,
+    alpha: float = option(ExplainerConfig, "overlay_alpha"),
     method: Annotated[
         list[Method] | None,
         typer.Option(
@@ -74,13 +68,11 @@ def command(
             help="Layer of the network, as features.14 or conv5_3 (default: its last maps)."
         ),
     ] = None,
-    steps: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Of maximisation: gradient steps.")
-    ] = 300,
-    seed: Annotated[int, typer.Option(min=0, help="Of maximisation: of its noise.")] = 0,
+    steps: int = option(ImageOptimisationConfig, "steps", of="maximisation"),
+    seed: int = option(ImageOptimisationConfig, "seed", of="maximisation"),
     print_json: Json = False,
-    provider: ProviderOption = Provider.auto,
-    threads: Threads = 1,
+    provider: str = option(SessionConfig, "provider"),
+    threads: int = option(SessionConfig, "threads"),
 ) -> None:
     """Explain the best answer by Grad-CAM; writes heat over pictures, and explanations.json.
 
@@ -106,7 +98,6 @@ def command(
         )
     else:
         from cnn_perception.cli.annotate import annotate
-        from cnn_perception.config import ExplainerConfig, SessionConfig
 
         config = ExplainerConfig(
             method="gradcam++" if plus_plus else "gradcam",
@@ -117,7 +108,7 @@ def command(
             budget_ms=_NO_HURRY_MS,
             overlay_alpha=alpha,
         )
-        session = SessionConfig(provider=provider.value, threads=threads)
+        session = SessionConfig(provider=provider, threads=threads)
         annotator = _bundle_annotator(model, config, session)
         done = annotate(paths or (), out, "explanations", annotator, print_json=print_json)
     if not done:

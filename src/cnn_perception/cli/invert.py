@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from cnn_perception.cli.opened_network import opened_network
-from cnn_perception.cli.options import Json, Model, Network, Out, Weights
+from cnn_perception.cli.options import Json, Model, Network, Out, Weights, option
+from cnn_perception.explain.methods.optimisation_config import ImageOptimisationConfig
 
 __all__ = ["command"]
 
@@ -34,15 +35,9 @@ def command(
     texture: Annotated[
         bool, typer.Option("--texture", help="Make another picture with the texture of IMAGE.")
     ] = False,
-    steps: Annotated[int, typer.Option(min=1, max=1_000_000, help="Gradient steps.")] = 300,
-    rate: Annotated[
-        list[float] | None,
-        typer.Option(help="Learning rate of Adam at first. Repeatable. Default: 0.2."),
-    ] = None,
-    tv: Annotated[
-        list[float] | None,
-        typer.Option(help="Weight of the total variation. Repeatable. Default: 0.3."),
-    ] = None,
+    steps: int = option(ImageOptimisationConfig, "steps"),
+    rate: list[float] = option(ImageOptimisationConfig, "rate", repeatable=True),
+    tv: list[float] = option(ImageOptimisationConfig, "tv", repeatable=True),
     snapshot: Annotated[
         list[int] | None,
         typer.Option(help="Step after which the picture is shown as well. Repeatable."),
@@ -53,7 +48,7 @@ def command(
             min=0, max=4096, help="Shorter side of the picture, pixels; 0 is the network's own."
         ),
     ] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise that it begins with.")] = 0,
+    seed: int = option(ImageOptimisationConfig, "seed"),
     out: Out = Path("out/invert"),
     print_json: Json = False,
 ) -> None:
@@ -70,15 +65,12 @@ def command(
         raise ConfigError("--texture is of IMAGE alone, --style of another picture: give one")
     opened = opened_network(model, network, weights)
     from cnn_perception.cli.invert_runs import Order, carry_out
-    from cnn_perception.explain.methods.image_optimisation import ImageOptimisationConfig
 
     if size:
         opened = opened.of_size(size)
-    varied = {key: dict.fromkeys(values) for key, values in (("tv", tv), ("rate", rate)) if values}
-    fixed = {"steps": steps, "seed": seed, "snapshots": tuple(snapshot or ())}
     configs = [
-        ImageOptimisationConfig.from_mapping({**fixed, **dict(zip(varied, values, strict=True))})
-        for values in product(*varied.values())
+        ImageOptimisationConfig(steps, a_rate, a_tv, seed=seed, snapshots=tuple(snapshot or ()))
+        for a_tv, a_rate in product(dict.fromkeys(tv), dict.fromkeys(rate))
     ]
     groups = [names.split(",") for names in dict.fromkeys(layer or ())]
     order = Order(image, style, style_weight, texture, groups, configs)

@@ -9,7 +9,8 @@ import typer
 
 from cnn_perception.cli import map_info
 from cnn_perception.cli.default_group import DEFAULT, DefaultCommand, DefaultGroup
-from cnn_perception.config import MapperConfig, settings
+from cnn_perception.cli.options import option
+from cnn_perception.config import MapperConfig
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -26,9 +27,6 @@ app = typer.Typer(
 app.command("info")(map_info.command)
 
 
-_ENGINE = next(known for known in settings(MapperConfig) if known.name == "engine")
-
-
 @app.command(
     DEFAULT,
     cls=DefaultCommand,
@@ -38,19 +36,12 @@ _ENGINE = next(known for known in settings(MapperConfig) if known.name == "engin
 def command(
     source: Annotated[Path, typer.Argument(help="Rosbag, or folder of frame-N.depth.png files.")],
     out: Annotated[Path, typer.Option(help="Map file: .bt, .ot or .vox.")] = Path("map.bt"),
-    resolution: Annotated[float, typer.Option(help="Edge of a cell, metres.")] = 0.05,
-    max_range: Annotated[
-        float, typer.Option(help="Readings beyond, metres, only clear; negative: unlimited.")
-    ] = 5.0,
-    min_range: Annotated[float, typer.Option(help="Ignore nearer readings, metres.")] = 0.0,
-    discretize: Annotated[
-        bool, typer.Option("--discretize", help="One ray per occupied cell: a slightly other map.")
-    ] = False,
-    engine: Annotated[
-        str,
-        typer.Option(metavar="|".join(_ENGINE.choices or ()), help="All give the same map."),
-    ] = _ENGINE.default,
-    stride: Annotated[int, typer.Option(help="Use every n-th row and column of images.")] = 1,
+    resolution: float = option(MapperConfig, "resolution"),
+    max_range: float = option(MapperConfig, "max_range"),
+    min_range: float = option(MapperConfig, "min_range"),
+    discretize: bool = option(MapperConfig, "discretize", "--discretize"),
+    engine: str = option(MapperConfig, "engine"),
+    stride: int = option(MapperConfig, "depth_stride"),
     every: Annotated[int, typer.Option(min=1, help="Use every n-th scan.")] = 1,
     depth_topic: Annotated[
         Optional[list[str]],  # noqa: UP045

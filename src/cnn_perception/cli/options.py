@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from cnn_perception.errors import ConfigError
+from cnn_perception.settings import Config, settings
 
 __all__ = [
     "Json",
@@ -14,19 +16,43 @@ __all__ = [
     "Network",
     "Out",
     "Paths",
-    "Provider",
-    "ProviderOption",
-    "Threads",
     "Weights",
+    "option",
 ]
 
 
-class Provider(str, Enum):
-    """Where networks run."""
+def option(
+    config: type[Config], name: str, *flags: str, of: str = "", repeatable: bool = False
+) -> Any:
+    """Return the option of a setting, as the default of a parameter of a command.
 
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
+    Default, range or choices and help are the setting's. flags: where they are not to be made of
+    the parameter's name; of: what the option is for, where it is not for all that the command does.
+    """
+    known = next(known for known in settings(config) if known.name == name)
+    text = f"{known.description}."
+    text = f"Of {of}: {text[0].lower()}{text[1:]}" if of else text
+    default = [known.default] if repeatable else known.default
+    if known.choices is None:
+        return typer.Option(default, *flags, min=known.minimum, max=known.maximum, help=text)
+    choices = known.choices
+
+    def checked(value: str) -> str:
+        try:
+            known.check(value)
+        except ConfigError as error:
+            raise typer.BadParameter(str(error)) from error
+        return value
+
+    # An enumeration would have to be written by hand beside the declaration.
+    return typer.Option(
+        default,
+        *flags,
+        metavar=f"[{'|'.join(choices)}]",
+        help=text,
+        callback=checked,
+        autocompletion=lambda: list(choices),
+    )
 
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATHS...", help="Pictures, videos, folders.")]
@@ -45,11 +71,4 @@ Weights = Annotated[
         help="Of --network: none (random), imagenet, or a state dict. Without --network: a "
         "checkpoint of 'cnn-perception train'."
     ),
-]
-ProviderOption = Annotated[
-    Provider,
-    typer.Option("--provider", help="Where the network runs; auto takes CUDA if it works."),
-]
-Threads = Annotated[
-    int, typer.Option(min=0, max=256, help="Threads within the network; 0 is automatic.")
 ]

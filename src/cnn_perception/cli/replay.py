@@ -104,7 +104,7 @@ def _replay_one(
 
     from cnn_perception.mapping.jit import is_cached
     from cnn_perception.replay.expectations.expectations import load_expectations
-    from cnn_perception.replay.expectations.terms import Expectations
+    from cnn_perception.replay.expectations.schema import Expectations
     from cnn_perception.replay.per_bag import bag_name, for_bag
     from cnn_perception.replay.plan import ReplayPlan, load_plan
     from cnn_perception.replay.runner import run_test

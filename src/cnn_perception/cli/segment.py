@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from cnn_perception.cli.options import Json, Model, Out, Paths, Provider, ProviderOption, Threads
+from cnn_perception.cli.options import Json, Model, Out, Paths, option
+from cnn_perception.config import SegmenterConfig, SessionConfig
 
 __all__ = ["command"]
 
@@ -16,12 +16,10 @@ def command(
     paths: Paths,
     model: Model = "rooms_fcn",
     out: Out = Path("out/segment"),
-    alpha: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Opacity of the classes' colors.")
-    ] = 0.5,
+    alpha: float = option(SegmenterConfig, "overlay_alpha"),
     print_json: Json = False,
-    provider: ProviderOption = Provider.auto,
-    threads: Threads = 1,
+    provider: str = option(SessionConfig, "provider"),
+    threads: int = option(SessionConfig, "threads"),
 ) -> None:
     """Label every pixel; writes tinted pictures, masks of class ids (PNG), and segments.json.
 
@@ -30,7 +28,6 @@ def command(
     import numpy as np
 
     from cnn_perception.cli.annotate import Annotation, annotate
-    from cnn_perception.config import SegmenterConfig, SessionConfig
     from cnn_perception.image.draw import blend_mask
     from cnn_perception.runtime.bundle import load_bundle
     from cnn_perception.segmentation.segmenter import Segmenter
@@ -39,7 +36,7 @@ def command(
     segmenter = Segmenter(
         load_bundle(model),
         SegmenterConfig(overlay_alpha=alpha),
-        SessionConfig(provider=provider.value, threads=threads),
+        SessionConfig(provider=provider, threads=threads),
     )
 
     def annotator(rgb: UInt8Array) -> Annotation:

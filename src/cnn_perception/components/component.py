@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
-from cnn_perception.config import Config
 from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages.encode import Encoder
 from cnn_perception.messages.frame import Frame
 from cnn_perception.parameters import NodeConfig, NodeParameters, read
 from cnn_perception.runtime.inference import InferencePool
+from cnn_perception.settings import Config
 
 __all__ = [
     "Component",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from cnn_perception.components.component import Component
 from cnn_perception.errors import ConfigError
+from cnn_perception.settings import nearest
 
 __all__ = ["GROUP", "OWN", "component_kind", "component_kinds"]
 
@@ -32,9 +32,7 @@ def component_kind(name: str) -> type[Component]:
         return kind
     others = _others()
     if name not in others:
-        known = component_kinds()
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        hint = nearest(name, component_kinds(), "there are")
         raise ConfigError(
             f"no component {name!r} is installed: {hint}; packages name theirs as entry points of "
             f"{GROUP}"

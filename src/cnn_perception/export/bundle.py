@@ -25,7 +25,7 @@ from cnn_perception.export.onnx_file import (
 from cnn_perception.image.preprocess import InputSpec, Preprocessor
 from cnn_perception.runtime.bundle import file_digest, load_bundle
 from cnn_perception.runtime.inference import Session
-from cnn_perception.runtime.section import read_yaml
+from cnn_perception.settings.files import read_yaml
 from cnn_perception.types import UInt8Array
 
 __all__ = [
@@ -165,7 +165,7 @@ def write_bundle(
 def write_quality(folder: Path, quality: Mapping[str, Any]) -> None:
     """Record measured figures in a bundle's model.yaml and its model card."""
     path = folder / "model.yaml"
-    write_yaml(path, {**read_yaml(path), "quality": dict(quality)})
+    write_yaml(path, {**read_yaml(path, ModelError), "quality": dict(quality)})
     load_bundle(folder)
     write_card(folder)
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cnn_perception.errors import ModelError
 from cnn_perception.formats.ssd_raw import SsdRawFormat
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle
-from cnn_perception.runtime.section import read_yaml
+from cnn_perception.settings.files import read_yaml
 
 __all__ = ["CARD_FILE", "PLAN_FILE", "write_card"]
 
@@ -79,7 +80,7 @@ def _figures(bundle: ModelBundle) -> Iterator[str]:
 
 def _training(bundle: ModelBundle, file: Path) -> Iterator[str]:
     """Yield history, data, seed and plan of a network that was trained here."""
-    plan = read_yaml(file) if file.is_file() else None
+    plan = read_yaml(file, ModelError) if file.is_file() else None
     if not isinstance(plan, dict):
         yield "The network was not trained with `cnn-perception train`: see its source."
         return

@@ -26,7 +26,7 @@ from cnn_perception.export.explain_proof import prove
 from cnn_perception.export.explained import Explained, explained_answers
 from cnn_perception.export.onnx_graph import OnnxGraph
 from cnn_perception.runtime.bundle import ModelBundle, file_digest, load_bundle
-from cnn_perception.runtime.section import read_yaml
+from cnn_perception.settings.files import read_yaml
 
 __all__ = ["ExplainProof", "add_explain_graphs", "explain_bundle"]
 
@@ -88,7 +88,7 @@ def add_explain_graphs(
         difference = prove(bundle.model, file, explained, inputs)
         proofs.append(ExplainProof(explained.level, explained.feature_map, difference))
         entries.append(_entry(folder, explained, file))
-    tree = read_yaml(folder / "model.yaml")
+    tree = read_yaml(folder / "model.yaml", ModelError)
     tree["model"] = {**tree["model"], "sha256": file_digest(bundle.model)}
     quality = {"quality": tree.pop("quality")} if "quality" in tree else {}
     write_yaml(folder / "model.yaml", {**tree, "explain": entries, **quality})

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnn_perception.errors import ConfigError, ModelError
+from cnn_perception.errors import ConfigError
+from cnn_perception.image.preprocess import LARGEST_SIDE
+from cnn_perception.settings import REQUIRED, Config, SettingError, setting
 from cnn_perception.types import Float32Array
 
-if TYPE_CHECKING:
-    from cnn_perception.runtime.section import Section
-
-__all__ = ["DEFAULT_BOX_KEYS", "DefaultBoxSpec", "default_boxes", "linear_scales", "pyramid_boxes"]
-
-DEFAULT_BOX_KEYS = ("feature_maps", "scales", "aspect_ratios", "steps", "image_size", "clip")
-"""Of model.yaml's output.default_boxes."""
-_LARGEST_SIDE = 8192
+__all__ = ["DefaultBoxSpec", "PyramidBoxes", "default_boxes", "linear_scales"]
 
 
 @dataclass(frozen=True, slots=True)
-class DefaultBoxSpec:
+class DefaultBoxSpec(Config):
     """Which default boxes a network predicts offsets from (Liu et al. 2016, section 2.2).
 
     The convention is torchvision's ``DefaultBoxGenerator``: sizes are fractions of the image's
@@ -32,70 +25,45 @@ class DefaultBoxSpec:
     aspect ratio r one of r : 1 and one of 1 : r, in this order; cells go row by row, levels in
     order.
 
-    feature_maps: (rows, columns) of each level. scales: one more than levels. aspect_ratios: one
-    list per level, without 1. steps: pixels between the centres of two cells, per level, for
-    networks whose maps do not divide the image evenly; they need image_size, the (height, width)
-    of the network's input. clip: limit widths and heights to the image.
-
     Raises ConfigError for lengths that do not agree and for values that are not positive.
     """
 
-    feature_maps: tuple[tuple[int, int], ...]
-    scales: tuple[float, ...]
-    aspect_ratios: tuple[tuple[float, ...], ...]
-    steps: tuple[float, ...] | None = None
-    image_size: tuple[int, int] | None = None
-    clip: bool = True
+    feature_maps: tuple[tuple[int, int], ...] = setting(
+        REQUIRED, "[rows, columns] of each level", between=(1, LARGEST_SIDE)
+    )
+    scales: tuple[float, ...] = setting(
+        REQUIRED,
+        "Sizes of the boxes, fractions of the image: one more than levels",
+        between=(1e-6, 1e6),
+    )
+    aspect_ratios: tuple[tuple[float, ...], ...] = setting(
+        REQUIRED, "A list for each level, without 1", between=(1e-6, 1e6)
+    )
+    steps: tuple[float, ...] | None = setting(
+        None,
+        "Pixels between the centres of two cells, for each level, where the maps do not divide the "
+        "image evenly; they need image_size",
+        between=(1e-6, LARGEST_SIDE),
+    )
+    image_size: tuple[int, int] | None = setting(
+        None, "[height, width] of the network's input, pixels", between=(1, LARGEST_SIDE)
+    )
+    clip: bool = setting(True, "Limit widths and heights to the image")
 
     def __post_init__(self) -> None:
-        levels, steps = len(self.feature_maps), self.steps
-        expected = {"scales": levels + 1, "aspect_ratios": levels}
-        expected |= {} if steps is None else {"steps": levels}
-        for name, count in expected.items():
-            if (actual := len(getattr(self, name))) != count:
-                raise ConfigError(
-                    f"default boxes have {actual} {name}: {levels} feature maps need {count}"
-                )
+        Config.__post_init__(self)
+        levels = len(self.feature_maps)
         if levels == 0:
-            raise ConfigError("default boxes have no feature maps: give (rows, columns)")
-        numbers: dict[str, Iterable[float]] = {
-            "feature_maps": chain.from_iterable(self.feature_maps),
-            "scales": self.scales,
-            "aspect_ratios": chain.from_iterable(self.aspect_ratios),
-            "steps": steps or (),
-            "image_size": self.image_size or (),
-        }
-        for name, values in numbers.items():
-            for value in values:
-                if not (math.isfinite(value) and value > 0):
-                    raise ConfigError(f"default boxes have {name} with {value:g}: must be positive")
-        if steps is not None and self.image_size is None:
-            raise ConfigError("default boxes have steps but no image_size: give (height, width)")
-
-    @classmethod
-    def read(cls, section: Section) -> DefaultBoxSpec:
-        """Return what model.yaml's default_boxes describe; raises ModelError."""
-        maps = section.number_lists("feature_maps", 2)
-        if any(not 1 <= side <= _LARGEST_SIDE or side % 1 for size in maps for side in size):
-            section.fail("feature_maps", f"= {maps}: give [rows, columns] as whole numbers")
-        image_size = None
-        if "image_size" in section:
-            rows, columns = section.numbers("image_size", 2, 1, _LARGEST_SIDE)
-            image_size = (int(rows), int(columns))
-        clip = section.value("clip") if "clip" in section else True
-        if not isinstance(clip, bool):
-            section.fail("clip", f"= {clip!r}: give true or false")
-        try:
-            return cls(
-                feature_maps=tuple((int(rows), int(columns)) for rows, columns in maps),
-                scales=section.numbers("scales"),
-                aspect_ratios=section.number_lists("aspect_ratios"),
-                steps=section.numbers("steps") if "steps" in section else None,
-                image_size=image_size,
-                clip=clip,
-            )
-        except ConfigError as error:
-            raise ModelError(f"{section.file}: {section.path}: {error}") from error
+            raise SettingError("feature_maps", "has no levels: give [rows, columns] of each")
+        lengths = {"scales": levels + 1, "aspect_ratios": levels, "steps": levels}
+        for name, expected in lengths.items():
+            values = getattr(self, name)
+            if values is not None and len(values) != expected:
+                raise SettingError(
+                    name, f"has length {len(values)}: {levels} feature maps need {expected}"
+                )
+        if self.steps is not None and self.image_size is None:
+            raise SettingError("steps", "needs image_size: give [height, width]")
 
     @property
     def boxes_per_cell(self) -> tuple[int, ...]:
@@ -139,28 +107,35 @@ def linear_scales(levels: int, smallest: float, largest: float) -> tuple[float, 
     return (*(smallest + span * k / (levels - 1.0) for k in range(levels)), 1.0)
 
 
-def pyramid_boxes(section: Any, size: tuple[int, int]) -> DefaultBoxSpec:
-    """Return the default boxes of a network whose levels have strides 8, 16, 32, 64 ...
+@dataclass(frozen=True, slots=True)
+class PyramidBoxes(Config):
+    """Sizes and shapes of default boxes, wherever the levels of the network lie."""
 
-    section: a mapping with ``scales``, fractions of the image, one more than levels, and
-    ``aspect_ratios``, a list per level; size: (width, height) of the input, pixels, multiples of
-    32. Raises ConfigError for anything else.
-    """
-    if not isinstance(section, Mapping) or set(section) != {"scales", "aspect_ratios"}:
-        raise ConfigError(f"default_boxes = {section!r}: give scales and aspect_ratios")
-    try:
-        scales = tuple(float(scale) for scale in section["scales"])
-        ratios = tuple(tuple(float(r) for r in level) for level in section["aspect_ratios"])
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"default_boxes are not lists of numbers: {error}") from error
-    width, height = size
-    if width % 32 or height % 32:
-        raise ConfigError(f"image {width}x{height}: both must be multiples of 32")
-    maps = [(height // 8, width // 8)]
-    while len(maps) < len(ratios):
-        rows, columns = maps[-1]
-        maps.append(((rows + 1) // 2, (columns + 1) // 2))
-    return DefaultBoxSpec(tuple(maps[: len(ratios)]), scales, ratios)
+    scales: tuple[float, ...] = setting(
+        REQUIRED,
+        "Sizes of the boxes, fractions of the image: one more than levels",
+        between=(1e-6, 1e6),
+    )
+    aspect_ratios: tuple[tuple[float, ...], ...] = setting(
+        REQUIRED, "A list for each level, without 1", between=(1e-6, 1e6)
+    )
+
+    def at(self, size: tuple[int, int]) -> DefaultBoxSpec:
+        """Return the default boxes of a network whose levels have strides 8, 16, 32, 64 ...
+
+        size: (width, height) of the input, pixels. Raises ConfigError unless both are multiples of
+        32.
+        """
+        width, height = size
+        if width % 32 or height % 32:
+            raise ConfigError(f"image {width}x{height}: both must be multiples of 32")
+        maps = [(height // 8, width // 8)]
+        while len(maps) < len(self.aspect_ratios):
+            rows, columns = maps[-1]
+            maps.append(((rows + 1) // 2, (columns + 1) // 2))
+        return DefaultBoxSpec(
+            tuple(maps[: len(self.aspect_ratios)]), self.scales, self.aspect_ratios
+        )
 
 
 def default_boxes(spec: DefaultBoxSpec) -> Float32Array:

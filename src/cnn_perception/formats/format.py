@@ -5,19 +5,31 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.errors import ModelError
+from cnn_perception.settings import (
+    REQUIRED,
+    Config,
+    Kind,
+    SettingError,
+    Text,
+    missing,
+    nearest,
+    setting,
+    shown,
+    unknown,
+)
 from cnn_perception.types import Float32Array
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from cnn_perception.runtime.bundle import ModelBundle
-    from cnn_perception.runtime.section import Section
 
 __all__ = [
     "OUTPUT_FORMATS",
@@ -78,26 +90,24 @@ OUTPUT_FORMATS: dict[str, type[OutputFormat]] = {}
 
 
 @dataclass(frozen=True, eq=False)
-class OutputFormat(ABC):
+class OutputFormat(Config, ABC):
     """One way in which networks encode their answers, with the names that one network uses.
 
-    tensors: the network's tensor for each role. Of the class: name and task as in model.yaml;
-    shapes, by role, where C is the number of labels; dtypes, by role, if not float32; keys, what
-    model.yaml may say besides; batched, whether tensors have a batch axis of 1; is_explained,
-    whether explain graphs can be made for it; asked, what these take besides a feature map and a
-    class.
+    Its settings are the keys of model.yaml's output. Of the class: name and task as in model.yaml;
+    shapes, by role, where C is the number of labels; dtypes, by role, if not float32; batched,
+    whether tensors have a batch axis of 1; is_explained, whether explain graphs can be made for it;
+    asked, what these take besides a feature map and a class.
     """
 
     name: ClassVar[str]
     task: ClassVar[str]
     shapes: ClassVar[Mapping[str, Shape]]
     dtypes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    keys: ClassVar[tuple[str, ...]] = ()
     batched: ClassVar[bool] = True
     is_explained: ClassVar[bool] = True
     asked: ClassVar[tuple[str, ...]] = ()
 
-    tensors: Mapping[str, str]
+    tensors: Mapping[str, Text] = setting(REQUIRED, "The network's tensor for each role")
 
     def __init_subclass__(cls) -> None:
         """Enter a format into the list; those without a name are bases."""
@@ -105,25 +115,19 @@ class OutputFormat(ABC):
             OUTPUT_FORMATS[cls.name] = cls
 
     @classmethod
-    def read(cls, output: Section) -> OutputFormat:
-        """Return the format as model.yaml's output describes it; raises ModelError."""
-        tensors = output.section("tensors", list(cls.shapes))
-        return cls({role: tensors.text(role) for role in cls.shapes}, **cls.options(output))
-
-    @classmethod
-    def options(cls, output: Section) -> dict[str, Any]:
-        """Return the values of the format's own keys; raises ModelError."""
-        return {}
+    def as_kind(cls) -> Kind:
+        """Return what reads model.yaml's output, or of a format the rest of it."""
+        return _OutputKind() if cls is OutputFormat else super().as_kind()
 
     def tree(self) -> dict[str, Any]:
-        """Return what `read` reads, for a model.yaml that is written."""
+        """Return a model.yaml's output."""
         return {"format": self.name, **_plain(asdict(self))}
 
     def sizes(self, labels: int) -> dict[str, int]:
         """Return the sizes that are known for so many labels, by the letters of `shapes`."""
         return {"C": labels, **{f"C+{k}": labels + k for k in (1, 4, 5)}}
 
-    def check(self, bundle: Bundle) -> None:  # noqa: B027 - most have nothing to check
+    def check(self, bundle: Bundle) -> None:
         """Raise ModelError for values that contradict the rest of a bundle."""
 
     def by_role(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -136,6 +140,48 @@ class OutputFormat(ABC):
     def boxes_per_level(self) -> tuple[int, ...] | None:
         """How many boxes each level of a detector has, where model.yaml tells."""
         return None
+
+
+class _OutputKind(Kind):
+    """A mapping whose key ``format`` says which further keys it has."""
+
+    @property
+    def schema(self) -> dict[str, Any]:  # type: ignore[override]
+        return {"anyOf": [_schema(form) for form in OUTPUT_FORMATS.values()]}
+
+    def read(self, value: Any, folder: Path | None) -> OutputFormat:
+        if isinstance(value, OutputFormat):
+            return value
+        if not isinstance(value, Mapping):
+            hint = "give a mapping with the keys format, tensors"
+            raise SettingError("", f"is {shown(value)}: {hint}")
+        rest = dict(value)
+        name = rest.pop("format", None)
+        if name is None:
+            raise missing("format")
+        if not isinstance(name, str) or name not in OUTPUT_FORMATS:
+            hint = nearest(name, OUTPUT_FORMATS, "choose one of")
+            raise SettingError("format", f"= {shown(name)}: {hint}")
+        found = OUTPUT_FORMATS[name].from_mapping(rest, folder)
+        for role in (*found.tensors, *found.shapes):
+            if role not in found.shapes:
+                raise unknown(role, found.shapes).below("tensors")
+            if role not in found.tensors:
+                raise missing(role).below("tensors")
+        return found
+
+
+def _schema(form: type[OutputFormat]) -> dict[str, Any]:
+    """Return the JSON schema of a model.yaml's output in a format."""
+    schema = dict(form.as_kind().schema)
+    tensors = {
+        "type": "object",
+        "properties": {role: {"type": "string"} for role in form.shapes},
+        "required": list(form.shapes),
+        "additionalProperties": False,
+    }
+    own = {"format": {"const": form.name}, **schema["properties"], "tensors": tensors}
+    return {**schema, "properties": own, "required": ["format", *schema["required"]]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,18 +231,13 @@ class DetectionFormat(OutputFormat):
 
 @dataclass(frozen=True, eq=False)
 class BackgroundFormat(DetectionFormat):
-    """Scored boxes where one class may mean that there is no object; background: which, or None."""
+    """Scored boxes where one class may mean that there is no object."""
 
-    keys: ClassVar[tuple[str, ...]] = ("background",)
-
-    background: int | None = None
-
-    @classmethod
-    def options(cls, output: Section) -> dict[str, Any]:
-        """Return the background, if one is given."""
-        if "background" not in output:
-            return {}
-        return {"background": output.whole("background", 0, 1 << 16)}
+    background: int | None = setting(
+        None,
+        "The column of the scores or the label that means that there is no object",
+        between=(0, 1 << 16),
+    )
 
     def check(self, bundle: Bundle) -> None:
         """Raise ModelError for a background beyond the classes: it would be no class at all."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
-from cnn_perception.formats.default_boxes import DEFAULT_BOX_KEYS, DefaultBoxSpec, default_boxes
+from cnn_perception.formats.default_boxes import DefaultBoxSpec, default_boxes
 from cnn_perception.formats.format import (
     Bundle,
     Candidates,
@@ -24,10 +24,8 @@ from cnn_perception.formats.format import (
     to_centers,
     to_corners,
 )
+from cnn_perception.settings import REQUIRED, setting
 from cnn_perception.types import Float32Array
-
-if TYPE_CHECKING:
-    from cnn_perception.runtime.section import Section
 
 __all__ = ["SSD_VARIANCES", "SsdRawFormat", "Variances", "decode_boxes", "encode_boxes"]
 
@@ -46,18 +44,14 @@ class SsdRawFormat(DetectionFormat):
 
     name = "ssd_raw"
     shapes: ClassVar = {"class_logits": (1, "A", "C+1"), "box_deltas": (1, "A", 4)}
-    keys = ("default_boxes", "variances")
     class_axes = ClassAxes("class_logits", (1,), 2)
 
-    default_boxes: DefaultBoxSpec
-    variances: Variances = SSD_VARIANCES
-
-    @classmethod
-    def options(cls, output: Section) -> dict[str, Any]:
-        boxes = DefaultBoxSpec.read(output.section("default_boxes", DEFAULT_BOX_KEYS))
-        if "variances" not in output:
-            return {"default_boxes": boxes}
-        return {"default_boxes": boxes, "variances": output.numbers("variances", 4, 1e-6)}
+    default_boxes: DefaultBoxSpec = setting(REQUIRED, "What the offsets are from")
+    variances: Variances = setting(
+        SSD_VARIANCES,
+        "What the offsets are multiplied with: x, y, width, height",
+        between=(1e-6, 1e6),
+    )
 
     def sizes(self, labels: int) -> dict[str, int]:
         return {**super().sizes(labels), "A": self.default_boxes.count}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -12,59 +11,65 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.errors import ConfigError
+from cnn_perception.settings import REQUIRED, Config, SettingError, Text, setting
 from cnn_perception.types import Float32Array, UInt8Array
 
-__all__ = ["InputSpec", "Placement", "Preprocessor", "place"]
+__all__ = ["LARGEST_SIDE", "InputSpec", "Placement", "Preprocessor", "place"]
 
 _PADDING = 114
 """Grey level around a letterboxed image, as the YOLO family is trained with."""
 
 
+LARGEST_SIDE = 8192
+"""Of a network's input, pixels."""
+
+
 @dataclass(frozen=True, slots=True)
-class InputSpec:
-    """What a network takes: float32 (1, 3, height, width) of (pixel - mean) / std.
+class InputSpec(Config):
+    """What a network takes: float32 (1, 3, height, width) of (pixel - mean) / std."""
 
-    channels is ``rgb`` or ``bgr``; mean and std are in that order, on the 0..255 scale. resize is
-    ``stretch`` (both axes fill the input), ``letterbox`` (aspect kept, centred, grey bars) or
-    ``crop`` (aspect kept, the shorter side of the image becomes `shorter_side` pixels, the centre
-    is cut out). Raises ConfigError for anything else.
-    """
-
-    name: str
-    width: int
-    height: int
-    channels: str = "rgb"
-    resize: str = "stretch"
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    shorter_side: int | None = None
+    name: Text = setting(REQUIRED, "Name of the input tensor")
+    width: int = setting(REQUIRED, "Pixels", between=(1, LARGEST_SIDE))
+    height: int = setting(REQUIRED, "Pixels", between=(1, LARGEST_SIDE))
+    channels: str = setting("rgb", "Order of the channels", choices=("rgb", "bgr"), required=True)
+    resize: str = setting(
+        "stretch",
+        "How images are brought to this size: stretch, both axes fill the input; letterbox, aspect "
+        "kept, centred, grey bars; crop, aspect kept, the centre is cut out",
+        choices=("stretch", "letterbox", "crop"),
+        required=True,
+    )
+    mean: tuple[float, float, float] = setting(
+        (0.0, 0.0, 0.0),
+        "Subtracted from pixels on the 0 to 255 scale, by channel in this order",
+        between=(-1e6, 1e6),
+        required=True,
+    )
+    std: tuple[float, float, float] = setting(
+        (1.0, 1.0, 1.0), "What they are then divided by", between=(1e-9, 1e6), required=True
+    )
+    shorter_side: int | None = setting(
+        None, "crop: what the shorter side of the image becomes, pixels", between=(1, LARGEST_SIDE)
+    )
 
     def __post_init__(self) -> None:
-        if self.width <= 0 or self.height <= 0:
-            raise ConfigError(f"input size {self.width}x{self.height}: both must be positive")
-        if self.channels not in ("rgb", "bgr"):
-            raise ConfigError(f"input channels = {self.channels!r}: choose rgb or bgr")
-        if self.resize not in ("stretch", "letterbox", "crop"):
-            raise ConfigError(f"input resize = {self.resize!r}: choose stretch, letterbox or crop")
+        Config.__post_init__(self)
         self._check_shorter_side()
-        for key, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != 3 or not all(math.isfinite(value) for value in values):
-                raise ConfigError(f"input {key} = {values}: give three finite numbers")
-        if min(self.std) <= 0:
-            raise ConfigError(f"input std = {self.std}: all three must be positive")
 
     def _check_shorter_side(self) -> None:
         """Raise ConfigError unless every image, so resized, covers the input."""
         if (self.resize == "crop") != (self.shorter_side is not None):
-            raise ConfigError(
-                f"input resize = {self.resize!r} with shorter_side = {self.shorter_side}: crop "
-                "needs it, the others have none"
+            raise SettingError(
+                "resize",
+                f"= {self.resize!r} with shorter_side = {self.shorter_side}: crop needs it, the "
+                "others have none",
             )
         least = max(self.width, self.height)
         if self.shorter_side is not None and self.shorter_side < least:
-            raise ConfigError(
-                f"input shorter_side = {self.shorter_side} does not cover {self.width}x"
-                f"{self.height}: give {least} or more"
+            raise SettingError(
+                "shorter_side",
+                f"= {self.shorter_side} does not cover {self.width}x{self.height}: give {least} "
+                "or more",
             )
 
 

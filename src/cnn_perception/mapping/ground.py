@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnn_perception.config import Config, setting
+from cnn_perception.settings import Config, setting
 from cnn_perception.types import BoolArray, Float32Array, Float64Array
 
 __all__ = ["GroundConfig", "find_ground"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_perception.config import MapperConfig, settings
+from cnn_perception.config import MapperConfig
 from cnn_perception.errors import ConfigError, MapError
 from cnn_perception.mapping.files import octomap_codec
 from cnn_perception.mapping.files.storage import continue_map, save_map, sensor_notes
@@ -28,6 +28,7 @@ from cnn_perception.mapping.voxels.decay import Decay
 from cnn_perception.mapping.voxels.ray_caster import RayCaster
 from cnn_perception.mapping.voxels.store_codec import StoreCodec
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
+from cnn_perception.settings import settings
 from cnn_perception.types import (
     CameraIntrinsics,
     Cells,

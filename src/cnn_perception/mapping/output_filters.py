@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnn_perception.config import Config, setting
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH, morton_codes, morton_keys
 from cnn_perception.mapping.leaves import Leaves
+from cnn_perception.settings import Config, setting
 
 __all__ = ["OutputConfig", "coarsen", "split", "without_speckles"]
 

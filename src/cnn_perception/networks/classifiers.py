@@ -14,11 +14,11 @@ from torch import nn
 from torch.func import functional_call
 from torchvision.models import get_model, get_model_weights, list_models
 
-from cnn_perception.config import Config, setting
 from cnn_perception.errors import ConfigError
 from cnn_perception.networks.lenet import LeNet5
 from cnn_perception.networks.normalisation import IMAGENET, Normalisation
 from cnn_perception.networks.weights import load_best, read_weights
+from cnn_perception.settings import Config, setting
 
 __all__ = ["CLASSIFIERS", "ClassifierDesign", "ClassifierOptions", "design_classifier"]
 
@@ -39,10 +39,10 @@ class ClassifierOptions(Config):
         "dict with torchvision's names; the head fits only where the classes are as many",
     )
     image_width: int = setting(
-        0, "Width of the input, pixels; 0 is the published one", minimum=0, maximum=2048
+        0, "Width of the input, pixels; 0 is the published one", between=(0, 2048)
     )
     image_height: int = setting(
-        0, "Height of the input, pixels; 0 is the published one", minimum=0, maximum=2048
+        0, "Height of the input, pixels; 0 is the published one", between=(0, 2048)
     )
 
 
@@ -96,11 +96,8 @@ class ClassifierDesign:
         return [x for x in network.modules() if isinstance(x, nn.Linear | nn.Conv2d)][-1:]
 
 
-def design_classifier(section: Mapping[str, Any]) -> ClassifierDesign:
-    """Return the design that a plan's section ``network`` describes.
-
-    Keys are those of `ClassifierOptions`. Raises ConfigError for others.
-    """
+def design_classifier(section: Mapping[str, Any] | ClassifierOptions) -> ClassifierDesign:
+    """Return the design that a plan's section ``network`` describes; raises ConfigError."""
     options = ClassifierOptions.from_mapping(section)
     side, shorter_side, normalisation = 32, 36, IMAGENET
     if options.name == _LENET:

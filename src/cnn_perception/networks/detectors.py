@@ -10,9 +10,8 @@ from typing import Any
 from torch import nn
 from torchvision.models import mobilenet_v2, mobilenet_v3_large, resnet50
 
-from cnn_perception.config import Config, setting
 from cnn_perception.errors import ConfigError
-from cnn_perception.formats.default_boxes import DefaultBoxSpec, pyramid_boxes
+from cnn_perception.formats.default_boxes import DefaultBoxSpec, PyramidBoxes
 from cnn_perception.networks.mobilenet_v2 import MobileNetV2Trunk
 from cnn_perception.networks.normalisation import CAFFE, CENTRED, IMAGENET, Normalisation
 from cnn_perception.networks.ssd import (
@@ -28,6 +27,7 @@ from cnn_perception.networks.ssd import (
 from cnn_perception.networks.ssd_trunks import ssdlite_norm
 from cnn_perception.networks.ssdlite import SsdLite, SsdLiteHead
 from cnn_perception.networks.weights import load_best, read_weights
+from cnn_perception.settings import Config, setting, settings
 
 __all__ = ["DETECTORS", "DetectorDesign", "DetectorOptions", "design_detector"]
 
@@ -100,10 +100,13 @@ class DetectorOptions(Config):
         "Published SSDs: sizes of the default boxes, fractions of the image, one more than levels; "
         "none takes those for COCO",
     )
-    image_width: int = setting(256, "Width of the input, pixels", minimum=64, maximum=2048)
-    image_height: int = setting(192, "Height of the input, pixels", minimum=64, maximum=2048)
-    width: float = setting(1.0, "Channel multiplier of MobileNetV2", minimum=0.1, maximum=2.0)
-    box_width: int = setting(96, "Channels of the pyramid", minimum=16, maximum=512)
+    image_width: int = setting(256, "Width of the input, pixels", between=(64, 2048))
+    image_height: int = setting(192, "Height of the input, pixels", between=(64, 2048))
+    width: float = setting(1.0, "Channel multiplier of MobileNetV2", between=(0.1, 2.0))
+    box_width: int = setting(96, "Channels of the pyramid", between=(16, 512))
+    default_boxes: PyramidBoxes | None = setting(
+        None, "ssdlite_fpn_mobilenet_v2: its default boxes"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,25 +162,24 @@ class DetectorDesign:
         return network
 
 
-def design_detector(section: Mapping[str, Any]) -> DetectorDesign:
-    """Return the design that a plan's section ``network`` describes.
-
-    Keys are those of `DetectorOptions`, and for ssdlite_fpn_mobilenet_v2 ``default_boxes``, see
-    `pyramid_boxes`. Raises ConfigError for others.
-    """
-    boxes = section.get("default_boxes")
-    options = DetectorOptions.from_mapping(
-        {k: v for k, v in section.items() if k != "default_boxes"}
-    )
+def design_detector(section: Mapping[str, Any] | DetectorOptions) -> DetectorDesign:
+    """Return the design that a plan's section ``network`` describes; raises ConfigError."""
+    options = DetectorOptions.from_mapping(section)
+    boxes = options.default_boxes
     if options.name == _PYRAMID:
         if options.scales:
             raise ConfigError(f"{_PYRAMID} has its scales in default_boxes: move them there")
         size = (options.image_width, options.image_height)
         if boxes is None:
             raise ConfigError(f"{_PYRAMID} needs default_boxes: give scales and aspect_ratios")
-        return DetectorDesign(options, pyramid_boxes(boxes, size), size, IMAGENET)
+        return DetectorDesign(options, boxes.at(size), size, IMAGENET)
     published = _PUBLISHED[options.name]
-    fixed = sorted(section.keys() - {"name", "weights", "scales", "reduced_tail"})
+    free = {"name", "weights", "scales", "reduced_tail"}
+    fixed = sorted(
+        known.name
+        for known in settings(DetectorOptions)
+        if known.name not in free and getattr(options, known.name) != known.default
+    )
     if fixed:
         raise ConfigError(
             f"{options.name} is built as published, without {', '.join(fixed)}: delete that or "
@@ -185,6 +187,6 @@ def design_detector(section: Mapping[str, Any]) -> DetectorDesign:
         )
     default_boxes = published.default_boxes
     if options.scales:
-        default_boxes = replace(default_boxes, scales=tuple(map(float, options.scales)))
+        default_boxes = replace(default_boxes, scales=options.scales)
     height, width = default_boxes.image_size or (0, 0)
     return DetectorDesign(options, default_boxes, (width, height), published.normalisation)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torchvision.models import VGG, get_model, vgg16
 from torchvision.models.segmentation.lraspp import LRASPPHead
 
-from cnn_perception.config import Config, setting
 from cnn_perception.networks.fcn import Fcn, FcnHead
 from cnn_perception.networks.fcn_vgg16 import FcnVgg16
 from cnn_perception.networks.mobilenet_v2 import MobileNetV2Trunk
 from cnn_perception.networks.weights import load_best, read_weights
+from cnn_perception.settings import Config, setting
 
 __all__ = [
     "SEGMENTERS",
@@ -56,15 +56,15 @@ class SegmenterOptions(Config):
         "Starting weights: none, imagenet (torchvision's, downloaded once), or the path of a state "
         "dict with torchvision's names, of the classifier underneath or of the whole network",
     )
-    image_width: int = setting(480, "Width of the input, pixels", minimum=32, maximum=2048)
-    image_height: int = setting(480, "Height of the input, pixels", minimum=32, maximum=2048)
+    image_width: int = setting(480, "Width of the input, pixels", between=(32, 2048))
+    image_height: int = setting(480, "Height of the input, pixels", between=(32, 2048))
     auxiliary: bool = setting(
         True, "Train a second head on the last but one stage, where torchvision's network has one"
     )
     width: float = setting(
-        1.0, "Channel multiplier of fcn_mobilenet_v2's trunk", minimum=0.1, maximum=2.0
+        1.0, "Channel multiplier of fcn_mobilenet_v2's trunk", between=(0.1, 2.0)
     )
-    mask_width: int = setting(96, "Channels of fcn_mobilenet_v2's decoder", minimum=16, maximum=512)
+    mask_width: int = setting(96, "Channels of fcn_mobilenet_v2's decoder", between=(16, 512))
 
 
 class TorchvisionSegmenter(nn.Module):
@@ -183,9 +183,6 @@ class SegmenterDesign:
         return network
 
 
-def design_segmenter(section: Mapping[str, Any]) -> SegmenterDesign:
-    """Return the design that a plan's section ``network`` describes.
-
-    Keys are those of `SegmenterOptions`. Raises ConfigError for others.
-    """
+def design_segmenter(section: Mapping[str, Any] | SegmenterOptions) -> SegmenterDesign:
+    """Return the design that a plan's section ``network`` describes; raises ConfigError."""
     return SegmenterDesign(SegmenterOptions.from_mapping(section))

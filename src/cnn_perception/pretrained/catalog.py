@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnn_perception.errors import ModelError
 from cnn_perception.resources import share_directory
-from cnn_perception.runtime.section import Section, read_yaml
+from cnn_perception.settings import REQUIRED, Config, Line, Text, setting
+from cnn_perception.settings.files import load
 
 __all__ = ["Published", "find_published", "read_catalog"]
 
-_TASKS = ("detection", "segmentation", "classification")
-_GROUP_KEYS = ("task", "licence", "measured_on", "figure", "url", "networks")
-_KEYS = ("weights", "file", "megabytes", "figure", "sha256")
+
+@dataclass(frozen=True, slots=True)
+class _NetworkEntry(Config):
+    """A network of a group of the catalog."""
+
+    file: Text = setting(REQUIRED, "Last part of the address")
+    megabytes: float = setting(REQUIRED, "Size of the download", minimum=0.0)
+    figure: float = setting(REQUIRED, "What its authors measured", between=(0.0, 1.0))
+    weights: Text = setting("", "Member of torchvision's enumeration of weights")
+    sha256: Text | None = setting(
+        None, "Its first digits or all of them; without it, those at the end of the file's name"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _GroupEntry(Config):
+    """Networks of one task from one place."""
+
+    task: str = setting(
+        REQUIRED, "What they do", choices=("detection", "segmentation", "classification")
+    )
+    licence: Line = setting(REQUIRED, "Under which terms they may be used")
+    measured_on: Line = setting(REQUIRED, "Which data the figures are from")
+    figure: Text = setting(REQUIRED, "How the figures are called")
+    url: Text = setting(REQUIRED, "First part of the addresses")
+    networks: Mapping[str, _NetworkEntry] = setting(REQUIRED, "The networks by name")
+
+
+@dataclass(frozen=True, slots=True)
+class _Catalog(Config):
+    groups: tuple[_GroupEntry, ...] = setting((), "Networks that can be pulled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +80,22 @@ def read_catalog(file: Path | None = None) -> dict[str, Published]:
     file: another one than the shipped. Raises ModelError for a file that cannot be used.
     """
     file = share_directory() / "models" / "catalog.yaml" if file is None else file
-    found: dict[str, Published] = {}
-    for group in Section(file, "", read_yaml(file), ("groups",)).sections("groups", _GROUP_KEYS):
-        networks = group.value("networks")
-        names = tuple(networks) if isinstance(networks, dict) else ()
-        section = group.section("networks", names)
-        for name in names:
-            found[name] = _published(name, group, section.section(name, _KEYS))
-    return found
+    return {
+        name: Published(
+            name=name,
+            task=group.task,
+            licence=group.licence,
+            url=group.url + entry.file,
+            sha256=entry.sha256 or Path(entry.file).stem.rpartition("-")[2],
+            megabytes=entry.megabytes,
+            figure=entry.figure,
+            figure_name=group.figure,
+            measured_on=group.measured_on,
+            weights=entry.weights,
+        )
+        for group in load(file, _Catalog, ModelError).groups
+        for name, entry in group.networks.items()
+    }
 
 
 def find_published(name: str, file: Path | None = None) -> Published:
@@ -68,22 +106,3 @@ def find_published(name: str, file: Path | None = None) -> Published:
     near = difflib.get_close_matches(name, catalog, 1)
     hint = f"did you mean {near[0]}?" if near else "see 'cnn-perception models list --available'"
     raise ModelError(f"no published network named {name!r} is known: {hint}")
-
-
-def _published(name: str, group: Section, section: Section) -> Published:
-    """Return one network; torchvision's file names end in the first digits of the sha256."""
-    file_name = section.text("file")
-    return Published(
-        name=name,
-        task=group.text("task", _TASKS),
-        licence=group.line("licence"),
-        url=group.text("url") + file_name,
-        sha256=section.text("sha256")
-        if "sha256" in section
-        else Path(file_name).stem.rpartition("-")[2],
-        megabytes=section.number("megabytes", 0.0),
-        figure=section.number("figure", 0.0, 1.0),
-        figure_name=group.text("figure"),
-        measured_on=group.line("measured_on"),
-        weights=section.text("weights") if "weights" in section else "",
-    )

@@ -7,7 +7,6 @@ receive times in integer nanoseconds, which is what a player schedules by.
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from rosbags.typesys.store import Typestore
 
 from cnn_perception.errors import BagError
 from cnn_perception.resources import share_directory
+from cnn_perception.settings import nearest
 
 __all__ = ["BagMessage", "BagReader", "BagTopic", "BagWriter", "RawBagMessage", "typestore"]
 
@@ -157,8 +157,7 @@ class BagReader:
         """Return one topic; raises BagError naming the nearest when the bag does not have it."""
         known = {topic.name: topic for topic in self.topics}
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+            hint = nearest(name, known, "it has")
             raise BagError(f"{self.path} has no topic {name!r}: {hint}")
         return known[name]
 

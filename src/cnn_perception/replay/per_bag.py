@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnn_perception.errors import ConfigError
-from cnn_perception.replay.expectations.terms import Expectations
+from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.plan import ReplayPlan
 
 __all__ = ["PLACEHOLDER", "bag_name", "bag_names", "check_golden_paths", "for_bag"]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, make_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from cnn_perception.errors import ConfigError, ModelError
+from cnn_perception.errors import ConfigError
 from cnn_perception.parameters import DETECTOR, EXPLAINER, MAPPER, SEGMENTER, NodeParameters
-from cnn_perception.runtime.section import Section, read_yaml
+from cnn_perception.settings import Config, Kind, SettingError, Text, setting
+from cnn_perception.settings.files import parse, read_yaml
+from cnn_perception.settings.parameters import flat
 
 __all__ = [
     "NODES",
@@ -33,31 +36,27 @@ NODES: Mapping[str, NodeParameters] = {
 }
 """What can be replayed, by the nodes' names."""
 
-_KEYS = ("cameras", "clouds", "window", "patience", *NODES, "truth")
 _CAMERA_NAME = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*(?:/[A-Za-z_][A-Za-z0-9_]*)*)?")
-_CAMERA_KEYS = ("color", "depth", "camera_info")
 
 
 @dataclass(frozen=True, slots=True)
-class CameraTopics:
+class CameraTopics(Config):
     """A camera's topics in a bag; None where it has none, or in a plan: to be found."""
 
-    color: str | None = None
-    depth: str | None = None
-    camera_info: str | None = None
+    color: Text | None = setting(None, "Topic of the color images")
+    depth: Text | None = setting(None, "Topic of the depth images")
+    camera_info: Text | None = setting(None, "Topic of the calibration")
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """Where a recording says what was really there.
+class Truth(Config):
+    """Where a recording says what was really there."""
 
-    detections and mask: topics, None takes the usual ones where the bag has them; map: a .bt, .ot
-    or .vox file.
-    """
-
-    detections: str | None = None
-    mask: str | None = None
-    map: Path | None = None
+    detections: Text | None = setting(
+        None, f"Topic of the true boxes; {USUAL_DETECTIONS} where the bag has it"
+    )
+    mask: Text | None = setting(None, f"Topic of the true masks; {USUAL_MASK} where the bag has it")
+    map: Path | None = setting(None, "The true map: a .bt, .ot or .vox file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +90,7 @@ class ReplayPlan:
     def as_mapping(self) -> dict[str, Any]:
         """Return the whole plan as plain values, by the keys of a file."""
         return {
-            "cameras": {
-                name: {"color": each.color, "depth": each.depth, "camera_info": each.camera_info}
-                for name, each in self.cameras.items()
-            },
+            "cameras": {name: asdict(each) for name, each in self.cameras.items()},
             "clouds": list(self.clouds) or None,
             "window": {"start": self.window_s[0], "stop": self.window_s[1]},
             "patience": self.patience_s,
@@ -108,12 +104,91 @@ class ReplayPlan:
                 for name in NODES
             },
             "truth": self.truth is not None
-            and {
-                "detections": self.truth.detections,
-                "mask": self.truth.mask,
-                "map": None if self.truth.map is None else str(self.truth.map),
-            },
+            and {**asdict(self.truth), "map": self.truth.map and str(self.truth.map)},
         }
+
+
+class _NodeKind(Kind):
+    """What a plan says of a node: its parameters, or that it is left out, which is None.
+
+    The parameters are given by name, or as the path of a ROS parameter file.
+    """
+
+    nullable = True
+    wanted = "its parameters, the path of a ROS parameter file, or false to leave it out"
+
+    def __init__(self, name: str, parameters: NodeParameters) -> None:
+        self.name, self.parameters = name, parameters
+
+    def read(self, value: Any, folder: Path | None) -> dict[str, Any] | None:
+        if value is False or value is None:
+            return None
+        if isinstance(value, str):
+            try:
+                given = _ros_parameters((folder or Path()) / value, self.name)
+            except ConfigError as error:
+                raise SettingError("", f": {error}") from error
+        elif isinstance(value, Mapping):
+            given = dict(flat(value))
+        elif value is True:
+            given = {}
+        else:
+            raise self.misfit(value)
+        return self.parameters.complete(given)
+
+    @property
+    def schema(self) -> dict[str, Any]:  # type: ignore[override]
+        return {"anyOf": [{"type": ["boolean", "string"]}, self.parameters.schema()]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Window(Config):
+    start: float = setting(0.0, "Seconds from the bag's first message", minimum=0.0)
+    stop: float | None = setting(None, "The same, of the end; without it to the bag's", minimum=0.0)
+
+    def __post_init__(self) -> None:
+        Config.__post_init__(self)
+        if self.stop is not None and self.stop <= self.start:
+            raise SettingError("stop", f"= {self.stop:g} is not after start = {self.start:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordingPart(Config):
+    """The keys of a plan that are about the recording."""
+
+    cameras: Mapping[str, CameraTopics] = setting(
+        {}, "Topics by camera name; without it the first camera of the bag, whose name is empty"
+    )
+    clouds: tuple[Text, ...] = setting((), "Topics of point clouds for the mapper")
+    window: _Window = setting(_Window(), "The part of the bag that is replayed")
+    patience: float = setting(
+        0.5,
+        "Recorded seconds for which a scan waits for its transform and an image for its depth",
+        between=(0.0, 60.0),
+    )
+    truth: Literal[False] | Truth = setting(
+        Truth(), "What to measure against, where the bag has it; false measures nothing"
+    )
+
+    def __post_init__(self) -> None:
+        Config.__post_init__(self)
+        for name in self.cameras:
+            if not _CAMERA_NAME.fullmatch(name):
+                raise SettingError(
+                    "cameras",
+                    f"has a camera {name!r}: topics begin with it, so give it a name of letters, "
+                    "digits and _ that begins with a letter",
+                )
+
+
+@cache
+def plan_file() -> type[Config]:
+    """Return the declaration of a plan: of the recording, and of each node that there is."""
+    nodes = [
+        (name, Annotated[Any, _NodeKind(name, known)], setting(True, f"Parameters of the {name}"))
+        for name, known in NODES.items()
+    ]
+    return make_dataclass("PlanFile", nodes, bases=(_RecordingPart,), frozen=True, slots=True)
 
 
 def load_plan(path: Path) -> ReplayPlan:
@@ -122,97 +197,21 @@ def load_plan(path: Path) -> ReplayPlan:
     Paths of parameter files and of the truth are relative to the plan's folder; those among a
     node's parameters are, as for the node, relative to the working directory.
     """
-    try:
-        content = read_yaml(path)
-        return _plan(Section(path, "", {} if content is None else content, _KEYS), path.parent)
-    except ModelError as error:  # what the reader of strict YAML raises
-        raise ConfigError(str(error)) from error
-
-
-def _plan(root: Section, folder: Path) -> ReplayPlan:
-    given = {name: root.value(name) if name in root else None for name in NODES}
+    tree = read_yaml(path)
+    written: Any = parse(tree, plan_file(), path)
+    parameters = {
+        name: known.complete({}) if getattr(written, name) is True else getattr(written, name)
+        for name, known in NODES.items()
+    }
     return ReplayPlan(
-        cameras=_cameras(root),
-        clouds=root.texts("clouds") if "clouds" in root else (),
-        window_s=_window(root),
-        patience_s=root.number("patience", 0.0, 60.0) if "patience" in root else 0.5,
-        required=frozenset(name for name, value in given.items() if value not in (None, False)),
-        parameters={
-            name: _parameters(root, name, value, folder)
-            for name, value in given.items()
-            if value is not False
-        },
-        truth=_truth(root, folder),
+        cameras=written.cameras,
+        clouds=written.clouds,
+        window_s=(written.window.start, written.window.stop),
+        patience_s=written.patience,
+        required=frozenset(name for name in NODES if (tree or {}).get(name) not in (None, False)),
+        parameters={name: each for name, each in parameters.items() if each is not None},
+        truth=written.truth or None,
     )
-
-
-def _cameras(root: Section) -> dict[str, CameraTopics]:
-    cameras = {}
-    if "cameras" in root:
-        content = root.value("cameras")
-        names = [str(name) for name in content] if isinstance(content, dict) else []
-        for name in names:
-            if not _CAMERA_NAME.fullmatch(name):
-                root.fail(
-                    "cameras",
-                    f"has a camera {name!r}: topics begin with it, so give it a name of letters, "
-                    "digits and _ that begins with a letter",
-                )
-            topics = root.section("cameras", names).section(name, _CAMERA_KEYS)
-            cameras[name] = CameraTopics(
-                *(topics.text(key) if key in topics else None for key in _CAMERA_KEYS)
-            )
-        if not names:
-            root.fail("cameras", f"= {content!r}: give each camera a name and its topics")
-    return cameras
-
-
-def _window(root: Section) -> tuple[float, float | None]:
-    if "window" not in root:
-        return 0.0, None
-    window = root.section("window", ("start", "stop"))
-    start = window.number("start", 0.0) if "start" in window else 0.0
-    stop = window.number("stop", 0.0) if "stop" in window else None
-    if stop is not None and stop <= start:
-        window.fail("stop", f"= {stop:g} is not after start = {start:g}")
-    return start, stop
-
-
-def _truth(root: Section, folder: Path) -> Truth | None:
-    if "truth" not in root:
-        return Truth()
-    if root.value("truth") is False:
-        return None
-    truth = root.section("truth", ("detections", "mask", "map"))
-    return Truth(
-        truth.text("detections") if "detections" in truth else None,
-        truth.text("mask") if "mask" in truth else None,
-        folder / truth.text("map") if "map" in truth else None,
-    )
-
-
-def _parameters(root: Section, name: str, value: Any, folder: Path) -> dict[str, Any]:
-    """Return a node's parameters, given as names and values or as the path of a ROS file."""
-    if isinstance(value, str):
-        given = _ros_parameters(folder / value, name)
-    elif value is None or value is True:
-        given = {}
-    elif isinstance(value, dict):
-        given = dict(_flat(value))
-    else:
-        root.fail(
-            name,
-            f"= {value!r}: give its parameters, the path of a ROS parameter file, or false to "
-            "leave it out",
-        )
-    known = NODES[name].settings()
-    for key, each in given.items():
-        if key in known and known[key].is_list and isinstance(each, list):
-            given[key] = tuple(each)
-    try:
-        return NODES[name].complete(given)
-    except ConfigError as error:
-        raise ConfigError(f"{root.file}: {name}: {error}") from error
 
 
 def _ros_parameters(path: Path, name: str) -> dict[str, Any]:
@@ -222,15 +221,7 @@ def _ros_parameters(path: Path, name: str) -> dict[str, Any]:
     parts = content.items() if isinstance(content, dict) else ()
     for pattern, part in sorted(parts, key=lambda pair: len(str(pair[0]))):
         if str(pattern).rpartition("/")[2] in (name, "**") and isinstance(part, dict):
-            found |= dict(_flat(part.get("ros__parameters") or {}))
+            found |= dict(flat(part.get("ros__parameters") or {}))
     if not found:
         raise ConfigError(f"{path} has no ros__parameters of a node {name!r}: name another file")
     return found
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in content.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

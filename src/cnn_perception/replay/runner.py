@@ -14,7 +14,7 @@ from cnn_perception.replay.accuracy.accuracy import measure
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.expectations import check
 from cnn_perception.replay.expectations.golden import record_golden
-from cnn_perception.replay.expectations.terms import Expectations
+from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.plan import ReplayPlan
 from cnn_perception.replay.replayer import Progress, check_folder, replay
 from cnn_perception.replay.report.report import write_report

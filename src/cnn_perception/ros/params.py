@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from cnn_perception.config import Setting
 from cnn_perception.errors import ConfigError
+from cnn_perception.settings import Setting, nearest
 
 __all__ = ["declare"]
 
@@ -39,34 +38,28 @@ def _refuse_unknown(node: Node) -> None:
         if node.has_parameter(name) or name.startswith("qos_overrides."):
             continue
         known = sorted(node._parameters)
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
         raise ConfigError(
-            f"unknown parameter {name!r} of {node.get_fully_qualified_name()}: {hint}"
+            f"unknown parameter {name!r} of {node.get_fully_qualified_name()}: "
+            f"{nearest(name, known)}"
         )
 
 
 def _type_hint(setting: Setting) -> str:
     if setting.type is float:
         return f"write a number with a point, such as {float(setting.default)}"
-    if setting.is_list:
-        return "give a list of strings"
-    return f"give a {setting.type.__name__}"
+    return f"give {setting.kind.wanted}"
 
 
 def _descriptor(setting: Setting) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(description=setting.description)
     if setting.choices is not None:
         descriptor.additional_constraints = f"one of: {', '.join(setting.choices)}"
-    if setting.minimum is not None and setting.maximum is not None:
+    low, high = setting.minimum, setting.maximum
+    if low is not None and high is not None:
         if setting.type is float:
-            descriptor.floating_point_range = [
-                FloatingPointRange(
-                    from_value=float(setting.minimum), to_value=float(setting.maximum)
-                )
-            ]
+            limits = FloatingPointRange(from_value=float(low), to_value=float(high))
+            descriptor.floating_point_range = [limits]
         else:
-            descriptor.integer_range = [
-                IntegerRange(from_value=int(setting.minimum), to_value=int(setting.maximum), step=1)
-            ]
+            whole = IntegerRange(from_value=int(low), to_value=int(high), step=1)
+            descriptor.integer_range = [whole]
     return descriptor

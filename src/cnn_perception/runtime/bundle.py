@@ -5,21 +5,33 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cnn_perception.errors import ConfigError, ModelError
+from cnn_perception.errors import ModelError
 from cnn_perception.formats import OUTPUT_FORMATS
 from cnn_perception.formats.format import DetectionFormat, OutputFormat
 from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.runtime.locate import find_bundle, list_bundles
-from cnn_perception.runtime.section import Section, read_yaml
+from cnn_perception.settings import (
+    REQUIRED,
+    Config,
+    Line,
+    SettingError,
+    Text,
+    missing,
+    setting,
+    settings,
+    unknown,
+)
+from cnn_perception.settings.files import load
 from cnn_perception.types import UInt8Array
 
 __all__ = [
+    "BundleFile",
     "ExplainGraph",
     "InputSpec",
     "ModelBundle",
@@ -29,16 +41,7 @@ __all__ = [
     "load_bundle",
 ]
 
-_KEYS = (
-    *("name", "version", "task", "description", "licence", "source", "model", "input", "output"),
-    *("labels", "palette", "thresholds", "limits", "history", "quality", "explain"),
-)
-_INPUT_KEYS = ("name", "width", "height", "channels", "resize", "shorter_side", "mean", "std")
-_EXPLAIN_KEYS = ("level", "graph", "sha256", "feature_map", "anchors")
-
 _HIGHEST_LEVEL = 63
-
-_LARGEST_SIDE = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +67,99 @@ class ExplainGraph:
     count: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelBundle:
+@dataclass(frozen=True, slots=True)
+class _NetworkEntry(Config):
+    """The mapping ``model`` of a model.yaml."""
+
+    file: Path = setting(REQUIRED, "The network, an ONNX file")
+    sha256: Text | None = setting(None, "What sha256sum says of it; compared when present")
+
+
+@dataclass(frozen=True, slots=True)
+class _ThresholdsEntry(Config):
+    """The mapping ``thresholds`` of a model.yaml."""
+
+    score: float = setting(REQUIRED, "Lowest score of an answer", between=(0.0, 1.0))
+    iou: float | None = setting(
+        None,
+        "Overlap above which the weaker of two boxes of a class is dropped; for detection, but "
+        "optional for formats whose answers need no suppression",
+        between=(0.0, 1.0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _GraphEntry(Config):
+    """One entry of the list ``explain`` of a model.yaml."""
+
+    level: int = setting(
+        REQUIRED,
+        "Feature map level whose boxes it explains; 0 for other tasks",
+        between=(0, _HIGHEST_LEVEL),
+    )
+    graph: Path = setting(REQUIRED, "The graph, an ONNX file")
+    feature_map: Text = setting(REQUIRED, "Tensor of the network that the graph reads")
+    sha256: Text | None = setting(None, "What sha256sum says of the graph")
+    anchors: tuple[int, int] | None = setting(
+        None,
+        "Detection: [first, count] of the level's boxes, by row of the output",
+        between=(0, 10**12),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Description(Config):
+    """What a model.yaml says of its network, and a bundle after it."""
+
+    name: Line = setting(REQUIRED, "The bundle's name; use the folder's")
+    version: Line = setting(REQUIRED, 'A text: "1.0"')
+    task: str = setting(
+        REQUIRED,
+        "What the network does",
+        choices=tuple(dict.fromkeys(form.task for form in OUTPUT_FORMATS.values())),
+    )
+    description: Line = setting(REQUIRED, "What it finds, in a line")
+    licence: Line = setting(REQUIRED, "Under which terms it may be used")
+    source: Line = setting(REQUIRED, "Where it came from")
+    input: InputSpec = setting(REQUIRED, "What the network takes")
+    output: OutputFormat = setting(REQUIRED, "What the network answers")
+    labels: tuple[Text, ...] = setting(
+        REQUIRED,
+        "Names; the index is the class id. Detectors have no entry for the background, segmenters "
+        "have one for every class in the mask",
+    )
+    limits: Line = setting("", "What it is not made for, one line")
+    history: Line = setting(
+        "", "How the weights came to be, where the training plan does not tell it all"
+    )
+    quality: Mapping[str, Any] = setting({}, "What was measured, on what, by name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleFile(_Description):
+    """A model.yaml as it is written; `load_bundle` compares it with itself and with the files."""
+
+    model: _NetworkEntry = setting(REQUIRED, "The network and its hash")
+    palette: tuple[tuple[int, int, int], ...] | None = setting(
+        None, "[red, green, blue] for each label", between=(0, 255)
+    )
+    thresholds: _ThresholdsEntry | None = setting(
+        None, "The model's own thresholds; needed for detection, optional for classification"
+    )
+    explain: tuple[_GraphEntry, ...] = setting((), "Graphs for Grad-CAM without PyTorch")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ModelBundle(_Description):
     """A checked model.yaml and the files beside it.
 
-    labels: index is the class id; detectors have no entry for the background. palette: uint8
-    (labels, 3) RGB or None. limits: what it is not made for, or empty. history: how the weights
-    came to be, where a training plan does not tell it all, or empty. quality: what was measured,
-    on what; free text and numbers.
+    file: the model.yaml; model: the network; palette: uint8 (labels, 3) RGB or None.
     """
 
-    name: str
-    version: str
-    task: str
-    description: str
-    licence: str
-    source: str
     file: Path
     model: Path
-    input: InputSpec
-    output: OutputFormat
-    labels: tuple[str, ...]
     palette: UInt8Array | None
     thresholds: Thresholds
-    limits: str = ""
-    history: str = ""
-    quality: Mapping[str, Any] = field(default_factory=dict)
     explain: tuple[ExplainGraph, ...] = ()
 
 
@@ -100,38 +170,11 @@ def load_bundle(name_or_path: str | Path) -> ModelBundle:
     or do not have the recorded sha256. The network itself is checked by `Session`.
     """
     file = find_bundle(name_or_path)
-    root = Section(file, "", read_yaml(file), _KEYS)
-    name = root.line("name")
-    tasks = dict.fromkeys(form.task for form in OUTPUT_FORMATS.values())
-    task = root.text("task", tuple(tasks))
-    labels = root.texts("labels")
-    output = _output(root)
-    if output.task != task:
-        root.fail("task", f"= {task!r} but output.format = {output.name!r} is for {output.task}")
-    source = root.line("source")
-    return ModelBundle(
-        name=name,
-        version=root.line("version"),
-        task=task,
-        description=root.line("description"),
-        licence=root.line("licence"),
-        source=source,
-        file=file,
-        model=_checked_file(
-            root.section("model", ("file", "sha256")),
-            "file",
-            f"get it from {source} and run 'cnn-perception models add {file.parent.name} FILE'",
-        ),
-        input=_input(root),
-        output=output,
-        labels=labels,
-        palette=_palette(root, len(labels)),
-        thresholds=_thresholds(root, output),
-        limits=root.line("limits") if "limits" in root else "",
-        history=root.line("history") if "history" in root else "",
-        quality=_quality(root),
-        explain=_explain(root, output),
-    )
+    written = load(file, BundleFile, ModelError)
+    try:
+        return _bundle(file, written)
+    except SettingError as error:
+        raise ModelError(f"{file}: {error}") from error
 
 
 def file_digest(path: Path) -> str:
@@ -143,103 +186,93 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _checked_file(section: Section, key: str, remedy: str) -> Path:
-    """Return the file named by a key, its sha256 compared where the section records one."""
-    path = section.file.parent / Path(section.text(key)).expanduser()
+def _bundle(file: Path, written: BundleFile) -> ModelBundle:
+    """Compare the parts of a model.yaml with each other and with the files that it names."""
+    output = written.output
+    if output.task != written.task:
+        raise SettingError(
+            "task", f"= {written.task!r} but output.format = {output.name!r} is for {output.task}"
+        )
+    remedy = f"get it from {written.source} and run 'cnn-perception models add {file.parent.name} "
+    _check_file("model.file", written.model.file, written.model.sha256, f"{remedy}FILE'")
+    shared = {known.name: getattr(written, known.name) for known in settings(_Description)}
+    return ModelBundle(
+        **shared,
+        file=file,
+        model=written.model.file,
+        palette=_palette(written),
+        thresholds=_thresholds(written),
+        explain=_explain(written),
+    )
+
+
+def _check_file(key: str, path: Path, sha256: str | None, remedy: str) -> None:
+    """Raise SettingError unless a file is there and has the sha256 that is recorded."""
     if not path.is_file():
-        section.fail(key, f"= {str(path)!r} does not exist: {remedy}")
-    if "sha256" in section:
-        expected = section.text("sha256")
+        raise SettingError(key, f"= {str(path)!r} does not exist: {remedy}")
+    if sha256 is not None:
         try:
             actual = file_digest(path)
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-        if actual != expected.lower():
-            section.fail(
-                "sha256",
-                f"= {expected!r} but {path} has {actual}: fetch the file again, or record this "
+        if actual != sha256.lower():
+            raise SettingError(
+                f"{key.rpartition('.')[0]}.sha256",
+                f"= {sha256!r} but {path} has {actual}: fetch the file again, or record this "
                 "value if you trust the file",
             )
-    return path
 
 
-def _input(root: Section) -> InputSpec:
-    section = root.section("input", _INPUT_KEYS)
-    red, green, blue = section.numbers("mean", 3)
-    scale_red, scale_green, scale_blue = section.numbers("std", 3, 1e-9)
-    try:
-        return InputSpec(
-            name=section.text("name"),
-            width=section.whole("width", 1, _LARGEST_SIDE),
-            height=section.whole("height", 1, _LARGEST_SIDE),
-            channels=section.text("channels", ("rgb", "bgr")),
-            resize=section.text("resize", ("stretch", "letterbox", "crop")),
-            shorter_side=section.whole("shorter_side", 1, _LARGEST_SIDE)
-            if "shorter_side" in section
-            else None,
-            mean=(red, green, blue),
-            std=(scale_red, scale_green, scale_blue),
-        )
-    except ConfigError as error:
-        raise ModelError(f"{root.file}: input: {error}") from error
-
-
-def _output(root: Section) -> OutputFormat:
-    every_key = {key for form in OUTPUT_FORMATS.values() for key in form.keys}
-    section = root.section("output", ("format", "tensors", *sorted(every_key)))
-    form = OUTPUT_FORMATS[section.text("format", tuple(OUTPUT_FORMATS))]
-    return form.read(root.section("output", ("format", "tensors", *form.keys)))
-
-
-def _palette(root: Section, count: int) -> UInt8Array | None:
-    if "palette" not in root:
+def _palette(written: BundleFile) -> UInt8Array | None:
+    if written.palette is None:
         return None
-    rows = root.number_lists("palette", 3)
-    if len(rows) != count:
-        root.fail("palette", f"has {len(rows)} colors for {count} labels: give one for each label")
-    colors = np.array(rows)
-    if colors.min() < 0 or colors.max() > 255 or (colors % 1).any():
-        root.fail("palette", "has a color outside 0 to 255: give red, green, blue as whole numbers")
-    return colors.astype(np.uint8)
+    colors, labels = len(written.palette), len(written.labels)
+    if colors != labels:
+        raise SettingError(
+            "palette", f"has {colors} colors for {labels} labels: give one for each label"
+        )
+    return np.array(written.palette, np.uint8)
 
 
-def _thresholds(root: Section, output: OutputFormat) -> Thresholds:
-    detects = isinstance(output, DetectionFormat)
-    if not detects and "thresholds" not in root:
-        return Thresholds()
-    section = root.section("thresholds", ("score", "iou") if detects else ("score",))
-    score = section.number("score", 0.0, 1.0)
+def _thresholds(written: BundleFile) -> Thresholds:
+    given, output = written.thresholds, written.output
     if not isinstance(output, DetectionFormat):
-        return Thresholds(score)
-    if output.final and "iou" not in section:
-        return Thresholds(score, 1.0)
-    return Thresholds(score, section.number("iou", 0.0, 1.0))
+        if given is None:
+            return Thresholds()
+        if given.iou is not None:
+            raise unknown("iou", ["score"]).below("thresholds")
+        return Thresholds(given.score)
+    if given is None or (given.iou is None and not output.final):
+        raise missing("thresholds" if given is None else "thresholds.iou")
+    return Thresholds(given.score, 1.0 if given.iou is None else given.iou)
 
 
-def _quality(root: Section) -> Mapping[str, Any]:
-    quality = root.value("quality") if "quality" in root else {}
-    if not isinstance(quality, dict) or not all(isinstance(key, str) for key in quality):
-        root.fail("quality", "is no mapping: give what was measured, by name")
-    return quality
-
-
-def _explain(root: Section, output: OutputFormat) -> tuple[ExplainGraph, ...]:
-    graphs: list[ExplainGraph] = []
-    if "explain" in root and not output.is_explained:
-        root.fail("explain", f"cannot be used with output.format {output.name!r}: remove it")
-    detects, boxes = isinstance(output, DetectionFormat), output.boxes_per_level
+def _explain(written: BundleFile) -> tuple[ExplainGraph, ...]:
+    output = written.output
+    if written.explain and not output.is_explained:
+        raise SettingError(
+            "explain", f"cannot be used with output.format {output.name!r}: remove it"
+        )
+    boxes, graphs = output.boxes_per_level, list[ExplainGraph]()
+    detects = isinstance(output, DetectionFormat)
     highest = len(boxes) - 1 if boxes is not None else _HIGHEST_LEVEL * detects
-    for section in root.sections("explain", _EXPLAIN_KEYS):
-        level = section.whole("level", 0, highest)
+    for index, entry in enumerate(written.explain):
+        level, key = entry.level, f"explain[{index}]"
+        if level > highest:
+            raise SettingError(f"{key}.level", f"= {level}: give a whole number, 0 to {highest}")
         if any(graph.level == level for graph in graphs):
-            section.fail("level", f"= {level} is given twice: remove one")
-        file = _checked_file(section, "graph", "fetch the bundle again, or remove this graph")
-        first, count = _anchors(section, level, boxes, detects=detects)
-        graphs.append(ExplainGraph(level, file, section.text("feature_map"), first, count))
+            raise SettingError(f"{key}.level", f"= {level} is given twice: remove one")
+        remedy = "fetch the bundle again, or remove this graph"
+        _check_file(f"{key}.graph", entry.graph, entry.sha256, remedy)
+        try:
+            first, count = _anchors(entry, boxes, detects=detects)
+        except SettingError as error:
+            raise error.below(key) from error
+        graphs.append(ExplainGraph(level, entry.graph, entry.feature_map, first, count))
     levels = sorted(graphs, key=lambda graph: graph.level)
     for lower, upper in itertools.pairwise(levels):
         if upper.level == lower.level + 1 and upper.first != lower.first + lower.count:
-            root.fail(
+            raise SettingError(
                 "explain",
                 f"says that level {lower.level} ends before box {lower.first + lower.count} and "
                 f"level {upper.level} starts at {upper.first}: make the graphs anew",
@@ -248,16 +281,20 @@ def _explain(root: Section, output: OutputFormat) -> tuple[ExplainGraph, ...]:
 
 
 def _anchors(
-    section: Section, level: int, boxes: tuple[int, ...] | None, *, detects: bool
+    entry: _GraphEntry, boxes: tuple[int, ...] | None, *, detects: bool
 ) -> tuple[int, int]:
-    """Return the (first, count) of a level's boxes, compared with those of all levels if known."""
+    """Return (first, count) of a level's boxes, compared with those of all levels if known."""
     if not detects:
-        if "anchors" in section:
-            section.fail("anchors", "has no meaning without boxes: remove it")
+        if entry.anchors is not None:
+            raise SettingError("anchors", "has no meaning without boxes: remove it")
         return 0, 0
-    given = [int(value) for value in section.numbers("anchors", 2, 0)]
+    if entry.anchors is None:
+        raise missing("anchors")
     if boxes is not None:
-        expected = [sum(boxes[:level]), boxes[level]]
-        if given != expected:
-            section.fail("anchors", f"= {given}: the default boxes of this level are {expected}")
-    return given[0], given[1]
+        expected = (sum(boxes[: entry.level]), boxes[entry.level])
+        if entry.anchors != expected:
+            raise SettingError(
+                "anchors",
+                f"= {list(entry.anchors)}: the default boxes of this level are {list(expected)}",
+            )
+    return entry.anchors

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cnn_perception.errors import ModelError
 from cnn_perception.formats.format import Shape
 from cnn_perception.runtime.bundle import ExplainGraph, ModelBundle
+from cnn_perception.settings import nearest
 
 __all__ = ["TensorInfo", "check_explain_graph", "check_inputs", "check_outputs"]
 
@@ -94,8 +94,7 @@ def check_explain_graph(
 def _find(bundle: ModelBundle, tensors: Sequence[TensorInfo], key: str, name: str) -> TensorInfo:
     names = [tensor.name for tensor in tensors]
     if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"its outputs are {', '.join(names)}"
+        hint = nearest(name, names, "its outputs are")
         raise ModelError(
             f"{bundle.file}: {key} = {name!r} is no output of {bundle.model.name}: {hint}"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from cnn_perception.errors import ModelError
 from cnn_perception.runtime.bundle import file_digest
 from cnn_perception.runtime.locate import BUNDLE_FILE, find_bundle, user_models
-from cnn_perception.runtime.section import read_yaml
+from cnn_perception.settings.files import read_yaml
 
 __all__ = ["add_network"]
 
@@ -21,7 +21,7 @@ def add_network(name: str, network: Path) -> Path:
     """
     source = find_bundle(name)
     target = user_models() / source.parent.name
-    content = read_yaml(source)
+    content = read_yaml(source, ModelError)
     model = content.get("model") if isinstance(content, dict) else None
     entry = model if isinstance(model, dict) else {}
     file = Path(str(entry.get("file", "model.onnx")))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 
 from cnn_perception.errors import ModelError
 from cnn_perception.resources import share_directory
+from cnn_perception.settings import nearest
 
 __all__ = [
     "BUNDLE_FILE",
@@ -69,7 +69,5 @@ def find_bundle(name_or_path: str | Path) -> Path:
     bundles = list_bundles()
     if text in bundles:
         return bundles[text]
-    near = difflib.get_close_matches(text, bundles, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(bundles) or 'none'}"
     folders = ":".join(str(folder) for folder in search_path())
-    raise ModelError(f"no model bundle named {text!r} in {folders}: {hint}")
+    raise ModelError(f"no model bundle named {text!r} in {folders}: {nearest(text, bundles)}")

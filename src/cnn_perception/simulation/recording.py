@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_perception.config import Config, setting
 from cnn_perception.image.codec import encode_compressed_depth, encode_jpeg, encode_png
 from cnn_perception.recording.bag import BagWriter
 from cnn_perception.recording.compose import CAMERA_FRAME, START_NS, encode
+from cnn_perception.settings import Config, setting
 from cnn_perception.simulation.labels import OBJECT_CLASSES
 from cnn_perception.simulation.path import base_from_link, link_from_optical
 from cnn_perception.simulation.room import Room, RoomFrame
@@ -29,9 +29,9 @@ _DETECTIONS = "vision_msgs/msg/Detection2DArray"
 class RecordingConfig(Config):
     """How long and in what quality a drive is recorded."""
 
-    seconds: float = setting(12.0, "Length of the drive, seconds", minimum=0.1, maximum=3600.0)
-    rate: float = setting(10.0, "Images per second", minimum=0.1, maximum=120.0)
-    jpeg_quality: int = setting(90, "Quality of the color images", minimum=1, maximum=100)
+    seconds: float = setting(12.0, "Length of the drive, seconds", between=(0.1, 3600.0))
+    rate: float = setting(10.0, "Images per second", between=(0.1, 120.0))
+    jpeg_quality: int = setting(90, "Quality of the color images", between=(1, 100))
     ground_truth: bool = setting(True, "Also record true masks and boxes")
 
 

@@ -10,7 +10,7 @@ from cnn_perception.datasets.find import open_dataset
 from cnn_perception.datasets.rooms import EVALUATION_SEED, RenderedRooms, write_shards
 from cnn_perception.errors import ConfigError, DatasetError
 from cnn_perception.training.plan import TrainingPlan
-from cnn_perception.training.tasks.rooms_config import parse_rooms
+from cnn_perception.training.tasks.rooms_config import RoomsConfig
 
 __all__ = ["data_labels", "open_data", "prepare_data"]
 
@@ -21,7 +21,7 @@ def prepare_data(plan: TrainingPlan) -> None:
     Other data are there or are not.
     """
     if plan.task == "rooms" and plan.data.path:
-        config, _ = parse_rooms(plan.network)
+        config = plan.read_network(RoomsConfig)
         size = (config.image_width, config.image_height)
         data = plan.data
         folder, cores = Path(data.path), os.cpu_count() or 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cnn_perception.config import Config, setting
 from cnn_perception.errors import ConfigError
+from cnn_perception.settings import Config, setting
 
 __all__ = ["OptimisationConfig"]
 
@@ -26,22 +26,22 @@ class OptimisationConfig(Config):
         choices=("steps", "epochs"),
     )
     length: float = setting(6000.0, "How long to train, in units", minimum=1e-3)
-    batch: int = setting(32, "Images in a batch, per process", minimum=1, maximum=65536)
+    batch: int = setting(32, "Images in a batch, per process", between=(1, 65536))
     accumulate: int = setting(
-        1, "Batches whose gradients are averaged before each step", minimum=1, maximum=10000
+        1, "Batches whose gradients are averaged before each step", between=(1, 10000)
     )
     optimiser: str = setting(
         "adamw",
         "How weights follow gradients",
         choices=("sgd", "momentum", "adagrad", "adam", "adamw"),
     )
-    learning_rate: float = setting(2e-3, "Peak learning rate", minimum=1e-8, maximum=10.0)
+    learning_rate: float = setting(2e-3, "Peak learning rate", between=(1e-8, 10.0))
     momentum: float = setting(
-        0.9, "momentum: share of the last change that goes on", minimum=0.0, maximum=0.9999
+        0.9, "momentum: share of the last change that goes on", between=(0.0, 0.9999)
     )
     nesterov: bool = setting(False, "momentum: look ahead (Nesterov)")
     weight_decay: float = setting(
-        0.02, "Weight decay of all but biases and normalisation", minimum=0.0, maximum=1.0
+        0.02, "Weight decay of all but biases and normalisation", between=(0.0, 1.0)
     )
     schedule: str = setting(
         "cosine",
@@ -49,24 +49,21 @@ class OptimisationConfig(Config):
         choices=("constant", "cosine", "step", "polynomial"),
     )
     cycles: int = setting(
-        1, "cosine: how often the rate falls; it begins at the peak again", minimum=1, maximum=100
+        1, "cosine: how often the rate falls; it begins at the peak again", between=(1, 100)
     )
     milestones: tuple[float, ...] = setting((), "step: when the rate falls, in units")
     gamma: float = setting(
-        0.1, "step: what the rate is multiplied with at a milestone", minimum=0.0, maximum=1.0
+        0.1, "step: what the rate is multiplied with at a milestone", between=(0.0, 1.0)
     )
     power: float = setting(
-        0.9, "polynomial: exponent of the share that is left", minimum=0.01, maximum=10.0
+        0.9, "polynomial: exponent of the share that is left", between=(0.01, 10.0)
     )
     warmup: float = setting(0.0, "Units in which the rate rises evenly from almost 0", minimum=0.0)
-    clip: float = setting(
-        10.0, "Largest norm of the gradient; 0 is unlimited", minimum=0.0, maximum=1e6
-    )
+    clip: float = setting(10.0, "Largest norm of the gradient; 0 is unlimited", between=(0.0, 1e6))
     ema_decay: float = setting(
         0.998,
         "Decay of the averaged weights, which are measured and exported; 0 takes the last weights",
-        minimum=0.0,
-        maximum=0.99999,
+        between=(0.0, 0.99999),
     )
     train_layers: str = setting(
         "all",
@@ -81,16 +78,15 @@ class OptimisationConfig(Config):
     device: str = setting(
         "auto", "auto takes CUDA where there is one", choices=("auto", "cpu", "cuda")
     )
-    threads: int = setting(0, "Threads of PyTorch; 0 is one per core", minimum=0, maximum=256)
+    threads: int = setting(0, "Threads of PyTorch; 0 is one per core", between=(0, 256))
     workers: int = setting(
         1,
         "Processes that load images, at most one per core; 0 loads between steps",
-        minimum=0,
-        maximum=256,
+        between=(0, 256),
     )
     report_every: int = setting(50, "Steps between two reports", minimum=1)
     checkpoint_minutes: float = setting(
-        5.0, "Most minutes between two checkpoints", minimum=0.0, maximum=10000.0
+        5.0, "Most minutes between two checkpoints", between=(0.0, 10000.0)
     )
     evaluate_every: float = setting(
         0.0, "Units between two evaluations; 0 evaluates once, at the end", minimum=0.0

@@ -3,59 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
-from cnn_perception.config import Config, setting
 from cnn_perception.datasets.find import Task
 from cnn_perception.errors import ConfigError
+from cnn_perception.settings import REQUIRED, Config, SettingError, setting
+from cnn_perception.settings.files import parse, read_yaml
 from cnn_perception.training.augmentation import AugmentationConfig
+from cnn_perception.training.data_config import DataConfig
 from cnn_perception.training.optimisation import OptimisationConfig
 
 __all__ = ["TASKS", "DataConfig", "TrainingPlan", "load_plan", "parse_plan"]
 
 TASKS: tuple[Task, ...] = ("rooms", "detection", "segmentation", "classification")
 
-_SECTIONS = ("network", "data", "augmentation", "optimisation")
+C = TypeVar("C", bound=Config)
 
 
 @dataclass(frozen=True, slots=True)
-class DataConfig(Config):
-    """Which labelled images a network learns from, and on which it is measured meanwhile."""
-
-    path: str = setting(
-        "", "Folder (or COCO file) of the images; task rooms renders them where there is none"
-    )
-    train: str = setting("train", "Split to learn from; empty where there is only one")
-    validation: str = setting("val", "Split to measure on; empty measures nothing")
-    validation_images: int = setting(0, "Most images to measure on; 0 takes all", minimum=0)
-    broken: str = setting(
-        "error", "What to do about files that cannot be used", choices=("error", "skip")
-    )
-    rooms: int = setting(3000, "Task rooms: rooms to render", minimum=1, maximum=1_000_000)
-    views: int = setting(4, "Task rooms: views of each room", minimum=1, maximum=1000)
-    evaluation_rooms: int = setting(
-        500, "Task rooms: further rooms, with one view, to measure on", minimum=1, maximum=100_000
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
+class TrainingPlan(Config):
     """Everything that decides what comes out of a training run.
 
-    network: settings that the task of this name reads; tree: the whole plan as plain values, which
-    checkpoints keep and `parse_plan` takes.
+    tree: the whole plan as plain values, which checkpoints keep and `parse_plan` takes.
     """
 
-    task: Task
-    network: Mapping[str, Any]
-    data: DataConfig
-    augmentation: AugmentationConfig
-    optimisation: OptimisationConfig
-    tree: Mapping[str, Any]
+    task: Task = setting(REQUIRED, "What is learnt")
+    network: Mapping[str, Any] = setting({}, "The network: settings that the task reads")
+    data: DataConfig = setting(DataConfig(), "The images to learn from and to measure on")
+    augmentation: AugmentationConfig = setting(AugmentationConfig(), "How images are varied")
+    optimisation: OptimisationConfig = setting(
+        OptimisationConfig(), "How long, how fast and how precisely the network learns"
+    )
+    tree: Mapping[str, Any] = field(default_factory=dict)
+
+    def read_network(self, config: type[C]) -> C:
+        """Return the network's settings; raises ConfigError for those that it does not have."""
+        try:
+            return config.from_mapping(self.network)
+        except SettingError as error:
+            raise error.below("network") from error
 
 
 def load_plan(path: Path, changes: Sequence[str] = ()) -> TrainingPlan:
@@ -63,11 +53,7 @@ def load_plan(path: Path, changes: Sequence[str] = ()) -> TrainingPlan:
 
     changes: texts like ``optimisation.batch=4``, which take the place of what the file says.
     """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        text = " ".join(str(error).split())
-        raise ConfigError(f"{path} cannot be read as YAML: {text}") from error
+    tree = read_yaml(path)
     for change in changes:
         _change(tree, change)
     return parse_plan(tree, str(path))
@@ -79,25 +65,7 @@ def parse_plan(tree: Any, source: str) -> TrainingPlan:
         raise ConfigError(
             f"{source} is not a training plan: it needs 'task:', one of {', '.join(TASKS)}"
         )
-    if tree["task"] not in TASKS:
-        raise ConfigError(f"{source}: task = {tree['task']!r}: choose one of {', '.join(TASKS)}")
-    for name, section in tree.items():
-        if name == "task":
-            continue
-        if name not in _SECTIONS:
-            raise ConfigError(
-                f"{source}: unknown section {name!r}: a plan has task, {', '.join(_SECTIONS)}"
-            )
-        if not isinstance(section, Mapping):
-            raise ConfigError(f"{source}: {name} is not a mapping: write 'key: value' lines")
-    return TrainingPlan(
-        tree["task"],
-        tree.get("network", {}),
-        DataConfig.from_mapping(tree.get("data", {})),
-        AugmentationConfig.from_mapping(tree.get("augmentation", {})),
-        OptimisationConfig.from_mapping(tree.get("optimisation", {})),
-        tree,
-    )
+    return replace(parse(tree, TrainingPlan, Path(source)), tree=tree)
 
 
 def _change(tree: Any, change: str) -> None:

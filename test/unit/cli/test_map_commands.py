@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cnn_perception.cli.main import app
-from cnn_perception.config import MapperConfig, settings
+from cnn_perception.config import MapperConfig
 from cnn_perception.errors import BagError, MapError
 from cnn_perception.mapping.files.color_codec import NO_COLOR, ColoredLeaves, encode_color_file
 from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH
@@ -20,6 +20,7 @@ from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.projection import depth_to_points
 from cnn_perception.recording.bag import BagWriter
 from cnn_perception.recording.compose import encode
+from cnn_perception.settings import settings
 from cnn_perception.types import (
     CameraIntrinsics,
     Header,

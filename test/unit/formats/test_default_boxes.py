@@ -77,13 +77,13 @@ def test_locate_is_the_inverse_of_the_order() -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"scales": (0.1,)}, r"1 scales: 1 feature maps need 2"),
-        ({"aspect_ratios": ()}, r"0 aspect_ratios: 1 feature maps need 1"),
-        ({"steps": (8.0, 16.0)}, r"2 steps"),
-        ({"steps": (8.0,)}, r"no image_size"),
-        ({"scales": (0.1, float("nan"))}, r"scales with nan"),
-        ({"aspect_ratios": ((0.0,),)}, r"aspect_ratios with 0"),
-        ({"feature_maps": ((0, 3),)}, r"feature_maps with 0"),
+        ({"scales": (0.1,)}, r"scales has length 1: 1 feature maps need 2"),
+        ({"aspect_ratios": ()}, r"aspect_ratios has length 0: 1 feature maps need 1"),
+        ({"steps": (8.0, 16.0)}, r"steps has length 2"),
+        ({"steps": (8.0,)}, r"steps needs image_size"),
+        ({"scales": (0.1, float("nan"))}, r"scales\[1\] = nan"),
+        ({"aspect_ratios": ((0.0,),)}, r"aspect_ratios\[0\]\[0\] = 0.0: give a number from"),
+        ({"feature_maps": ((0, 3),)}, r"feature_maps\[0\]\[0\] = 0: give a whole number"),
     ],
 )
 def test_wrong_specs_are_refused(change: dict[str, Any], text: str) -> None:
@@ -97,7 +97,7 @@ def test_wrong_specs_are_refused(change: dict[str, Any], text: str) -> None:
 
 
 def test_no_levels_are_refused() -> None:
-    with pytest.raises(ConfigError, match="no feature maps"):
+    with pytest.raises(ConfigError, match="feature_maps has no levels"):
         DefaultBoxSpec((), (1.0,), ())
     with pytest.raises(ConfigError, match="0 levels"):
         linear_scales(0, 0.2, 0.9)

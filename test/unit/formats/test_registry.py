@@ -11,8 +11,8 @@ import yaml
 import cnn_perception.formats
 from cnn_perception.formats import OUTPUT_FORMATS
 from cnn_perception.formats.default_boxes import DefaultBoxSpec
-from cnn_perception.formats.format import DetectionFormat
-from cnn_perception.runtime.section import Section
+from cnn_perception.formats.format import DetectionFormat, OutputFormat
+from cnn_perception.settings import settings
 
 SHARED = {"__init__", "default_boxes", "format"}
 
@@ -35,11 +35,11 @@ def test_each_module_is_one_format() -> None:
 @pytest.mark.parametrize("every_key", [False, True])
 def test_what_is_written_is_read_again(name: str, every_key: bool) -> None:
     form = OUTPUT_FORMATS[name]
-    given = {key: VALUES[key] for key in form.keys if every_key or key == "default_boxes"}
+    keys = [known.name for known in settings(form) if known.name != "tensors"]
+    given = {key: VALUES[key] for key in keys if every_key or key == "default_boxes"}
     output = form({role: f"{role}_0" for role in form.shapes}, **given)
     tree = yaml.safe_load(yaml.safe_dump(output.tree()))
-    section = Section(Path("model.yaml"), "output", tree, ("format", "tensors", *form.keys))
-    again = form.read(section)
+    again = OutputFormat.from_mapping(tree)
     assert tree["format"] == name
     assert vars(again) == vars(output)
 
@@ -50,8 +50,7 @@ def test_steps_of_default_boxes_are_written_too() -> None:
     )
     form = OUTPUT_FORMATS["ssd_raw"]
     tree = form({role: role for role in form.shapes}, default_boxes=boxes).tree()
-    section = Section(Path("model.yaml"), "output", tree, ("format", "tensors", *form.keys))
-    assert vars(form.read(section))["default_boxes"] == boxes
+    assert vars(OutputFormat.from_mapping(tree))["default_boxes"] == boxes
 
 
 @pytest.mark.parametrize("name", OUTPUT_FORMATS)

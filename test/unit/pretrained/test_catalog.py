@@ -9,7 +9,7 @@ import pytest
 from cnn_perception.errors import ModelError
 from cnn_perception.pretrained.catalog import find_published, read_catalog
 from cnn_perception.runtime.locate import find_bundle
-from cnn_perception.runtime.section import read_yaml
+from cnn_perception.settings.files import read_yaml
 
 CATALOG = read_catalog()
 TORCHVISION = [name for name, network in CATALOG.items() if network.weights]

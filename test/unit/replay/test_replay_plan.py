@@ -71,7 +71,7 @@ def test_the_values_of_a_plan_make_the_same_plan(tmp_path: Path) -> None:
     ("text", "parts"),
     [
         ("camera: {}", ("camera",)),
-        ("cameras: []", ("cameras", "give each camera a name")),
+        ("cameras: []", ("cameras", "with a name for each")),
         ("cameras: {front: {colr: /c}}", ("colr",)),
         ("cameras: {2nd: {color: /c}}", ("2nd", "begins with a letter")),
         ("cameras: {/front: {color: /c}}", ("/front", "begins with a letter")),

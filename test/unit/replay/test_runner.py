@@ -9,7 +9,7 @@ import pytest
 import recorded_robot as robot
 from cnn_perception.errors import BagError, ConfigError
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.replay.expectations.terms import Expectations
+from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.runner import run_test
 
 pytestmark = pytest.mark.usefixtures("compiled_kernels")

@@ -17,6 +17,7 @@ from cnn_perception.formats.format import DetectionFormat
 from cnn_perception.formats.ssd_raw import SsdRawFormat
 from cnn_perception.runtime.bundle import file_digest, load_bundle
 from cnn_perception.runtime.locate import list_bundles
+from cnn_perception.settings import settings
 from detector_formats import FORMATS, write_format_bundle
 from models import LABELS, write_classifier_bundle, write_detector_bundle, write_segmenter_bundle
 
@@ -126,7 +127,7 @@ def test_every_format_is_documented(repository: Path) -> None:
     for name, form in OUTPUT_FORMATS.items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
         assert form.task in row
-        for word in (*form.shapes, *form.keys):
+        for word in (*form.shapes, *(known.name for known in settings(form)[1:])):
             assert f"`{word}`" in row
 
 
@@ -164,14 +165,26 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "label number": (_set("labels", ["a", 2]), r"labels\[1\] = 2: give a text"),
     "label twice": (_set("labels", ["a", "a"]), r"labels\[1\] = 'a' is given twice"),
     "palette": (_set("palette", [[0, 0, 0]]), r"palette has 1 colors for 3 labels"),
-    "palette range": (_set("palette", [[0, 0, 256]] * 3), r"palette has a color outside 0 to 255"),
+    "palette range": (
+        _set("palette", [[0, 0, 256]] * 3),
+        r"palette\[0\]\[2\] = 256: give a whole number, 0 to 255",
+    ),
     "threshold": (_set("thresholds/score", 1.5), r"thresholds\.score = 1\.5: give .* from 0 to 1"),
     "threshold missing": (_drop("thresholds/iou"), r"thresholds\.iou is missing"),
-    "quality": (_set("quality", "good"), r"quality is no mapping"),
-    "maps": (_set("output/default_boxes/feature_maps", [[6, 8.5], [3, 4]]), r"whole numbers"),
-    "scales": (_set("output/default_boxes/scales", [0.1]), r"1 scales: 2 feature maps need 3"),
+    "quality": (_set("quality", "good"), r"quality is 'good': give a mapping"),
+    "maps": (
+        _set("output/default_boxes/feature_maps", [[6, 8.5], [3, 4]]),
+        r"\[0\]\[1\] = 8.5: give a whole number",
+    ),
+    "scales": (
+        _set("output/default_boxes/scales", [0.1]),
+        r"default_boxes\.scales has length 1: 2 feature maps need 3",
+    ),
     "clip": (_set("output/default_boxes/clip", 1), r"clip = 1: give true or false"),
-    "steps": (_set("output/default_boxes/steps", [16, 32]), r"steps but no image_size"),
+    "steps": (
+        _set("output/default_boxes/steps", [16, 32]),
+        r"default_boxes\.steps needs image_size",
+    ),
     "variances": (_set("output/variances", [0, 1, 1, 1]), r"variances\[0\] = 0"),
     "no file": (
         _set("model/file", "gone.onnx"),

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnn_perception.config import settings as settings_of
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.errors import ConfigError
+from cnn_perception.settings import settings as settings_of
 from cnn_perception.training.augmentation import NO_AUGMENTATION, AugmentationConfig, Augmenter
 from cnn_perception.training.augmentation.color import (
     color_matrix,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cnn_perception.config import settings
 from cnn_perception.errors import ConfigError
+from cnn_perception.settings import settings
 from cnn_perception.training.optimisation import OptimisationConfig
 from cnn_perception.training.plan import DataConfig, load_plan, parse_plan
 
@@ -16,13 +16,19 @@ from cnn_perception.training.plan import DataConfig, load_plan, parse_plan
     [
         ([], "not a training plan"),
         ({}, "needs 'task:'"),
-        ({"task": "detectoin"}, "task = 'detectoin': choose one of rooms, detection"),
-        ({"task": "rooms", "optimizer": {}}, "unknown section 'optimizer'"),
-        ({"task": "rooms", "network": 3}, "network is not a mapping"),
+        ({"task": "detectoin"}, "task = 'detectoin': did you mean detection"),
+        ({"task": "rooms", "optimizer": {}}, "unknown key optimizer: known are task"),
+        ({"task": "rooms", "network": 3}, "network is 3: give a mapping"),
         ({"task": "rooms", "data": {"pth": "x"}}, "did you mean path"),
-        ({"task": "rooms", "data": {3: "x"}}, "unknown setting 3"),
-        ({"task": "rooms", "optimisation": {"batch": 0}}, "below the minimum"),
-        ({"task": "rooms", "optimisation": {"milestones": ["a"]}}, "give a list of numbers"),
+        ({"task": "rooms", "data": {3: "x"}}, r"unknown key data\.3: known are path"),
+        (
+            {"task": "rooms", "optimisation": {"batch": 0}},
+            r"plan\.yaml: optimisation\.batch = 0: give a whole number, 1 to 65536",
+        ),
+        (
+            {"task": "rooms", "optimisation": {"milestones": ["a"]}},
+            r"milestones\[0\] = 'a': give a number",
+        ),
     ],
 )
 def test_wrong_plans_are_refused(tree: object, text: str) -> None:

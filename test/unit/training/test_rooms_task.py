@@ -17,7 +17,7 @@ from cnn_perception.training.checkpoint import load_checkpoint  # noqa: E402
 from cnn_perception.training.plan import TrainingPlan, load_plan, parse_plan  # noqa: E402
 from cnn_perception.training.tasks import make_task  # noqa: E402
 from cnn_perception.training.tasks.rooms import RoomsTask  # noqa: E402
-from cnn_perception.training.tasks.rooms_config import parse_rooms  # noqa: E402
+from cnn_perception.training.tasks.rooms_config import RoomsConfig  # noqa: E402
 from cnn_perception.training.trainer import Trainer  # noqa: E402
 
 SIZE = 64
@@ -147,17 +147,20 @@ def test_shipped_plan_is_valid(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("network", "text"),
     [
-        ({}, "give scales and aspect_ratios"),
+        ({}, "the key default_boxes is missing"),
         ({"default_boxes": BOXES, "widht": 1.0}, "did you mean width"),
         ({"default_boxes": BOXES, "image_width": 250}, "multiples of 32"),
-        ({"default_boxes": {"scales": [1]}}, "give scales and aspect_ratios"),
-        ({"default_boxes": {**BOXES, "scales": ["big"]}}, "not lists of numbers"),
+        ({"default_boxes": {"scales": [1]}}, r"the key default_boxes\.aspect_ratios is missing"),
+        (
+            {"default_boxes": {**BOXES, "scales": ["big"]}},
+            r"default_boxes\.scales\[0\] = 'big': give a num",
+        ),
         ({"default_boxes": {**BOXES, "scales": [0.1, 0.2]}}, "need 4"),
     ],
 )
 def test_wrong_settings_of_the_network_are_refused(network: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
-        parse_rooms(network)
+        RoomsConfig.from_mapping(network)
 
 
 def test_other_labels_are_refused(plan: TrainingPlan) -> None:

@@ -305,14 +305,19 @@ def test_label_smoothing_asks_for_less_certainty() -> None:
 @pytest.mark.parametrize(
     ("name", "network", "labels", "text"),
     [
-        ("detection", {"name": "ssd300"}, ("a",), "choose one of ssd300_resnet50"),
+        ("detection", {"name": "ssd300"}, ("a",), "did you mean ssd300_vgg16"),
         ("detection", PYRAMID, (), "no classes"),
-        ("detection", {**PYRAMID, "negatives": 0}, ("a",), "negatives = 0 is below"),
+        (
+            "detection",
+            {**PYRAMID, "negatives": 0},
+            ("a",),
+            r"network\.negatives = 0: give a number from 0.5",
+        ),
         ("detection", {**PYRAMID, "negative": 3}, ("a",), "did you mean negatives"),
         ("detection", {**PYRAMID, "box_widht": 3}, ("a",), "did you mean box_width"),
         ("segmentation", FCN, ("a",), "two or more"),
-        ("segmentation", {**FCN, "dice": 1}, ("a", "b"), "unknown setting network.dice: known"),
-        ("classification", {"name": "lenet"}, ("a", "b"), "choose one of lenet5, alexnet"),
+        ("segmentation", {**FCN, "dice": 1}, ("a", "b"), r"unknown key network\.dice: known"),
+        ("classification", {"name": "lenet"}, ("a", "b"), "did you mean lenet5"),
         ("classification", {"name": "lenet5"}, ("a",), "two or more"),
     ],
 )

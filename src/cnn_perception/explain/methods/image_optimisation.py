@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from cnn_perception.config import Config, setting
 from cnn_perception.errors import ConfigError
+from cnn_perception.explain.methods.optimisation_config import ImageOptimisationConfig
 from cnn_perception.types import Float64Array
 
 __all__ = [
@@ -32,32 +32,6 @@ Terms = Callable[[Tensor], Mapping[str, Tensor]]
 """Of an image (1, 3, H, W): the terms, by name, whose sum is to become small."""
 Progress = Callable[[int, float], object]
 """Is told each step, from 0 on, and the loss before it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageOptimisationConfig(Config):
-    """How an image is sought. Lengths are pixels, values those of normalised images."""
-
-    steps: int = setting(300, "Gradient steps", minimum=1, maximum=1_000_000)
-    rate: float = setting(
-        0.2,
-        "Learning rate of Adam at first, about what a value changes by in a step; it falls to 0 "
-        "along half a cosine",
-        minimum=1e-6,
-        maximum=100.0,
-    )
-    tv: float = setting(0.3, "Weight of the total variation", minimum=0.0, maximum=1e6)
-    decay: float = setting(0.0, "Weight of the mean square of values", minimum=0.0, maximum=1e6)
-    blur: float = setting(
-        0.0,
-        "Standard deviation at first of the blur of every fourth step; it falls as the rate does",
-        minimum=0.0,
-    )
-    jitter: int = setting(
-        0, "Longest way the image is shifted before each step, along each axis", minimum=0
-    )
-    seed: int = setting(0, "Of the noise that it begins with, and of shifts", minimum=0)
-    snapshots: tuple[int, ...] = setting((), "Steps after which the image is kept")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from cnn_perception.replay.expectations.failure_pictures import (
     heat_page,
     mask_page,
 )
-from cnn_perception.replay.expectations.terms import Tolerance
+from cnn_perception.replay.expectations.schema import Tolerance
 from cnn_perception.types import Float32Array
 
 __all__ = ["Comparer", "Difference", "absence", "comparer", "is_heat", "same_message"]

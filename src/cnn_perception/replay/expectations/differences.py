@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cnn_perception.messages.decode import LabelledBoxes, LabelledBoxes3D
 from cnn_perception.metrics.matching import pairwise_iou
-from cnn_perception.replay.expectations.terms import Tolerance
+from cnn_perception.replay.expectations.schema import Tolerance
 from cnn_perception.types import BoolArray, Float32Array, Float64Array, IntArray
 
 __all__ = ["BoxDifference", "compare_boxes", "compare_boxes_3d", "compare_heat", "compare_masks"]

@@ -7,13 +7,10 @@ from typing import Any
 
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.frame_checks import bounded
-from cnn_perception.replay.expectations.terms import Bound, Expectations
+from cnn_perception.replay.expectations.schema import Bound, Expectations
 from cnn_perception.replay.run import ReplayRun
 
-__all__ = ["ACCURACY_FIGURES", "MAP_FIGURES", "check_figures"]
-
-MAP_FIGURES = ("resolution", "occupied", "free")
-ACCURACY_FIGURES = ("map_50", "map_50_95", "miou", "map_precision", "map_recall")
+__all__ = ["check_figures"]
 
 
 def check_figures(run: ReplayRun, expectations: Expectations) -> Iterator[Check]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import methodcaller
@@ -10,9 +9,10 @@ from operator import methodcaller
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.frame_statistics import NodeStatistics, ReplayStatistics
-from cnn_perception.replay.expectations.terms import Bound, Expectations, shown
+from cnn_perception.replay.expectations.schema import Bound, Expectations, shown
 from cnn_perception.replay.moments import at, window_ns
 from cnn_perception.replay.run import ReplayRun
+from cnn_perception.settings import nearest
 
 __all__ = ["bounded", "check_frames", "missing_node"]
 
@@ -64,9 +64,7 @@ def bounded(name: str, what: str, value: float, bound: Bound) -> Check:
 
 def missing_node(name: str, node: str, known: Iterable[str]) -> Check:
     """Return the failed check of an expectation on a node that did not run."""
-    known = list(known)
-    near = difflib.get_close_matches(node, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there were {', '.join(known) or 'none'}"
+    hint = nearest(node, known, "there were")
     return Check(name, False, f"no node {node} took part in this replay: {hint}")
 
 

@@ -14,7 +14,7 @@ from cnn_perception.errors import BagError
 from cnn_perception.messages.decode import decode_detections
 from cnn_perception.recording.bag import BagReader, BagTopic, BagWriter
 from cnn_perception.replay.expectations.comparers import is_heat
-from cnn_perception.replay.expectations.terms import Tolerance
+from cnn_perception.replay.expectations.schema import Tolerance
 from cnn_perception.replay.run import ReplayRun
 
 __all__ = ["Golden", "is_golden_topic", "read_golden", "record_golden"]

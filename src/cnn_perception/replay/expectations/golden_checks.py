@@ -17,7 +17,7 @@ from cnn_perception.replay.expectations.comparers import Comparer, Difference, c
 from cnn_perception.replay.expectations.failure_pictures import Page, write_picture
 from cnn_perception.replay.expectations.golden import Golden, is_golden_topic, read_golden
 from cnn_perception.replay.expectations.latched_checks import check_latched
-from cnn_perception.replay.expectations.terms import Tolerance
+from cnn_perception.replay.expectations.schema import Tolerance
 from cnn_perception.replay.moments import FrameTime, frames_wrong
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.replay.side_by_side import AlignedMessages, lockstep

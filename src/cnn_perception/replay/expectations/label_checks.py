@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,9 +26,10 @@ from cnn_perception.replay.expectations.failure_pictures import (
     write_picture,
 )
 from cnn_perception.replay.expectations.frame_checks import missing_node
-from cnn_perception.replay.expectations.terms import LabelTerm
+from cnn_perception.replay.expectations.schema import LabelTerm
 from cnn_perception.replay.moments import FrameTime, at, seconds
 from cnn_perception.replay.run import ReplayRun
+from cnn_perception.settings import nearest
 
 __all__ = ["check_labels"]
 
@@ -144,8 +144,7 @@ def _unknown(name: str, label: str, names: ClassNames | None) -> Check | None:
     known = [] if names is None else list(names.names.values())
     if label in known or not known:
         return None
-    near = difflib.get_close_matches(label, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"it knows {', '.join(known)}"
+    hint = nearest(label, known, "it knows")
     return Check(name, False, f"the model has no label {label}: {hint}")
 
 

@@ -23,7 +23,7 @@ from cnn_perception.replay.expectations.comparers import absence, same_message
 from cnn_perception.replay.expectations.failure_pictures import picture_file
 from cnn_perception.replay.expectations.golden import is_golden_topic
 from cnn_perception.replay.expectations.map_difference import compare_maps
-from cnn_perception.replay.expectations.terms import Tolerance
+from cnn_perception.replay.expectations.schema import Tolerance
 from cnn_perception.replay.run import ReplayRun
 
 __all__ = ["check_latched"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cnn_perception
-from cnn_perception.replay.expectations.terms import Expectations
+from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.plan import ReplayPlan
 from cnn_perception.runtime.bundle import file_digest, load_bundle
 

@@ -14,7 +14,7 @@ from typing import Any
 from cnn_perception.errors import BagError
 from cnn_perception.html.document import render
 from cnn_perception.replay.expectations.expectations import load_expectations
-from cnn_perception.replay.expectations.terms import Expectations
+from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.fleet.fingerprint import bag_files, fingerprint, model_digests
 from cnn_perception.replay.fleet.fleet_runner import (
     BROKEN,

@@ -15,7 +15,7 @@ import cv2
 
 from cnn_perception.errors import BagError, PerceptionError
 from cnn_perception.replay.expectations.check import Check
-from cnn_perception.replay.expectations.terms import Expectations
+from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.plan import ReplayPlan
 from cnn_perception.replay.runner import CheckedReplay, run_test
 

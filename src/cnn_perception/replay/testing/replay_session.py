@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cnn_perception.replay.expectations.expectations import check, load_expectations
 from cnn_perception.replay.expectations.golden import record_golden
-from cnn_perception.replay.expectations.terms import Expectations
+from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.per_bag import bag_name, for_bag
 from cnn_perception.replay.plan import ReplayPlan, load_plan
 from cnn_perception.replay.report.report import write_report

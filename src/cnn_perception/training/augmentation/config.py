@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cnn_perception.config import Config, setting
+from cnn_perception.settings import Config, setting
 
 __all__ = ["GEOMETRIES", "NO_AUGMENTATION", "AugmentationConfig"]
 
@@ -22,63 +22,50 @@ class AugmentationConfig(Config):
         "al. 2016; resized_crop, ImageNet's; scale, segmentation's",
         choices=GEOMETRIES,
     )
-    flip: float = setting(0.5, "Share of images that are mirrored", minimum=0.0, maximum=1.0)
+    flip: float = setting(0.5, "Share of images that are mirrored", between=(0.0, 1.0))
     zoom: float = setting(
-        0.7, "zoom: share of images that are cropped or shrunk", minimum=0.0, maximum=1.0
+        0.7, "zoom: share of images that are cropped or shrunk", between=(0.0, 1.0)
     )
-    zoom_min: float = setting(0.7, "zoom: least magnification", minimum=0.2, maximum=1.0)
-    zoom_max: float = setting(2.0, "zoom: largest magnification", minimum=1.0, maximum=5.0)
+    zoom_min: float = setting(0.7, "zoom: least magnification", between=(0.2, 1.0))
+    zoom_max: float = setting(2.0, "zoom: largest magnification", between=(1.0, 5.0))
     stretch: float = setting(
-        1.15, "zoom: largest ratio between the two magnifications", minimum=1.0, maximum=2.0
+        1.15, "zoom: largest ratio between the two magnifications", between=(1.0, 2.0)
     )
     expand: float = setting(
-        0.5, "ssd: share of images that are put on a larger canvas", minimum=0.0, maximum=1.0
+        0.5, "ssd: share of images that are put on a larger canvas", between=(0.0, 1.0)
     )
     expand_max: float = setting(
-        4.0, "ssd: largest side of the canvas, of the image's", minimum=1.0, maximum=10.0
+        4.0, "ssd: largest side of the canvas, of the image's", between=(1.0, 10.0)
     )
-    crop_min: float = setting(
-        0.3, "ssd: least side of a crop, of the image's", minimum=0.05, maximum=1.0
-    )
+    crop_min: float = setting(0.3, "ssd: least side of a crop, of the image's", between=(0.05, 1.0))
     area_min: float = setting(
-        0.08, "resized_crop: least area of a crop, of the image's", minimum=0.01, maximum=1.0
+        0.08, "resized_crop: least area of a crop, of the image's", between=(0.01, 1.0)
     )
     scale_min: float = setting(
-        0.5,
-        "scale: least magnification; at 1 the image just covers the input",
-        minimum=0.1,
-        maximum=1.0,
+        0.5, "scale: least magnification; at 1 the image just covers the input", between=(0.1, 1.0)
     )
-    scale_max: float = setting(2.0, "scale: largest magnification", minimum=1.0, maximum=5.0)
+    scale_max: float = setting(2.0, "scale: largest magnification", between=(1.0, 5.0))
     least_visible: float = setting(
         0.35,
         "Objects of which less than this share stays in the crop are neither taught nor punished",
-        minimum=0.0,
-        maximum=1.0,
+        between=(0.0, 1.0),
     )
     least_side: float = setting(
         4.0,
         "Objects with a shorter side, pixels of the input, are neither taught nor punished",
-        minimum=0.0,
-        maximum=100.0,
+        between=(0.0, 100.0),
     )
     distort: float = setting(
-        0.5,
-        "Chance of each of the changes of color below",
-        minimum=0.0,
-        maximum=1.0,
+        0.5, "Chance of each of the changes of color below", between=(0.0, 1.0)
     )
     brightness: float = setting(
-        0.125, "Largest shift of brightness, of the full range", minimum=0.0, maximum=0.9
+        0.125, "Largest shift of brightness, of the full range", between=(0.0, 0.9)
     )
-    contrast: float = setting(0.5, "Largest change of contrast", minimum=0.0, maximum=0.9)
-    saturation: float = setting(0.5, "Largest change of saturation", minimum=0.0, maximum=1.0)
-    hue: float = setting(18.0, "Largest shift of hue, degrees", minimum=0.0, maximum=180.0)
+    contrast: float = setting(0.5, "Largest change of contrast", between=(0.0, 0.9))
+    saturation: float = setting(0.5, "Largest change of saturation", between=(0.0, 1.0))
+    hue: float = setting(18.0, "Largest shift of hue, degrees", between=(0.0, 180.0))
     cast: float = setting(
-        0.0,
-        "Largest change of one channel's gain: the color of the light",
-        minimum=0.0,
-        maximum=0.9,
+        0.0, "Largest change of one channel's gain: the color of the light", between=(0.0, 0.9)
     )
     shuffle: bool = setting(False, "Whether the channels change places")
 

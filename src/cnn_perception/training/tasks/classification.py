@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnn_perception.config import Config, setting
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.errors import ConfigError, DatasetError
 from cnn_perception.export.classifier import export_classifier
@@ -20,32 +19,31 @@ from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.metrics.classification import ClassificationMetric
 from cnn_perception.networks.classifiers import ClassifierOptions, design_classifier
 from cnn_perception.networks.normalisation import normalise
+from cnn_perception.settings import setting
 from cnn_perception.training.augmentation import Augmenter
 from cnn_perception.training.inputs import input_batches
 from cnn_perception.training.origin import about_trained
 from cnn_perception.training.plan import TrainingPlan
-from cnn_perception.training.sections import split_section
 from cnn_perception.training.task import Sample
 
 __all__ = ["ClassLossConfig", "ClassificationTask"]
 
 
 @dataclass(frozen=True, slots=True)
-class ClassLossConfig(Config):
-    """What the cross entropy asks for."""
+class ClassLossConfig(ClassifierOptions):
+    """A classifier, and what the cross entropy asks of it."""
 
     label_smoothing: float = setting(
         0.0,
         "Share of certainty that is spread over all classes (Szegedy et al. 2016, section 7)",
-        minimum=0.0,
-        maximum=0.99,
+        between=(0.0, 0.99),
     )
 
 
 class ClassificationTask:
     """Teaches a network of `networks.classifiers` the classes of images.
 
-    The plan's section ``network`` holds the settings of `ClassifierOptions` and `ClassLossConfig`.
+    The plan's section ``network`` holds the settings of `ClassLossConfig`.
     Who learns from random crops is shown the middle of the picture afterwards, as is the custom on
     ImageNet; who learns from whole pictures, the whole picture.
     """
@@ -57,9 +55,8 @@ class ClassificationTask:
             raise ConfigError(f"images of {len(labels)} classes: a classifier needs two or more")
         self.plan = plan
         self.labels = tuple(labels)
-        own, rest = split_section(plan.network, ClassLossConfig, ClassifierOptions)
-        self.config = ClassLossConfig.from_mapping(own)
-        self.design = design_classifier(rest)
+        self.config = plan.read_network(ClassLossConfig)
+        self.design = design_classifier(self.config)
         width, height = self.design.size
         cropped = plan.augmentation.geometry == "resized_crop"
         self.input = InputSpec(

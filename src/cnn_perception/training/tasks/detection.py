@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnn_perception.config import Config, setting
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.detection.detector import MEASURING_SCORE, select
 from cnn_perception.errors import ConfigError
@@ -22,42 +21,39 @@ from cnn_perception.image.preprocess import InputSpec
 from cnn_perception.metrics.detection import DetectionMetric
 from cnn_perception.networks.detectors import DetectorOptions, design_detector
 from cnn_perception.networks.normalisation import normalise
+from cnn_perception.settings import setting
 from cnn_perception.training.augmentation import Augmenter
 from cnn_perception.training.inputs import input_batches
 from cnn_perception.training.losses import multibox_loss
 from cnn_perception.training.matching import Matcher
 from cnn_perception.training.origin import about_trained
 from cnn_perception.training.plan import TrainingPlan
-from cnn_perception.training.sections import split_section
 from cnn_perception.training.task import Sample
 
 __all__ = ["DetectionTask", "MultiboxConfig"]
 
 
 @dataclass(frozen=True, slots=True)
-class MultiboxConfig(Config):
-    """Which default boxes learn what, and how the two losses are weighed."""
+class MultiboxConfig(DetectorOptions):
+    """A detector, which of its default boxes learn what, and how its two losses are weighed."""
 
     match_iou: float = setting(
-        0.5, "Overlap from which a default box is an object", minimum=0.1, maximum=0.9
+        0.5, "Overlap from which a default box is an object", between=(0.1, 0.9)
     )
     ignore_iou: float = setting(
         0.5,
         "Default boxes from this overlap up to match_iou, or with a difficult object or in a "
         "crowd, do not count",
-        minimum=0.1,
-        maximum=0.9,
+        between=(0.1, 0.9),
     )
-    negatives: float = setting(
-        3.0, "Hard negatives per positive default box", minimum=0.5, maximum=100.0
-    )
-    box_weight: float = setting(1.0, "Weight of the offsets' loss", minimum=0.0, maximum=100.0)
+    negatives: float = setting(3.0, "Hard negatives per positive default box", between=(0.5, 100.0))
+    box_weight: float = setting(1.0, "Weight of the offsets' loss", between=(0.0, 100.0))
 
 
 class DetectionTask:
     """Teaches a detector of `networks.detectors` the boxes of a data set.
 
-    The plan's section ``network`` holds the settings of `DetectorOptions` and `MultiboxConfig`.
+    The plan's section ``network`` holds the settings of `MultiboxConfig`.
     """
 
     metric = "map_50"
@@ -67,9 +63,8 @@ class DetectionTask:
             raise ConfigError("the data have no classes of objects: a detector needs at least one")
         self.plan = plan
         self.labels = tuple(labels)
-        own, rest = split_section(plan.network, MultiboxConfig, DetectorOptions, ["default_boxes"])
-        self.config = MultiboxConfig.from_mapping(own)
-        self.design = design_detector(rest)
+        self.config = plan.read_network(MultiboxConfig)
+        self.design = design_detector(self.config)
         width, height = self.design.size
         self.input = InputSpec(
             "images", width, height, "rgb", "stretch", *self.design.normalisation

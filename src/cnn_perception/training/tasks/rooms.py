@@ -31,7 +31,7 @@ from cnn_perception.training.losses import dice_loss, mask_entropy, multibox_los
 from cnn_perception.training.matching import Matcher
 from cnn_perception.training.plan import TrainingPlan
 from cnn_perception.training.task import Sample
-from cnn_perception.training.tasks.rooms_config import parse_rooms
+from cnn_perception.training.tasks.rooms_config import RoomsConfig
 
 __all__ = ["RoomsTask"]
 
@@ -54,7 +54,8 @@ class RoomsTask:
             )
         self.labels = OBJECT_CLASSES
         self.plan = plan
-        self.config, self.boxes = parse_rooms(plan.network)
+        self.config = plan.read_network(RoomsConfig)
+        self.boxes = self.config.boxes
         self.size = (self.config.image_width, self.config.image_height)
         self.input = InputSpec("images", *self.size, mean=IMAGENET.mean, std=IMAGENET.std)
         self.priors = default_boxes(self.boxes)

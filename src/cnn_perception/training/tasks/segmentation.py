@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnn_perception.config import Config, setting
 from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.errors import ConfigError
 from cnn_perception.export.onnx_file import OnnxOptions
@@ -24,33 +23,33 @@ from cnn_perception.networks.segmenters import (
     TorchvisionSegmenter,
     design_segmenter,
 )
+from cnn_perception.settings import setting
 from cnn_perception.training.augmentation import Augmenter
 from cnn_perception.training.inputs import input_batches
 from cnn_perception.training.losses import dice_loss, mask_entropy
 from cnn_perception.training.origin import about_trained
 from cnn_perception.training.plan import TrainingPlan
-from cnn_perception.training.sections import split_section
 from cnn_perception.training.task import Sample
 
 __all__ = ["MaskLossConfig", "SegmentationTask"]
 
 
 @dataclass(frozen=True, slots=True)
-class MaskLossConfig(Config):
-    """How the terms of the loss are weighed against the pixels' cross entropy."""
+class MaskLossConfig(SegmenterOptions):
+    """A network, and how the terms of its loss are weighed against the pixels' cross entropy."""
 
     dice_weight: float = setting(
-        0.0, "Weight of the soft Dice loss, for small objects", minimum=0.0, maximum=100.0
+        0.0, "Weight of the soft Dice loss, for small objects", between=(0.0, 100.0)
     )
     auxiliary_weight: float = setting(
-        0.5, "Weight of the auxiliary head's loss", minimum=0.0, maximum=100.0
+        0.5, "Weight of the auxiliary head's loss", between=(0.0, 100.0)
     )
 
 
 class SegmentationTask:
     """Teaches a network of `networks.segmenters` the masks of a data set.
 
-    The plan's section ``network`` holds the settings of `SegmenterOptions` and `MaskLossConfig`.
+    The plan's section ``network`` holds the settings of `MaskLossConfig`.
     labels: the names of the mask's values. Pixels of value 255 count nowhere.
     """
 
@@ -61,9 +60,8 @@ class SegmentationTask:
             raise ConfigError(f"masks with {len(labels)} labels: a segmenter needs two or more")
         self.plan = plan
         self.labels = tuple(labels)
-        own, rest = split_section(plan.network, MaskLossConfig, SegmenterOptions)
-        self.config = MaskLossConfig.from_mapping(own)
-        self.design = design_segmenter(rest)
+        self.config = plan.read_network(MaskLossConfig)
+        self.design = design_segmenter(self.config)
         width, height = self.design.size
         self.input = InputSpec("images", width, height, "rgb", "stretch", *IMAGENET)
         self._augmenter = Augmenter(plan.augmentation, self.design.size)

@@ -14,7 +14,7 @@ from cnn_perception.errors import BagError, ConfigError
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.expectations import check, load_expectations
 from cnn_perception.replay.expectations.golden import record_golden
-from cnn_perception.replay.expectations.terms import Bound, Expectations, LabelTerm, Tolerance
+from cnn_perception.replay.expectations.schema import Bound, Expectations, LabelTerm, Tolerance
 from painted_drive import stamp_of
 from painted_replay import FRAMES, Painting, painting, write_run, write_source
 from recorded_robot import NETWORKS

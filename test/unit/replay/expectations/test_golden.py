@@ -22,7 +22,7 @@ from cnn_perception.replay.expectations.differences import (
 )
 from cnn_perception.replay.expectations.golden import record_golden
 from cnn_perception.replay.expectations.map_difference import MapDifference, compare_maps
-from cnn_perception.replay.expectations.terms import Tolerance
+from cnn_perception.replay.expectations.schema import Tolerance
 from painted_replay import FRAMES, as_leaves, painting, write_run, write_source
 
 KEPT = [
