@@ -100,6 +100,7 @@ setup(
             "torchvision",
             "onnx",
             "onnxscript",
+            "onnx-ir",
             "pycocotools",
             "torchmetrics",
             "tensorboard",

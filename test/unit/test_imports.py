@@ -233,6 +233,11 @@ def test_nodes_load_no_torch_and_nothing_of_training() -> None:
     assert not loaded & (TORCH_PACKAGES | {"mujoco", "onnx", "pycocotools", "matplotlib"})
 
 
+def test_only_what_maps_loads_numba() -> None:
+    others = [f"{PACKAGE}.{name}" for name in ("parameters", "replay.expectations.map_difference")]
+    assert not loaded_by(others) & {"numba", "octomap"}
+
+
 def test_the_command_line_starts_light() -> None:
     heavy = {"cv2", "jinja2", "mujoco", "numba", "numpy", "octomap", "onnxruntime", "rosbags"}
     assert not loaded_by([f"{PACKAGE}.cli.main"]) & (heavy | ROS_PACKAGES | TORCH_PACKAGES)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from cnn_perception.cli.bench_output import AsJson, JsonFile, tell
+from cnn_perception.cli.bench_output import AsJson, JsonFile, progress_bar, say, spread_cells, tell
 
 if TYPE_CHECKING:
     from cnn_perception.benchmarks.race import Job
@@ -46,9 +46,6 @@ def command(
 
     core = use_one_core()
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from cnn_perception.benchmarks.race import race
 
     lacking = _lacking()
@@ -62,16 +59,8 @@ def command(
         "core": core,
     }
     jobs = _jobs(networks, model, _picture(picture), lacking)
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("")
-        results = race(
-            jobs,
-            rounds,
-            lambda name, done, total: bar.update(
-                task, description=name, completed=done, total=total
-            ),
-        )
+    with progress_bar() as progress:
+        results = race(jobs, rounds, progress)
     answer = {
         "benchmark": "explain",
         "machine": describe_machine(),
@@ -130,50 +119,32 @@ def _jobs(networks: list[str], model: str, rgb: UInt8Array, lacking: list[str]) 
 
 
 def _print(answer: dict[str, Any]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    from rich import print as show
 
     from cnn_perception.benchmarks.machine import machine_line
-
-    console = Console()
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False)
+    from cnn_perception.cli.figures_table import figures_table
 
     settings = answer["settings"]
     say(
         f"{settings['picture']}, {settings['rounds']} rounds, one thread; "
         f"{machine_line(answer['machine'], settings['core'])}"
     )
+    heads = ("median", "min", "IQR", "faster", "differs")
     for result in answer["results"]:
-        table = Table(
-            box=SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            title=result["job"],
-            title_justify="left",
-            title_style="bold",
-        )
-        table.add_column("ms of processor time", no_wrap=True)
-        for title in ("median", "min", "IQR", "faster", "differs"):
-            table.add_column(title, justify="right", no_wrap=True)
+        table = figures_table(result["job"], "ms of processor time", heads)
         for name, row in result["contenders"].items():
-            times = row.get("cpu_ms")
             ratio, difference = row.get("times_faster"), row["difference"]
             table.add_row(
                 name,
-                *(f"{times[key]:.2f}" for key in ("median", "min", "interquartile_range"))
-                if times
-                else ("-",) * 3,
+                *spread_cells(row.get("cpu_ms")),
                 "-" if ratio is None else f"{ratio:.1f} x",
                 "" if difference is None else f"{difference:.1e}",
             )
-        console.print(table)
+        show(table)
         say(result["says"])
         if "gap" in result:
             say(f"{result['gap']['name']}: {result['gap']['ms']:.2f} ms")
-        for name, reason in result["refused"].items():
-            say(f"{name} is not timed: {reason}")
+        say(*(f"{name} is not timed: {reason}" for name, reason in result["refused"].items()))
     say("faster: than the first row, median of the rounds' ratios; differs: of maps in [0, 1].")
     if answer["lacking"]:
         say(

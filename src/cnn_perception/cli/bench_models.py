@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from cnn_perception.cli.bench_output import AsJson, JsonFile, tell
+from cnn_perception.cli.bench_output import AsJson, JsonFile, progress_bar, say, tell
 
 if TYPE_CHECKING:
     from cnn_perception.types import UInt8Array
@@ -50,9 +50,6 @@ def command(
 
     core = use_one_core()
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from cnn_perception.benchmarks.models import measure
     from cnn_perception.runtime.bundle import load_bundle
 
@@ -65,16 +62,14 @@ def command(
 
         loaded = load_checkpoint(checkpoint)
         eager = {bundle.name: eager_network(loaded, bundle) for bundle in bundles}
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("timing")
+    with progress_bar() as progress:
         results = measure(
             bundles,
             shown,
             rounds=rounds,
             candidates=candidates,
             eager=eager,
-            progress=lambda done, total: bar.update(task, completed=done + 1, total=total + 1),
+            progress=lambda done, total: progress("timing", done + 1, total + 1),
         )
     answer = {
         "benchmark": "models",
@@ -100,37 +95,26 @@ def _pictures(data: Path | None, count: int) -> list[UInt8Array]:
 
 
 def _print(answer: dict[str, Any]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    from rich import print as show
 
     from cnn_perception.benchmarks.machine import machine_line
+    from cnn_perception.cli.figures_table import figures_table
 
-    console = Console()
     settings = answer["settings"]
-    console.print(
+    say(
         f"{settings['pictures']} pictures, {settings['rounds']} rounds; "
-        f"{machine_line(answer['machine'], settings['core'])}",
-        markup=False,
-        highlight=False,
+        f"{machine_line(answer['machine'], settings['core'])}"
     )
+    heads = ("p50", "p95", "min")
     for result in answer["results"]:
-        table = Table(
-            box=SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            title=f"{result['bundle']}: {result['task']}, {result['input']}, "
-            f"{result['megabytes']:.2f} MB",
-            title_justify="left",
-            title_style="bold",
+        title = (
+            f"{result['bundle']}: {result['task']}, {result['input']}, {result['megabytes']:.2f} MB"
         )
-        table.add_column("ms of processor time", no_wrap=True)
-        for title in ("p50", "p95", "min"):
-            table.add_column(title, justify="right", no_wrap=True)
+        table = figures_table(title, "ms of processor time", heads)
         for stage, times in result["milliseconds"].items():
             name = stage
             if stage == "candidates":
                 name = f"decode and suppress {result['candidates']} candidates"
-            table.add_row(name, *(f"{times[key]:.3f}" for key in ("p50", "p95", "min")))
-        console.print(table)
-        for name, reason in result["refused"].items():
-            console.print(f"{name} is not timed: {reason}", markup=False, highlight=False)
+            table.add_row(name, *(f"{times[key]:.3f}" for key in heads))
+        show(table)
+        say(*(f"{name} is not timed: {reason}" for name, reason in result["refused"].items()))

@@ -1,21 +1,51 @@
-"""What the commands of ``cnn-perception bench`` have in common: where their result goes."""
+"""What the commands of ``cnn-perception bench`` have in common: progress, and results."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-__all__ = ["AsJson", "JsonFile", "tell"]
+__all__ = ["AsJson", "JsonFile", "progress_bar", "say", "spread_cells", "tell"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 JsonFile = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="Write the result as JSON into this file too."),
 ]
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show on a terminal what is being done, and how much of how much of it is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("")
+        yield lambda text, done, total: bar.update(
+            task, description=text, completed=done, total=total
+        )
+
+
+def spread_cells(times: Mapping[str, float] | None) -> list[str]:
+    """Return median, minimum and interquartile range; dashes for what was not timed."""
+    keys = ("median", "min", "interquartile_range")
+    return [f"{times[key]:.2f}" if times else "-" for key in keys]
+
+
+def say(*lines: str, style: str = "") -> None:
+    """Print lines as they are."""
+    from rich.console import Console
+
+    for line in lines:
+        Console().print(line, style=style, markup=False, highlight=False)
 
 
 def tell(

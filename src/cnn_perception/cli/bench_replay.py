@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
-from cnn_perception.cli.bench_output import AsJson, JsonFile, tell
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from cnn_perception.cli.bench_output import AsJson, JsonFile, progress_bar, say, tell
 
 __all__ = ["command"]
 
@@ -34,9 +31,6 @@ def command(
 
     import tempfile
 
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
     from cnn_perception.benchmarks.race import race
     from cnn_perception.benchmarks.replay import JOBS, replay_job
     from cnn_perception.recording.bag import BagReader
@@ -45,21 +39,9 @@ def command(
     source = bag if bag is not None else demo_drive()
     with BagReader(source) as reader:
         seconds = reader.duration_ns / 1e9
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
-    ):
-        task = bar.add_task("")
+    with tempfile.TemporaryDirectory() as folder, progress_bar() as progress:
         jobs = [replay_job(source, nodes, Path(folder)) for nodes in JOBS]
-        results = race(
-            jobs,
-            rounds,
-            lambda text, done, total: bar.update(
-                task, description=text, completed=done, total=total
-            ),
-        )
+        results = race(jobs, rounds, progress)
     answer = {
         "benchmark": "replay",
         "machine": describe_machine(),
@@ -67,24 +49,20 @@ def command(
         "equal": not any(job.refused for job in jobs),
         "results": [result.summary() for result in results],
     }
-    tell(answer, out, as_json, lambda: _print(Console(), answer))
+    tell(answer, out, as_json, lambda: _print(answer))
     if not answer["equal"]:
         raise typer.Exit(1)
 
 
-def _print(console: Console, answer: dict[str, Any]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def _print(answer: dict[str, Any]) -> None:
+    from rich import print as show
 
     from cnn_perception.benchmarks.machine import machine_line
+    from cnn_perception.cli.figures_table import figures_table
 
     settings = answer["settings"]
     for result in answer["results"]:
-        table = Table(
-            box=SIMPLE_HEAD, title=result["job"], title_justify="left", title_style="bold"
-        )
-        for title in ("", "cpu s", "min", "x real time", "overhead"):
-            table.add_column(title, justify="right" if title else "left", no_wrap=True)
+        table = figures_table(result["job"], "", ("cpu s", "min", "x real time", "overhead"))
         for name, row in result["contenders"].items():
             if "cpu_ms" not in row:
                 table.add_row(name, result["refused"][name], "", "", "")
@@ -97,11 +75,10 @@ def _print(console: Console, answer: dict[str, Any]) -> None:
                 f"{settings['seconds'] / took:.1f}",
                 f"{100 * (1 / row['times_faster'] - 1):+.1f} %",
             )
-        console.print(table)
-    for line in (
+        show(table)
+    say(
         f"{settings['seconds']:.1f} s of {settings['bag']}, {settings['rounds']} rounds; "
         "processor time; overhead: over the bare loop, which loads the networks, reads the bag, "
         "decodes and calls the objects; the replay writes the results too",
         machine_line(answer["machine"], settings["core"]),
-    ):
-        console.print(line, markup=False, highlight=False)
+    )

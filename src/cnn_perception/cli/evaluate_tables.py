@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+from cnn_perception.cli.figures_table import figures_table
 
 __all__ = ["print_report"]
 
@@ -79,16 +80,7 @@ def _size_table(sizes: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _table(title: str, heads: Iterable[str], rows: Iterable[tuple[str, Iterable[Any]]]) -> Table:
-    table = Table(
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("", no_wrap=True)
-    for head in heads:
-        table.add_column(head, justify="right", no_wrap=True)
+    table = figures_table(title, "", heads)
     for name, values in rows:
         table.add_row(name, *(_shown(value) for value in values))
     return table

@@ -8,6 +8,7 @@ import math
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from cnn_perception.datasets.dataset import (
     read_color,
 )
 from cnn_perception.datasets.labelled import LabelledImage
-from cnn_perception.errors import DatasetError
+from cnn_perception.errors import ConfigError, DatasetError
 from cnn_perception.types import UInt8Array
 
 __all__ = ["CocoDataset"]
@@ -47,7 +48,8 @@ class CocoDataset(Dataset):
     Class ids count from 0 in the order of the file's category ids: COCO's 80 categories have ids
     from 1 to 90. Boxes [x, y, width, height] become corners. Crowds are kept and count as
     difficult. masks: 0 is the background and classes count from 1; pixels that objects of different
-    classes claim are 255, unlabelled. Raises DatasetError for a file that is no such JSON.
+    classes claim are 255, unlabelled. Raises DatasetError for a file that is no such JSON, and
+    ConfigError for masks without pycocotools.
 
     Source: Lin et al., Microsoft COCO: Common Objects in Context; https://cocodataset.org/#format-data
     """
@@ -62,6 +64,10 @@ class CocoDataset(Dataset):
         masks: bool = False,
         broken: Broken = "raise",
     ) -> None:
+        if masks and find_spec("pycocotools") is None:
+            raise ConfigError(
+                "masks of MS COCO need pycocotools: install cnn_perception with the [train] extra"
+            )
         content = _load(annotations)
         pictures, categories, objects = (
             _entries(content, key, needed, annotations)

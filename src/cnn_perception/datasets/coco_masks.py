@@ -10,10 +10,7 @@ import numpy as np
 from cnn_perception.errors import DatasetError
 from cnn_perception.types import BoolArray, Float64Array, Int64Array
 
-__all__ = ["decode_counts", "decode_segmentation", "polygon_mask", "run_length_mask"]
-
-_FINER = 5.0
-"""pycocotools draws outlines on a grid that is five times finer."""
+__all__ = ["decode_counts", "decode_segmentation", "run_length_mask"]
 
 
 def decode_segmentation(segmentation: Any, size: tuple[int, int]) -> BoolArray:
@@ -36,19 +33,22 @@ def decode_segmentation(segmentation: Any, size: tuple[int, int]) -> BoolArray:
         return run_length_mask(runs.astype(np.int64), size)
     if not isinstance(segmentation, list) or not segmentation:
         raise DatasetError("the segmentation is missing: label it, or do without masks")
-    mask = np.zeros(size, bool)
+    sides = np.array([size[1], size[0]], np.float64)
+    polygons = []
     for polygon in segmentation:
         points = _numbers(polygon, "a polygon")
         if points.size < 6 or points.size % 2:
             raise DatasetError(
                 f"a polygon has {points.size} numbers: 3 points or more have x and y"
             )
-        sides = np.array([size[1], size[0]], np.float64)
         corners = points.reshape(-1, 2)
         if (corners < -sides).any() or (corners > 2 * sides).any():
             raise DatasetError("a polygon leaves the image by more than the image's size")
-        mask |= polygon_mask(corners, size)
-    return mask
+        polygons.append(points.tolist())
+    from pycocotools import mask as masks
+
+    union = masks.merge(masks.frPyObjects(polygons, *size))
+    return np.asarray(masks.decode(union), bool)
 
 
 def decode_counts(text: str) -> Int64Array:
@@ -87,46 +87,6 @@ def run_length_mask(runs: Int64Array, size: tuple[int, int]) -> BoolArray:
     values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     mask: BoolArray = values.reshape(width, height).T
     return mask
-
-
-def polygon_mask(points: Float64Array, size: tuple[int, int]) -> BoolArray:
-    """Return the bool (height, width) mask of a polygon, points float64 (N, 2), as pycocotools.
-
-    The outline is walked on a grid five times finer; wherever it passes the middle of a column of
-    pixels, the column changes between outside and inside from that row on (rleFrPoly).
-    """
-    height, width = size
-    u, v = _outline(np.trunc(_FINER * points + 0.5).astype(np.int64))
-    step = np.flatnonzero(u[1:] != u[:-1])
-    # A half-integer position on the fine grid is where two of its columns meet.
-    column = (np.minimum(u[step], u[step + 1]) + 0.5) / _FINER - 0.5
-    row = (np.minimum(v[step], v[step + 1]) + 0.5) / _FINER - 0.5
-    crossing = (np.floor(column) == column) & (column >= 0) & (column <= width - 1)
-    x = column[crossing].astype(np.int64)
-    y = np.ceil(np.clip(row[crossing], 0, height)).astype(np.int64)
-    changes = np.bincount(x * height + y, minlength=height * width + 1)[: height * width]
-    inside = np.cumsum(changes) % 2 == 1
-    mask: BoolArray = inside.reshape(width, height).T
-    return mask
-
-
-def _outline(corners: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Return the points of the closed outline through integer corners (N, 2), in order."""
-    columns, rows = [], []
-    for (x0, y0), (x1, y1) in zip(corners.tolist(), np.roll(corners, -1, 0).tolist(), strict=True):
-        flat = abs(x1 - x0) >= abs(y1 - y0)
-        (a0, b0), (a1, b1) = ((x0, y0), (x1, y1)) if flat else ((y0, x0), (y1, x1))
-        flip = a0 > a1
-        if flip:
-            a0, b0, a1, b1 = a1, b1, a0, b0
-        slope = (b1 - b0) / (a1 - a0) if a1 > a0 else 0.0
-        along = np.arange(a1 - a0 + 1)
-        across = np.trunc(b0 + slope * along + 0.5).astype(np.int64)
-        if flip:
-            along, across = along[::-1], across[::-1]
-        columns.append(along + a0 if flat else across)
-        rows.append(across if flat else along + a0)
-    return np.concatenate(columns), np.concatenate(rows)
 
 
 def _numbers(values: Any, what: str) -> Float64Array:

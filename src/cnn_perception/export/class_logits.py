@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.errors import ExplainError
-from cnn_perception.export.onnx_graph import OnnxGraph, attributes
+from cnn_perception.export.onnx_graph import OnnxGraph
 from cnn_perception.formats import OUTPUT_FORMATS
 from cnn_perception.formats.format import DetectionFormat
 from cnn_perception.runtime.bundle import ModelBundle
 
-__all__ = ["ClassLogits", "class_logits", "logits_of_levels"]
+__all__ = ["ClassLogits", "check_format", "class_logits", "logits_of_levels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,10 @@ class ClassLogits:
         return values[0].transpose(axes)[..., self.first_class :]
 
 
-def class_logits(graph: OnnxGraph, bundle: ModelBundle) -> ClassLogits:
-    """Return what a detector's class scores are made of, before sigmoid or softmax.
-
-    Where nothing of that kind is found, the scores themselves. Raises ExplainError for an output
-    format whose answers are final.
-    """
+def check_format(bundle: ModelBundle) -> None:
+    """Raise ExplainError for a detector whose answers are final."""
     output = bundle.output
-    axes = output.class_axes if isinstance(output, DetectionFormat) else None
-    if axes is None:
+    if isinstance(output, DetectionFormat) and output.class_axes is None:
         known = ", ".join(
             form.name
             for form in OUTPUT_FORMATS.values()
@@ -66,6 +61,16 @@ def class_logits(graph: OnnxGraph, bundle: ModelBundle) -> ClassLogits:
             f"{bundle.file}: output.format {output.name!r} cannot be explained: give one with "
             f"{known}"
         )
+
+
+def class_logits(graph: OnnxGraph, bundle: ModelBundle) -> ClassLogits:
+    """Return what a detector's class scores are made of, before sigmoid or softmax.
+
+    Where nothing of that kind is found, the scores themselves. See `check_format`.
+    """
+    output = bundle.output
+    assert isinstance(output, DetectionFormat) and output.class_axes is not None
+    axes = output.class_axes
     here = ClassLogits(output.tensors[axes.role], axes.boxes, axes.classes, axes.first)
     while (before := _before(graph, here)) is not None:
         here = before
@@ -75,11 +80,11 @@ def class_logits(graph: OnnxGraph, bundle: ModelBundle) -> ClassLogits:
 def logits_of_levels(graph: OnnxGraph, logits: ClassLogits) -> list[ClassLogits]:
     """Return the parts that logits are joined from along their boxes, or the logits alone."""
     node = graph.producers.get(logits.tensor)
-    if node is None or node.op_type != "Concat" or len(logits.anchor_axes) != 1:
+    if node is None or node.kind != "Concat" or len(logits.anchor_axes) != 1:
         return [logits]
-    if attributes(node)["axis"] % len(graph.shapes[logits.tensor]) != logits.anchor_axes[0]:
+    if node.get("axis") % len(graph.shapes[logits.tensor]) != logits.anchor_axes[0]:
         return [logits]
-    return [replace(logits, tensor=part) for part in node.input]
+    return [replace(logits, tensor=part) for part in node.inputs]
 
 
 def _before(graph: OnnxGraph, logits: ClassLogits) -> ClassLogits | None:
@@ -87,29 +92,29 @@ def _before(graph: OnnxGraph, logits: ClassLogits) -> ClassLogits | None:
     node = graph.producers.get(logits.tensor)
     if node is None:
         return None
-    known, rank = attributes(node), len(graph.shapes[logits.tensor])
-    source = replace(logits, tensor=node.input[0])
-    axis = known.get("axis", 0 if node.op_type == "Split" else -1) % rank
-    if node.op_type in ("Sigmoid", "Identity"):
+    rank = len(graph.shapes[logits.tensor])
+    source = replace(logits, tensor=node.inputs[0])
+    axis = node.get("axis", 0 if node.kind == "Split" else -1) % rank
+    if node.kind in ("Sigmoid", "Identity"):
         return source
-    if node.op_type in ("Softmax", "LogSoftmax") and axis == logits.class_axis:
+    if node.kind in ("Softmax", "LogSoftmax") and axis == logits.class_axis:
         return source
-    if node.op_type == "Transpose":
-        order = known.get("perm", range(rank)[::-1])
+    if node.kind == "Transpose":
+        order = node.get("perm", range(rank)[::-1])
         anchor_axes = tuple(int(order[axis]) for axis in logits.anchor_axes)
         rising = all(b == a + 1 for a, b in itertools.pairwise(anchor_axes))
         if not rising:  # their numbers would no longer be those of the elements
             return None
         return replace(source, anchor_axes=anchor_axes, class_axis=int(order[logits.class_axis]))
-    if node.op_type == "Concat" and axis == logits.class_axis:
+    if node.kind == "Concat" and axis == logits.class_axis:
         first = 0
-        for part in node.input:
+        for part in node.inputs:
             size = graph.shapes[part][axis]
             if first <= logits.first_class < first + size:
                 return replace(logits, tensor=part, first_class=logits.first_class - first)
             first += size
-    if node.op_type == "Split" and axis == logits.class_axis:
-        ahead = list(node.output)[: list(node.output).index(logits.tensor)]
+    if node.kind == "Split" and axis == logits.class_axis:
+        ahead = node.outputs[: node.outputs.index(logits.tensor)]
         skipped = sum(graph.shapes[part][axis] for part in ahead)
         return replace(source, first_class=logits.first_class + skipped)
     return None

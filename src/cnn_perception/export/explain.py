@@ -15,6 +15,7 @@ from torch import Tensor
 from cnn_perception.errors import ModelError
 from cnn_perception.explain.explainer import Explainer
 from cnn_perception.export.card import write_card
+from cnn_perception.export.class_logits import check_format
 from cnn_perception.export.draft import replacing, write_yaml
 from cnn_perception.export.explain_graph import (
     class_explanation,
@@ -72,6 +73,7 @@ def add_explain_graphs(
     if not inputs:
         raise ModelError("no images to check the explain graphs on: give some")
     bundle = load_bundle(folder)
+    check_format(bundle)
     graph = OnnxGraph(bundle.model, (1, 3, bundle.input.height, bundle.input.width))
     answers = explained_answers(graph, bundle, layers)
     models = [_explain_graph(graph, explained) for explained in answers]

@@ -1,15 +1,19 @@
-"""Explain graphs: Grad-CAM and Grad-CAM++ with the backward pass of a head, as ONNX nodes."""
+"""Explain graphs: Grad-CAM and Grad-CAM++ with the backward pass of a head, as ONNX graphs."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-import numpy as np
+import torch
 from onnx import ModelProto
+from torch import Tensor
+from torch.nn import functional
 
-from cnn_perception.export.backward.gradient import add_backward
+from cnn_perception.errors import ExplainError
 from cnn_perception.export.class_logits import ClassLogits
-from cnn_perception.export.onnx_graph import GraphWriter, OnnxGraph
+from cnn_perception.export.onnx_graph import OnnxGraph
+from cnn_perception.export.traced import traced
 
 __all__ = ["class_explanation", "level_explanation", "region_explanation"]
 
@@ -21,11 +25,11 @@ def class_explanation(graph: OnnxGraph, feature_map: str, logits: str) -> ModelP
     """Return the explanation of a class's logit.
 
     logits: tensor (1, C). The graph takes feature_map float32 (1, K, h, w) and class_index int64
-    (1,), and answers with cam and cam_plus_plus, both float32 (1, h, w); see `_add_cams`.
+    (1,), and answers with cam and cam_plus_plus, both float32 (1, h, w); see `_cams`. Raises
+    ExplainError where the logits have no gradient there that ONNX can compute.
     """
-    writer = _begin(graph, feature_map)
-    seed = _one_hot(writer, graph.shapes[logits][1])
-    return _finish(writer, feature_map, logits, seed)
+    classes = graph.shapes[logits][1]
+    return _explanation(graph, feature_map, logits, lambda index: _one_hot(index, classes))
 
 
 def level_explanation(graph: OnnxGraph, feature_map: str, logits: ClassLogits) -> ModelProto:
@@ -34,18 +38,15 @@ def level_explanation(graph: OnnxGraph, feature_map: str, logits: ClassLogits) -
     logits: those of the level. The graph takes feature_map float32 (1, K, h, w), anchor int64 (1,),
     a box of the level, and class_index int64 (1,); it answers as that of `class_explanation`.
     """
-    writer = _begin(graph, feature_map)
-    writer.input("anchor", (1,), integer=True)
-    per_box, per_class, first = (
-        writer.constant([value], np.int64) for value in logits.strides(graph)
-    )
-    place = writer.add("Add", writer.add("Mul", "anchor", per_box), first)
-    place = writer.add("Add", place, writer.add("Mul", "class_index", per_class))
+    per_box, per_class, first = logits.strides(graph)
     shape = graph.shapes[logits.tensor]
-    zeros = writer.zeros([math.prod(shape)])
-    flat = writer.add("ScatterElements", zeros, place, writer.constant([1.0]), axis=0)
-    seed = writer.add("Reshape", flat, writer.constant(shape, np.int64))
-    return _finish(writer, feature_map, logits.tensor, seed)
+
+    def seed(class_index: Tensor, anchor: Tensor) -> Tensor:
+        place = anchor * per_box + first + class_index * per_class
+        return torch.zeros(math.prod(shape)).scatter(0, place, torch.ones(1)).view(shape)
+
+    anchor = torch.zeros(1, dtype=torch.int64)
+    return _explanation(graph, feature_map, logits.tensor, seed, anchor=anchor)
 
 
 def region_explanation(graph: OnnxGraph, feature_map: str, logits: str) -> ModelProto:
@@ -56,63 +57,72 @@ def region_explanation(graph: OnnxGraph, feature_map: str, logits: str) -> Model
     `class_explanation`. Tensors of the network that join the way from the feature map to the logits
     are further inputs, by their names there.
     """
-    writer = _begin(graph, feature_map)
-    shape = graph.shapes[logits]
-    region = writer.input("region", (1, *shape[2:]))
-    chosen = writer.add(
-        "Reshape", _one_hot(writer, shape[1]), writer.constant([1, shape[1], 1, 1], np.int64)
-    )
-    weights = writer.add("Unsqueeze", region, writer.constant([1], np.int64))
-    return _finish(writer, feature_map, logits, writer.add("Mul", chosen, weights))
+    _, classes, *sides = graph.shapes[logits]
+
+    def seed(class_index: Tensor, region: Tensor) -> Tensor:
+        return _one_hot(class_index, classes).view(1, classes, 1, 1) * region[:, None]
+
+    return _explanation(graph, feature_map, logits, seed, region=torch.zeros(1, *sides))
 
 
-def _begin(graph: OnnxGraph, feature_map: str) -> GraphWriter:
-    graph.check_map(feature_map, graph.outputs)
-    writer = GraphWriter(graph)
-    writer.rename(feature_map, writer.input("feature_map", graph.shapes[feature_map]))
-    writer.input("class_index", (1,), integer=True)
-    return writer
-
-
-def _one_hot(writer: GraphWriter, classes: int) -> str:
+def _one_hot(class_index: Tensor, classes: int) -> Tensor:
     """Return the row (1, classes) that is 1 at class_index."""
-    every = writer.constant(np.arange(classes)[None], np.int64)
-    equal = writer.add("Equal", every, "class_index")
-    return writer.add("Cast", equal, to=1)
+    return (torch.arange(classes)[None] == class_index).float()
 
 
-def _finish(writer: GraphWriter, feature_map: str, logits: str, seed: str) -> ModelProto:
-    gradient = add_backward(writer, feature_map, logits, seed)
-    _, channels, height, width = writer.origin.shapes[feature_map]
-    shape = (1, height, width)
-    _add_cams(writer, gradient, channels, shape)
-    return writer.model([("cam", shape), ("cam_plus_plus", shape)])
+def _explanation(
+    graph: OnnxGraph,
+    feature_map: str,
+    logits: str,
+    seed: Callable[..., Tensor],
+    **asked: Tensor,
+) -> ModelProto:
+    """Return the explanation of sum(seed * logits); seed: of class_index and what else is asked."""
+    graph.check_map(feature_map, graph.outputs)
+    if not graph.between(feature_map, logits):
+        raise ExplainError(
+            f"{graph.file}: {logits!r} does not depend on {feature_map!r}: name another"
+        )
+    joining = graph.joining(feature_map, logits)
+
+    def explain(maps: Tensor, class_index: Tensor, *others: Tensor) -> tuple[Tensor, Tensor]:
+        leaf = maps.detach().requires_grad_()
+        feeds = {feature_map: leaf, **dict(zip(joining, others[len(asked) :], strict=True))}
+        answer = graph.network.run(feeds, [logits])[logits]
+        weights = seed(class_index, *others[: len(asked)])
+        (gradient,) = torch.autograd.grad(answer, leaf, weights)
+        return _cams(maps, gradient)
+
+    examples = {
+        "feature_map": torch.zeros(graph.shapes[feature_map]),
+        "class_index": torch.zeros(1, dtype=torch.int64),
+        **asked,
+        **{name: torch.zeros(graph.shapes[name]) for name in joining},
+    }
+    try:
+        return traced(explain, examples, ["cam", "cam_plus_plus"])
+    except Exception as error:  # whatever PyTorch's tracer and exporter raise
+        raise ExplainError(
+            f"{graph.file}: the gradient of {logits!r} by {feature_map!r} cannot be written in "
+            f"ONNX ({' '.join(str(error).split())[-160:]}): name a feature map nearer to the answer"
+        ) from error
 
 
-def _add_cams(
-    writer: GraphWriter, gradient: str, channels: int, shape: tuple[int, int, int]
-) -> None:
-    """Add the maps' sum by either weights, relu(sum_k w_k A_k).
+def _cams(maps: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum (1, h, w) of maps (1, K, h, w) by either weights, relu(sum_k w_k A_k).
 
     Grad-CAM: w_k = mean g_k (Selvaraju et al. 2017, equations 1 and 2). Grad-CAM++: w_k = sum a_k
     relu(g_k), a = g^2 / (2 g^2 + g^3 sum A) (Chattopadhay et al. 2018, equations 12 and 19), which
     is the sum of r^3 / (2 r^2 + r^3 sum A) for r = relu(g).
     """
-    add, constant = writer.add, writer.constant
-    rows = constant([1, channels, shape[1] * shape[2]], np.int64)
-    last = constant([2], np.int64)
-    maps = add("Reshape", "feature_map", rows)
-    g = add("Reshape", gradient, rows)
-    mean = add("ReduceMean", g, last, keepdims=1)
-    r = add("Relu", g)
-    squares = add("Mul", r, r)
-    steep = add("Mul", r, add("ReduceSum", maps, last, keepdims=1))
-    denominators = add(
-        "Add", add("Mul", squares, add("Add", steep, constant(2.0))), constant(_STABILISER)
+    shape = (1, *maps.shape[2:])
+    rows, g = maps.flatten(2), gradient.flatten(2)
+    r = functional.relu(g)
+    squares = r * r
+    steep = r * rows.sum(2, keepdim=True)
+    shares = squares * r / (squares * (steep + 2.0) + _STABILISER)
+    cam, plus_plus = (
+        functional.relu(weights[:, None] @ rows).view(shape)
+        for weights in (g.mean(2), shares.sum(2))
     )
-    shares = add("Div", add("Mul", squares, r), denominators)
-    shared = add("ReduceSum", shares, last, keepdims=1)
-    for name, weights in (("cam", mean), ("cam_plus_plus", shared)):
-        across = add("Reshape", weights, constant([1, 1, channels], np.int64))
-        summed = add("Relu", add("MatMul", across, maps))
-        writer.add_named(name, "Reshape", summed, constant(shape, np.int64))
+    return cam, plus_plus

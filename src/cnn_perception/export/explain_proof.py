@@ -39,9 +39,9 @@ def prove(
     """Return how far an explain graph is from PyTorch, at most, by the maps' largest value.
 
     network: the file, which answers with the tensors that the graph takes; inputs: normalised
-    float32 (1, 3, H, W). The gradient is that of the network's PyTorch twin; pytorch-grad-cam's
-    maps, where it is installed, are compared after its own normalisation. Raises ModelError when a
-    difference is above EXPLAIN_TOLERANCE.
+    float32 (1, 3, H, W). The gradient is that of the network's PyTorch twin, whose answers must be
+    ONNX Runtime's; pytorch-grad-cam's maps, where it is installed, are compared after its own
+    normalisation. Raises ModelError when a difference is above EXPLAIN_TOLERANCE.
     """
     twin = OnnxNetwork(network)
     runner, explainer = Graph(network, _ON_CPU), Graph(graph, _ON_CPU)
@@ -49,9 +49,9 @@ def prove(
     rng = np.random.default_rng(seed)
     worst = 0.0
     for image in inputs:
-        names = [explained.feature_map, *joins]
-        answers = runner.run({twin.inputs[0]: image.numpy()}, names)
-        tensors = {name: torch.from_numpy(value) for name, value in answers.items()}
+        answers = runner.run({twin.inputs[0]: image.numpy()})
+        _check_twin(network, twin, image, answers)
+        tensors = {x: torch.from_numpy(answers[x]) for x in (explained.feature_map, *joins)}
         tensors[twin.inputs[0]] = image  # for what joins the way without being asked for
         head = _Head(twin, explained, tensors)
         for asked, weights in _questions(explained, head.logits, rng):
@@ -65,6 +65,23 @@ def prove(
                     )
                 worst = max(worst, difference)
     return worst
+
+
+def _check_twin(
+    file: Path, twin: OnnxNetwork, image: Tensor, answers: Mapping[str, NDArray[Any]]
+) -> None:
+    """Raise ModelError unless a network answers in PyTorch as it did in ONNX Runtime."""
+    floats = [name for name, value in answers.items() if value.dtype == np.float32]
+    with torch.no_grad():
+        found = twin.run({twin.inputs[0]: image}, floats)
+    for name in floats:
+        apart = _apart(found[name].numpy(), answers[name])
+        apart /= max(1.0, float(np.abs(answers[name]).max(initial=0)))
+        if not apart <= EXPLAIN_TOLERANCE:
+            raise ModelError(
+                f"{file}: {name} is off by {apart:.2g} in PyTorch, more than {EXPLAIN_TOLERANCE:g}:"
+                " what is explained there is another network"
+            )
 
 
 class _Head(nn.Module):
@@ -158,7 +175,7 @@ def _region_questions(
 
 
 def _apart(found: Float32Array, wanted: Float32Array) -> float:
-    return float(np.abs(found - wanted).max())
+    return float(np.abs(found - wanted).max(initial=0))
 
 
 def _normalised(cam: Float32Array) -> Float32Array:

@@ -81,14 +81,14 @@ def _levels(graph: OnnxGraph, bundle: ModelBundle, layers: Sequence[str]) -> Ite
 
 def _last_maps(graph: OnnxGraph, logits: str) -> str:
     """Return the last feature maps of the size of some convolution's, which pooling is not."""
-    sizes = {graph.shapes[x.output[0]][2:] for x in graph.nodes if x.op_type == "Conv"}
+    sizes = {graph.shapes[x.outputs[0]][2:] for x in graph.nodes if x.kind == "Conv"}
     found = [
         name
         for name in graph.maps([logits])
         if min(graph.shapes[name][2:]) > 1 and graph.shapes[name][2:] in sizes
     ]
     # What attends mixes all places: maps ahead of it say little of the answer.
-    if not found or any(x.op_type == "Softmax" for x in graph.between(found[-1], logits)):
+    if not found or any(x.kind == "Softmax" for x in graph.between(found[-1], logits)):
         raise ExplainError(
             f"{graph.file}: {logits!r} comes from no feature maps (1, K, h, w), or through "
             "attention: name a layer"
@@ -100,8 +100,8 @@ def _mask_logits(graph: OnnxGraph, answer: str) -> str:
     """Return the logits (1, C, h, w) of a mask, before they are enlarged and the best is taken."""
     here = answer
     node = graph.producers.get(here)
-    while node is not None and node.op_type in ("Cast", "ArgMax", "Squeeze", "Resize"):
-        here = node.input[0]
+    while node is not None and node.kind in ("Cast", "ArgMax", "Squeeze", "Resize"):
+        here = node.inputs[0]
         node = graph.producers.get(here)
     if len(graph.shapes[here]) != 4:
         raise ExplainError(f"{graph.file}: {answer!r} is not the best of logits (1, C, h, w)")

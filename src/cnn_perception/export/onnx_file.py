@@ -73,7 +73,7 @@ def write_onnx(
     among them the paths of the source files on this machine, are left out: equal weights give equal
     files wherever they are exported.
     """
-    import onnx
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
     options = options or OnnxOptions()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,30 +83,19 @@ def write_onnx(
         # The exporter takes an axis of size 1 for one that is always 1.
         examples = tuple(torch.cat([value, value]) for value in examples)
         shapes = tuple({0: torch.export.Dim("batch")} for _ in examples)
-    torch.onnx.export(
+    program = torch.onnx.export(
         network,
         examples,
-        str(path),
         input_names=list(inputs),
         output_names=list(outputs),
         opset_version=options.opset,
         dynamic_shapes=shapes,
         dynamo=True,
-        external_data=False,
         verbose=False,
         optimize=True,
     )
-    model = onnx.load(path)
-    _strip(model)
-    onnx.save(model, path)
-
-
-def _strip(model: Any) -> None:
-    """Delete documentation and metadata from a model, its graph, nodes and values."""
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
-        part.doc_string = ""
-        del part.metadata_props[:]
+    ClearMetadataAndDocStringPass()(program.model)
+    program.save(str(path), external_data=False)
 
 
 def check_onnx(

@@ -1,4 +1,4 @@
-"""The keys of cells and blocks: of arrays at once, and in kernels one by one.
+"""The keys of cells and blocks, for arrays of them; `voxels.cell_kernels` has them one by one.
 
 Keys are OctoMap's (Hornung et al. 2013): the tree has 16 levels, a finest cell has three 16-bit
 keys, 32768 being the cell whose lower corner is the origin of the map. Packed into one number a
@@ -11,14 +11,12 @@ the lowest three bits of its keys.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.errors import OffMapError
-from cnn_perception.mapping.jit import inlined
 from cnn_perception.types import BoolArray
 
 __all__ = [
@@ -28,23 +26,13 @@ __all__ = [
     "INSIDE_BLOCK",
     "KEY_ORIGIN",
     "LAST_KEY",
-    "NOT_A_POINT",
-    "OFF_THE_MAP",
     "TREE_DEPTH",
-    "block_code",
-    "block_corner",
-    "block_key",
     "block_keys",
-    "block_of",
     "cell_keys",
-    "cell_of",
-    "center_of",
     "check_on_map",
-    "index_in_block",
     "morton_codes",
     "morton_keys",
     "on_map",
-    "packed_cell",
     "packed_keys",
     "visible",
 ]
@@ -57,10 +45,7 @@ BLOCK_DEPTH = TREE_DEPTH - BLOCK_BITS
 CELLS = 1 << (3 * BLOCK_BITS)
 INSIDE_BLOCK = (7 << 32) | (7 << 16) | 7
 """The bits of a packed cell that do not tell its block."""
-OFF_THE_MAP, NOT_A_POINT = -1.0, -2.0
-"""In place of a packed cell."""
 
-_PACKED_ORIGIN = 32768.0 * (2.0**32 + 2.0**16 + 1.0)
 _SPREAD = ((16, 0x0000FF0000FF), (8, 0x00F00F00F00F), (4, 0x0C30C30C30C3), (2, 0x249249249249))
 _GATHER = ((2, 0x0C30C30C30C3), (4, 0x00F00F00F00F), (8, 0x0000FF0000FF), (16, 0x00000000FFFF))
 
@@ -141,59 +126,3 @@ def packed_keys(cells: NDArray[np.int64]) -> NDArray[np.uint16]:
 def block_keys(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the keys of blocks, int64 (N, 3): those of their cells shifted right by three."""
     return np.stack([codes >> 26, (codes >> 13) & 8191, codes & 8191], axis=1)
-
-
-@inlined
-def packed_cell(x: np.float32, y: np.float32, z: np.float32, per_metre: float) -> float:
-    """Return the packed cell that holds a point, or OFF_THE_MAP.
-
-    In doubles, which hold the 48 bits and let a loop over this be vectorised.
-    """
-    a = math.floor(per_metre * np.float64(x))
-    b = math.floor(per_metre * np.float64(y))
-    c = math.floor(per_metre * np.float64(z))
-    on_map = (abs(a + 0.5) <= 32768.0) & (abs(b + 0.5) <= 32768.0) & (abs(c + 0.5) <= 32768.0)
-    packed = (a * 65536.0 + b) * 65536.0 + c + _PACKED_ORIGIN
-    return packed if on_map else OFF_THE_MAP
-
-
-@inlined
-def cell_of(x: np.float32, y: np.float32, z: np.float32, per_metre: float) -> int:
-    """Return the packed cell that holds a point, or -1 off the map."""
-    return np.int64(packed_cell(x, y, z, per_metre))
-
-
-@inlined
-def center_of(key: int, resolution: float) -> float:
-    """Return the middle of a cell along one axis, metres."""
-    return (np.float64(key - KEY_ORIGIN) + 0.5) * resolution
-
-
-@inlined
-def block_of(cell: int) -> int:
-    """Return the code of the block of a packed cell."""
-    return ((cell >> 35) << 26) | (((cell >> 19) & 8191) << 13) | ((cell >> 3) & 8191)
-
-
-@inlined
-def index_in_block(cell: int) -> int:
-    """Return the index of a packed cell in its block."""
-    return ((cell & 7) << 6) | ((cell >> 13) & 56) | ((cell >> 32) & 7)
-
-
-@inlined
-def block_code(x: int, y: int, z: int) -> int:
-    """Return the code of a block from its keys."""
-    return (x << 26) | (y << 13) | z
-
-
-@inlined
-def block_key(code: int) -> tuple[int, int, int]:
-    """Return the keys of a block: the inverse of `block_code`."""
-    return code >> 26, (code >> 13) & 8191, code & 8191
-
-
-@inlined
-def block_corner(code: int) -> tuple[int, int, int]:
-    """Return the lowest keys of a block's cells."""
-    return (code >> 26) << 3, ((code >> 13) & 8191) << 3, (code & 8191) << 3

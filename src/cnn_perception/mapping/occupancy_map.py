@@ -57,7 +57,7 @@ class OccupancyMap:
     def __init__(self, config: MapperConfig, tree: PointTree | None = None) -> None:
         if tree is None and config.engine == "octomap":
             tree = OctomapTree(config.resolution)
-        self._config = config
+        self._config, self._model = config, SensorModel.from_config(config)
         self._lock = threading.RLock()
         self._store = VoxelStore()
         self._codec = StoreCodec(self._store)
@@ -83,7 +83,7 @@ class OccupancyMap:
                 )
         with self._lock:
             self._decay = self._decay_under(config)
-            self._config = config
+            self._config, self._model = config, SensorModel.from_config(config)
 
     def integrate(self, scan: Scan, stamp_ns: int | None = None) -> ScanReport:
         """Take in a scan; see `integrate_depth` and `integrate_cloud`."""
@@ -325,7 +325,7 @@ class OccupancyMap:
                 raise
             if decay is not None:
                 decay.note_seen(store)
-            store.merge(SensorModel.from_config(config))
+            store.merge(self._model)
             if decay is not None:
                 decay.fade(store, config.decay_after, config.decay_rate)
             if config.local_window > 0:

@@ -13,7 +13,7 @@ import numpy as np
 
 from cnn_perception.errors import MessageError
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.keys import NOT_A_POINT, packed_cell
+from cnn_perception.mapping.voxels.cell_kernels import NOT_A_POINT, packed_cell
 from cnn_perception.types import (
     CameraIntrinsics,
     Float32Array,

@@ -1,4 +1,4 @@
-"""Stamps as integer nanoseconds."""
+"""Stamps as integer nanoseconds, and time that goes back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from cnn_perception.errors import MessageError
 __all__ = [
     "BACKWARD_JUMP_NS",
     "REWIND_SLACK_NS",
+    "JumpDetector",
     "header_stamp_ns",
     "ns_to_stamp",
     "stamp_to_ns",
@@ -48,3 +49,20 @@ def header_stamp_ns(data: bytes | memoryview) -> int:
 def ns_to_stamp(stamp_ns: int) -> tuple[int, int]:
     """Return nanoseconds as (sec, nanosec) with 0 <= nanosec < 1e9."""
     return divmod(stamp_ns, _SECOND)
+
+
+class JumpDetector:
+    """Notices when the stamps of a topic go back by more than messages get out of order."""
+
+    def __init__(self) -> None:
+        self._last_ns: dict[str, int] = {}
+
+    def jump_ns(self, topic: str, stamp_ns: int) -> int:
+        """Take the stamp of the next message; return by how much time went back, else 0."""
+        back = self._last_ns.get(topic, stamp_ns) - stamp_ns
+        self._last_ns[topic] = stamp_ns
+        return back if back > BACKWARD_JUMP_NS else 0
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._last_ns.clear()

@@ -14,26 +14,9 @@ from typing import Any, Generic, TypeVar
 from cnn_perception.errors import ConfigError
 from cnn_perception.messages.stamps import BACKWARD_JUMP_NS
 
-__all__ = ["ApproximateTimeSynchronizer", "JumpDetector", "MessageCache"]
+__all__ = ["ApproximateTimeSynchronizer", "MessageCache"]
 
 T = TypeVar("T")
-
-
-class JumpDetector:
-    """Notices when the stamps of a topic go back by more than messages get out of order."""
-
-    def __init__(self) -> None:
-        self._last_ns: dict[str, int] = {}
-
-    def jump_ns(self, topic: str, stamp_ns: int) -> int:
-        """Take the stamp of the next message; return by how much time went back, else 0."""
-        back = self._last_ns.get(topic, stamp_ns) - stamp_ns
-        self._last_ns[topic] = stamp_ns
-        return back if back > BACKWARD_JUMP_NS else 0
-
-    def reset(self) -> None:
-        """Begin anew."""
-        self._last_ns.clear()
 
 
 class MessageCache(Generic[T]):

@@ -70,6 +70,16 @@ class OnnxNetwork(nn.Module):
         """Names of all tensors that depend on an input, in the order of the graph."""
         return (*self.inputs, *(name for step in self._steps for name in step.node.outputs if name))
 
+    @property
+    def constants(self) -> dict[str, Tensor]:
+        """What depends on no input and is read by a layer, by name."""
+        return {name: getattr(self, own) for name, own in self._constants.items()}
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes that depend on an input, in the order of the graph."""
+        return tuple(step.node for step in self._steps)
+
     def layer(self, tensor: str) -> str:
         """Return the name of the layer that answers with a tensor; ConfigError where none does."""
         return self._step(tensor).layer
@@ -92,8 +102,7 @@ class OnnxNetwork(nn.Module):
         Raises ConfigError for names that are none, and for an input that is needed but not fed.
         """
         self._check([*feeds, *outputs])
-        values = {name: getattr(self, own) for name, own in self._constants.items()}
-        values.update(feeds)
+        values = {**self.constants, **feeds}
         for step, done in self._plan(feeds, outputs):
             answer = getattr(self, step.layer)(*(values[x] if x else None for x in step.inputs))
             answers = answer if isinstance(answer, tuple) else (answer,)

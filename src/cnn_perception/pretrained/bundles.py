@@ -90,29 +90,30 @@ def write_published(
     about = _about(published)
     if size is not None and (published.task == "classification" or isinstance(network, SSD)):
         raise ConfigError(f"{published.name} takes pictures of one size only: leave out --size")
+    shared: dict[str, Any] = {
+        "labels": labels,
+        "compare": relative_difference,
+        "explain": explain,
+    }
+    preset = weights.transforms()
     if isinstance(network, SSD):
-        worst = _write_ssd(network, folder, pictures, about, labels, explain)
+        # Raw outputs, at the size that its default boxes are made for.
+        raw = from_torchvision(network)
+        width, height = network.transform.fixed_size
+        spec = InputSpec("images", width, height, mean=raw.mean, std=raw.std)
+        boxes = raw.default_boxes
+        worst = export_detector(raw, folder, pictures, about, spec=spec, boxes=boxes, **shared)
     elif published.task == "detection":
         worst = _write_detector(network, folder, pictures, about, labels, size)
     elif published.task == "segmentation":
-        spec = input_spec(
-            weights.transforms(), checked_size(size or SEGMENTER_SIZE, 8), "letterbox"
-        )
-        worst = _write_segmenter(network, folder, pictures, about, labels, spec, explain)
+        # The interpolation of its logits is left to the robot.
+        spec = input_spec(preset, checked_size(size or SEGMENTER_SIZE, 8), "letterbox")
+        raw = _MaskLogits(network).eval()
+        worst = export_segmenter(raw, folder, pictures, about, spec=spec, enlarge=None, **shared)
     else:
-        preset = weights.transforms()
         (side,), (shorter,) = preset.crop_size, preset.resize_size
         spec = input_spec(preset, (side, side), "crop", shorter)
-        worst = export_classifier(
-            network,
-            folder,
-            pictures,
-            about,
-            spec=spec,
-            labels=labels,
-            compare=relative_difference,
-            explain=explain,
-        )
+        worst = export_classifier(network, folder, pictures, about, spec=spec, **shared)
     quality = {"dataset": f"{published.measured_on}, as published"}
     write_quality(folder, {**quality, published.figure_name: published.figure})
     return worst
@@ -146,53 +147,6 @@ def _about(published: Published) -> About:
         version=published.weights,
         limits=_LIMITS,
         palette=palette,
-    )
-
-
-def _write_ssd(
-    network: SSD,
-    folder: Path,
-    pictures: Sequence[UInt8Array],
-    about: About,
-    labels: Sequence[str],
-    explain: bool,
-) -> float:
-    """Write a detector with raw outputs, at the size that its default boxes are made for."""
-    raw = from_torchvision(network)
-    width, height = network.transform.fixed_size
-    return export_detector(
-        raw,
-        folder,
-        pictures,
-        about,
-        spec=InputSpec("images", width, height, mean=raw.mean, std=raw.std),
-        boxes=raw.default_boxes,
-        labels=labels,
-        compare=relative_difference,
-        explain=explain,
-    )
-
-
-def _write_segmenter(
-    network: nn.Module,
-    folder: Path,
-    pictures: Sequence[UInt8Array],
-    about: About,
-    labels: Sequence[str],
-    spec: InputSpec,
-    explain: bool,
-) -> float:
-    """Write a segmenter that leaves the interpolation of its logits to the robot."""
-    return export_segmenter(
-        _MaskLogits(network).eval(),
-        folder,
-        pictures,
-        about,
-        spec=spec,
-        labels=labels,
-        enlarge=None,
-        compare=relative_difference,
-        explain=explain,
     )
 
 

@@ -14,8 +14,7 @@ from cnn_perception.errors import MessageError
 from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages import DROP_REASONS, drop_reason
 from cnn_perception.messages.frame import Frame
-from cnn_perception.messages.stamps import BACKWARD_JUMP_NS
-from cnn_perception.messages.sync import JumpDetector
+from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, JumpDetector
 from cnn_perception.recording.bag import BagMessage, BagReader
 from cnn_perception.recording.compose import encode
 from cnn_perception.recording.prefetch import prefetch

@@ -23,15 +23,13 @@ from cnn_perception.mapping.jit import compiling_while
 from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages import drop_reason
 from cnn_perception.messages.frame import Frame
-from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, REWIND_SLACK_NS
-from cnn_perception.messages.sync import JumpDetector
+from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, REWIND_SLACK_NS, JumpDetector
 from cnn_perception.parameters import NodeConfig, read
 from cnn_perception.ros import params
 from cnn_perception.ros.clock import ClockedNode
-from cnn_perception.ros.diagnostics import Diagnostics, account_of
+from cnn_perception.ros.diagnostics import Diagnostics, FrameStatistics, account_of
 from cnn_perception.ros.encode import encode, interface
-from cnn_perception.ros.frame_statistics import FrameStatistics
-from cnn_perception.ros.listener import Listener, Reader, TakenElsewhere
+from cnn_perception.ros.listener import Listener, TakenElsewhere, TopicReader
 from cnn_perception.ros.log import NodeLog
 from cnn_perception.ros.qos import (
     LATCHED,
@@ -83,7 +81,7 @@ class ComponentNode(ClockedNode):
         self.worker: Worker[tuple[Input, Frame]] = Worker(
             self.get_name(), self._handle, self._tend, self._due_s
         )
-        self._readers: list[Reader] = []
+        self._readers: list[TopicReader] = []
         self._publisher_of: dict[str, LifecyclePublisher[Any]] = {}
         self._offered: ComponentServices | None = None
         self._timers_due: list[list[Any]] = []  # of [when, Timer]
@@ -277,7 +275,7 @@ class ComponentNode(ClockedNode):
             given.startswith(overrides) for given in self._parameter_overrides
         ):
             key = (*key, self)
-        reader = Reader(key, subscribe, self._unsubscribe, take, wants)
+        reader = TopicReader(key, subscribe, self._unsubscribe, take, wants)
         self._readers.append(reader)
         self._listener.add(reader)
 

@@ -26,7 +26,7 @@ from rclpy.subscription import Subscription
 
 from cnn_perception.messages.frame import Frame
 
-__all__ = ["Listener", "Reader", "TakenElsewhere"]
+__all__ = ["Listener", "TakenElsewhere", "TopicReader"]
 
 _LOG = logging.getLogger(__name__)
 _TICK_S = 1.0
@@ -49,7 +49,7 @@ class TakenElsewhere(CallbackGroup):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reader:
+class TopicReader:
     """Who reads a topic. key: what topics have in common that can share a subscription.
 
     subscribe, unsubscribe: make and destroy it, should this reader be the one to own it. wants:
@@ -66,7 +66,7 @@ class Reader:
 class _Shared:
     """One subscription and its readers, the first of which owns it."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: TopicReader) -> None:
         self.readers = [reader]
         self.subscription = reader.subscribe()
 
@@ -128,7 +128,7 @@ class Listener:
             found = cls._of_context[context] = cls(context)
         return found
 
-    def add(self, reader: Reader) -> None:
+    def add(self, reader: TopicReader) -> None:
         """Let somebody read a topic."""
         with self._lock:
             shared = self._shared.get(reader.key)
@@ -139,7 +139,7 @@ class Listener:
             self._start()
         self.wake()
 
-    def remove(self, reader: Reader) -> None:
+    def remove(self, reader: TopicReader) -> None:
         """End a reader; a subscription that it owned goes over to another one, or ends."""
         with self._lock:
             shared = self._shared[reader.key]

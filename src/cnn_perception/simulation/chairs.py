@@ -14,16 +14,11 @@ from cnn_perception.simulation.meshes import (
     surface,
     tube,
 )
-from cnn_perception.simulation.shapes import Builder, Color, Shape
+from cnn_perception.simulation.shapes import Builder, Shape
 
 __all__ = ["chair"]
 
 Generator = np.random.Generator
-
-
-def _metal(rng: Generator) -> Color:
-    grey = float(rng.uniform(0.1, 0.75))
-    return (grey, grey, grey * 1.03)
 
 
 def chair(rng: Generator) -> Shape:
@@ -75,7 +70,7 @@ def _wooden_chair(rng: Generator) -> Shape:
 
 def _office_chair(rng: Generator) -> Shape:
     build = Builder()
-    frame = _metal(rng)
+    frame = textures.metal_color(rng)
     cover = textures.carpet(rng, 64, textures.color(rng, (0.0, 0.9), (0.1, 0.75)))
     seat = rng.uniform(0.44, 0.54)
     for angle in np.linspace(0, 2 * np.pi, 5, endpoint=False) + rng.uniform(0, 1):
@@ -130,7 +125,7 @@ def _shell_chair(rng: Generator) -> Shape:
     build.plain(
         surface(grid, closed=False, double=True), textures.color(rng, (0.1, 0.95), (0.3, 1.0)), 0.35
     )
-    frame = _metal(rng)
+    frame = textures.metal_color(rng)
     wooden = rng.random() < 0.4
     for x in (-1, 1):
         for y in (-1, 1):

@@ -21,11 +21,6 @@ __all__ = ["door", "shelf", "table"]
 Generator = np.random.Generator
 
 
-def _metal(rng: Generator) -> Color:
-    grey = float(rng.uniform(0.1, 0.75))
-    return (grey, grey, grey * 1.03)
-
-
 def table(rng: Generator) -> Shape:
     """A table with four legs or a pedestal, a desk, or a low table."""
     build = Builder()
@@ -39,7 +34,7 @@ def table(rng: Generator) -> Shape:
         top = textures.paint(rng, 64, textures.color(rng, (0.0, 0.9), (0.4, 1.0)))
     else:
         top = textures.concrete(rng)
-    legs = top if rng.random() < 0.5 else textures.paint(rng, 32, _metal(rng))
+    legs = top if rng.random() < 0.5 else textures.paint(rng, 32, textures.metal_color(rng))
     if kind == 1 or (kind == 3 and rng.random() < 0.5):
         return _round_table(rng, build, top, legs, height, thick)
     x, y = rng.uniform(0.3, 0.45), rng.uniform(0.45, 0.85)

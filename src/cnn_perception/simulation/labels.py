@@ -9,18 +9,8 @@ from cnn_perception.types import UInt8Array
 __all__ = ["MASK_LABELS", "MASK_PALETTE", "OBJECT_CLASSES"]
 
 OBJECT_CLASSES: tuple[str, ...] = (
-    "chair",
-    "table",
-    "ball",
-    "bottle",
-    "cup",
-    "plant",
-    "box",
-    "cone",
-    "robot",
-    "person",
-    "door",
-    "shelf",
+    *("chair", "table", "ball", "bottle", "cup", "plant"),
+    *("box", "cone", "robot", "person", "door", "shelf"),
 )
 """What is detected; the index is the class id of a detector trained on these rooms."""
 

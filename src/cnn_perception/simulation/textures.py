@@ -24,6 +24,7 @@ __all__ = [
     "concrete",
     "dots",
     "image_of",
+    "metal_color",
     "noise",
     "paint",
     "plaid",
@@ -55,6 +56,12 @@ def wood_color(rng: Generator) -> Color:
         rng.uniform(0.055, 0.11), rng.uniform(0.25, 0.7), rng.uniform(0.28, 0.9)
     )
     return float(r), float(g), float(b)
+
+
+def metal_color(rng: Generator) -> Color:
+    """Return a grey from black to aluminium."""
+    grey = float(rng.uniform(0.1, 0.75))
+    return (grey, grey, grey * 1.03)
 
 
 def noise(rng: Generator, size: int, scale: int, columns: int | None = None) -> Float64Array:
@@ -224,31 +231,7 @@ def plaid(rng: Generator, size: int = 128) -> UInt8Array:
     )
 
 
-WALLS: tuple[Callable[[Generator], UInt8Array], ...] = (
-    paint,
-    paint,
-    paint,
-    stripes,
-    bricks,
-    concrete,
-    dots,
-    wood,
-    tiles,
-)
-FLOORS: tuple[Callable[[Generator], UInt8Array], ...] = (
-    planks,
-    planks,
-    tiles,
-    checker,
-    carpet,
-    carpet,
-    concrete,
-)
-FABRICS: tuple[Callable[[Generator], UInt8Array], ...] = (
-    carpet,
-    plaid,
-    stripes,
-    dots,
-    bands,
-    paint,
-)
+Texture = Callable[[Generator], UInt8Array]
+WALLS: tuple[Texture, ...] = (*[paint] * 3, stripes, bricks, concrete, dots, wood, tiles)
+FLOORS: tuple[Texture, ...] = (*[planks] * 2, tiles, checker, *[carpet] * 2, concrete)
+FABRICS: tuple[Texture, ...] = (carpet, plaid, stripes, dots, bands, paint)

@@ -9,7 +9,7 @@ from torch.nn import functional
 from cnn_perception.datasets.dataset import UNLABELLED
 from cnn_perception.training.matching import BACKGROUND
 
-__all__ = ["UNLABELLED", "dice_loss", "mask_entropy", "mask_loss", "multibox_loss"]
+__all__ = ["UNLABELLED", "dice_loss", "mask_entropy", "multibox_loss"]
 
 
 def multibox_loss(
@@ -47,11 +47,6 @@ def multibox_loss(
         deltas[positive], offsets[positive], reduction="sum", beta=beta
     )
     return class_loss, box_loss / total
-
-
-def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Return the sum of `mask_entropy` and `dice_loss`."""
-    return mask_entropy(logits, masks) + dice_loss(logits, masks)
 
 
 def mask_entropy(logits: Tensor, masks: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def ultralytics(folder: Path) -> Path:
 
 def test_yolo_v8_is_traced_to_its_levels(tmp_path: Path) -> None:
     bundle = load_bundle(ultralytics(tmp_path / "yolo"))
-    graph = OnnxGraph(bundle.model)
+    graph = OnnxGraph(bundle.model, (1, 3, HEIGHT, WIDTH))
     found = class_logits(graph, bundle)
     assert found == ClassLogits("joined", (2,), 1, 4)
     parts = logits_of_levels(graph, found)
@@ -86,7 +86,7 @@ def test_a_table_writes_where_strides_say(tmp_path: Path, anchor_axes: tuple[int
         ir_version=8,
     )
     onnx.save(model, tmp_path / "one.onnx")
-    graph = OnnxGraph(tmp_path / "one.onnx")
+    graph = OnnxGraph(tmp_path / "one.onnx", shape)
     assert logits.count(graph) == 6
     per_box, per_class, first = logits.strides(graph)
     values = np.arange(30, dtype=np.float32).reshape(shape)

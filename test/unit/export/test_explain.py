@@ -45,6 +45,10 @@ def inputs_of(bundle: ModelBundle) -> list[Tensor]:
     return prepared(bundle.input, [PICTURE, paint({(0, 0): "blue"})])
 
 
+def shape_of(bundle: ModelBundle) -> tuple[int, ...]:
+    return 1, 3, bundle.input.height, bundle.input.width
+
+
 def hottest(heatmap: np.ndarray) -> tuple[int, int]:
     row, column = np.unravel_index(int(heatmap.argmax()), heatmap.shape)
     return int(row), int(column)
@@ -157,7 +161,7 @@ def test_scores_after_softmax_with_a_background(tmp_path: Path) -> None:
     tree["output"] = {"format": "boxes_scores", "tensors": tensors, "background": 0}
     (folder / "model.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
     bundle = load_bundle(folder)
-    graph = OnnxGraph(bundle.model)
+    graph = OnnxGraph(bundle.model, shape_of(bundle))
     assert class_logits(graph, bundle).tensor == "logits"
     proofs = explain_bundle(bundle, folder, inputs_of(bundle))
     assert [x.feature_map for x in proofs] == ["feature_0", "feature_1"]
@@ -166,7 +170,7 @@ def test_scores_after_softmax_with_a_background(tmp_path: Path) -> None:
 
 def test_a_graph_that_disagrees_is_refused(tmp_path: Path) -> None:
     bundle = load_bundle(write_classifier_bundle(tmp_path / "classes"))
-    model = class_explanation(OnnxGraph(bundle.model), "feature", "logits")
+    model = class_explanation(OnnxGraph(bundle.model, shape_of(bundle)), "feature", "logits")
     for tensor in model.graph.initializer:  # turns red and green around
         if tensor.name == "weight_0" or list(tensor.dims) == [3, 3, 1, 1]:
             values = onnx.numpy_helper.to_array(tensor)[::-1].copy()

@@ -16,7 +16,7 @@ import onnxruntime  # noqa: E402
 from onnx import ModelProto  # noqa: E402
 from torch import nn  # noqa: E402
 
-from cnn_perception.errors import ModelError  # noqa: E402
+from cnn_perception.errors import ExplainError, ModelError  # noqa: E402
 from cnn_perception.explain.methods.grad_cam import (  # noqa: E402
     grad_cam,
     grad_cam_plus_plus,
@@ -55,7 +55,7 @@ def written(network: nn.Module, path: Path, layer: str) -> tuple[OnnxGraph, np.n
     answering = Answering().eval()
     write_onnx(answering, {"images": image()}, ["logits", "maps"], path)
     with torch.no_grad():
-        return OnnxGraph(path), answering(image())[1].numpy()
+        return OnnxGraph(path, image().shape), answering(image())[1].numpy()
 
 
 @pytest.mark.parametrize("pooled", [True, False])
@@ -138,3 +138,36 @@ def test_a_layer_that_is_none_is_answered_with_those_there_are(tmp_path: Path) -
     graph, _ = written(small_network().eval(), tmp_path / "classes.onnx", "9")
     with pytest.raises(ModelError, match=r"layer = 'mops' is no feature map of .*: choose .* maps"):
         class_explanation(graph, "mops", "logits")
+
+
+class _Rounding(nn.Module):
+    """Logits of whole numbers, which have no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images: Any) -> Any:
+        return self.maps(images).int().float().sum((2, 3))
+
+
+def test_what_has_no_gradient_is_named(tmp_path: Path) -> None:
+    graph, _ = written(_Rounding().eval(), tmp_path / "classes.onnx", "maps")
+    with pytest.raises(
+        ModelError, match=r"gradient of 'logits' by 'maps' cannot be written .*: na"
+    ):
+        class_explanation(graph, "maps", "logits")
+    with pytest.raises(ModelError, match=r"classes.onnx: 'images' does not depend on 'maps': name"):
+        class_explanation(graph, "maps", "images")
+
+
+def test_a_file_with_an_operator_that_is_not_known_cannot_be_explained(tmp_path: Path) -> None:
+    node = onnx.helper.make_node("NonZero", ["x"], ["y"])
+    tensors = [
+        onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, (1, 3, 8, 8)),
+        onnx.helper.make_tensor_value_info("y", onnx.TensorProto.INT64, None),
+    ]
+    graph = onnx.helper.make_graph([node], "one", tensors[:1], tensors[1:])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "one.onnx")
+    with pytest.raises(ExplainError, match=r"one.onnx: node y is a NonZero, which is not known"):
+        OnnxGraph(tmp_path / "one.onnx", (1, 3, 8, 8))

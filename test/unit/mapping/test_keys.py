@@ -9,21 +9,23 @@ from cnn_perception.errors import MapError
 from cnn_perception.mapping.keys import (
     CELLS,
     KEY_ORIGIN,
-    block_code,
-    block_corner,
-    block_key,
     block_keys,
-    block_of,
     cell_keys,
-    cell_of,
-    center_of,
     check_on_map,
-    index_in_block,
     morton_codes,
     morton_keys,
     on_map,
     packed_keys,
     visible,
+)
+from cnn_perception.mapping.voxels.cell_kernels import (
+    block_code,
+    block_corner,
+    block_key,
+    block_of,
+    cell_of,
+    center_of,
+    index_in_block,
 )
 
 

@@ -10,10 +10,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 
 from torch import Tensor, nn  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from torchvision import models  # noqa: E402
 
-from cnn_perception.errors import ConfigError  # noqa: E402
 from cnn_perception.formats.default_boxes import DefaultBoxSpec  # noqa: E402
 from cnn_perception.networks.counts import count_multiply_adds, count_parameters  # noqa: E402
 from cnn_perception.networks.fcn_vgg16 import FcnVgg16  # noqa: E402
@@ -21,7 +19,6 @@ from cnn_perception.networks.mobilenet_v2 import MobileNetV2Trunk  # noqa: E402
 from cnn_perception.networks.rooms import RoomsNetwork  # noqa: E402
 from cnn_perception.networks.segmenters import design_segmenter  # noqa: E402
 from cnn_perception.networks.ssd import (  # noqa: E402
-    Ssd,
     ssd300_resnet50,
     ssd300_vgg16,
     ssdlite320_mobilenet_v2,
@@ -379,19 +376,6 @@ def test_heads_of_the_rooms() -> None:
 # --- the counter itself ---
 
 
-@pytest.mark.parametrize(
-    "build",
-    [ssd300_resnet50, ssd300_vgg16, ssdlite320_mobilenet_v2, ssdlite320_mobilenet_v3_large],
-)
-def test_agrees_with_pytorchs_own_counter(build: Callable[[int], Ssd]) -> None:
-    with torch.device("meta"):
-        network = build(20).eval()
-        images = torch.empty(2, 3, *network.default_boxes.image_size)
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network(images)
-        assert 2 * count_multiply_adds(network, images) == counter.get_total_flops()
-
-
 def test_transposed_and_grouped_convolutions() -> None:
     layers = nn.Sequential(
         nn.ConvTranspose2d(6, 4, 3, stride=2, groups=2), nn.Conv2d(4, 8, (1, 3), groups=4)
@@ -409,8 +393,8 @@ def test_attention(batch_first: bool) -> None:
     given = [x if batch_first else x.transpose(0, 1) for x in (query, key, value)]
     projections = 4 * 8 * 8 + 7 * 6 * 8 + 7 * 5 * 8 + 4 * 8 * 8
     assert count_multiply_adds(attention, *given) == 3 * (projections + 2 * 4 * 7 * 8)
-    with pytest.raises(ConfigError, match="give it a batch"):
-        count_multiply_adds(nn.MultiheadAttention(8, 2), *[torch.zeros(4, 8)] * 3)
+    alone = count_multiply_adds(attention, *(x[0] for x in (query, key, value)))
+    assert 3 * alone == count_multiply_adds(attention, *given)
 
 
 def test_a_layer_used_twice_computes_twice_but_learns_once() -> None:

@@ -20,11 +20,15 @@ from cnn_perception.networks.fcn_vgg16 import (  # noqa: E402
     bilinear_kernel,
     bilinear_upsampling,
 )
-from cnn_perception.training.losses import UNLABELLED, mask_loss  # noqa: E402
+from cnn_perception.training.losses import UNLABELLED, dice_loss, mask_entropy  # noqa: E402
 from cnn_perception.training.transfer import begin_from  # noqa: E402
 
 NARROW = [2, 2, "M", 3, 3, "M", 4, 4, 4, "M", 5, 5, 5, "M", 6, 6, 6, "M"]
 """VGG16's layers with fewer channels."""
+
+
+def mask_loss(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    return mask_entropy(logits, masks) + dice_loss(logits, masks)
 
 
 def narrow_vgg() -> VGG:

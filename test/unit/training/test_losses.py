@@ -9,9 +9,12 @@ from cnn_perception.training.losses import (  # noqa: E402
     UNLABELLED,
     dice_loss,
     mask_entropy,
-    mask_loss,
     multibox_loss,
 )
+
+
+def mask_loss(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    return mask_entropy(logits, masks) + dice_loss(logits, masks)
 
 
 def reference_multibox(

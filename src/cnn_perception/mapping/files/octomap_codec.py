@@ -45,7 +45,7 @@ _BINARY_TITLE = b"# Octomap OcTree binary file"
 _FULL_TITLE = b"# Octomap OcTree file"
 _REMARK = b"# (feel free to add / change comments, but leave the first line as it is!)\n#\n"
 _HEADER_LIMIT = 1 << 16
-_FREE, _OCCUPIED, _INNER = 1, 2, 3
+_FREE, _OCCUPIED = 1, 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)

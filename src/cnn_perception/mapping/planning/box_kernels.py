@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.keys import LAST_KEY, block_code, block_corner, center_of
+from cnn_perception.mapping.keys import LAST_KEY
+from cnn_perception.mapping.voxels.cell_kernels import block_code, block_corner, center_of
 from cnn_perception.mapping.voxels.voxel_kernels import BLOCKS, Store, find
 
 __all__ = ["count_in_boxes", "count_in_oriented_box"]

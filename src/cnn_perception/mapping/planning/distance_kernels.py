@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.keys import KEY_ORIGIN, block_code, block_key, center_of
+from cnn_perception.mapping.keys import KEY_ORIGIN
+from cnn_perception.mapping.voxels.cell_kernels import block_code, block_key, center_of
 from cnn_perception.mapping.voxels.voxel_kernels import BLOCKS, Store, place_of
 from cnn_perception.types import Float32Array, Float64Array, UInt8Array
 

@@ -12,16 +12,16 @@ import math
 import numpy as np
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.keys import (
-    INSIDE_BLOCK,
-    KEY_ORIGIN,
-    LAST_KEY,
+from cnn_perception.mapping.keys import INSIDE_BLOCK, KEY_ORIGIN, LAST_KEY
+from cnn_perception.mapping.voxels.cell_kernels import (
+    advance,
     block_of,
     cell_of,
     center_of,
     index_in_block,
+    norm,
+    start_ray,
 )
-from cnn_perception.mapping.voxels.ray_walk import advance, norm, start_ray
 from cnn_perception.mapping.voxels.voxel_kernels import Store, place_of
 from cnn_perception.types import Float32Array, Float64Array, UInt8Array
 

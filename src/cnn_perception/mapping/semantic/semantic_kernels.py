@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import kernel
-from cnn_perception.mapping.keys import cell_of
 from cnn_perception.mapping.projection import PixelRays, coordinate, is_reading
-from cnn_perception.mapping.voxels.ray_walk import norm
+from cnn_perception.mapping.voxels.cell_kernels import cell_of, norm
 from cnn_perception.mapping.voxels.voxel_kernels import hashed
 from cnn_perception.types import Float32Array
 

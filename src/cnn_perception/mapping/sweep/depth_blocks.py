@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.keys import BLOCK_BITS, CELLS, KEY_ORIGIN, block_code
+from cnn_perception.mapping.keys import BLOCK_BITS, CELLS, KEY_ORIGIN
 from cnn_perception.mapping.sweep.depth_pyramid import RING, WINDOW, Pyramid, View
+from cnn_perception.mapping.voxels.cell_kernels import block_code
 from cnn_perception.types import Float32Array, Float64Array, Int64Array, UInt8Array
 
 __all__ = [

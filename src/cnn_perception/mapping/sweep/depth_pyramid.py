@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.keys import cell_of
 from cnn_perception.mapping.projection import PixelRays, coordinate, is_reading
+from cnn_perception.mapping.voxels.cell_kernels import cell_of
 from cnn_perception.types import Float32Array, Float64Array, Int64Array
 
 __all__ = [

@@ -16,10 +16,17 @@ from typing import NamedTuple
 import numpy as np
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.keys import KEY_ORIGIN, cell_of
+from cnn_perception.mapping.keys import KEY_ORIGIN
 from cnn_perception.mapping.projection import PixelRays, coordinate
 from cnn_perception.mapping.sweep.depth_pyramid import Pyramid, View
-from cnn_perception.mapping.voxels.ray_walk import Point, advance, cut_ray, norm, start_ray
+from cnn_perception.mapping.voxels.cell_kernels import (
+    Point,
+    advance,
+    cell_of,
+    cut_ray,
+    norm,
+    start_ray,
+)
 from cnn_perception.types import Float32Array, Int64Array
 
 __all__ = ["Picture", "SearchSpace", "crossed", "make_search_space"]

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.keys import CELLS, KEY_ORIGIN, LAST_KEY, block_corner
+from cnn_perception.mapping.keys import CELLS, KEY_ORIGIN, LAST_KEY
 from cnn_perception.mapping.projection import PixelRays, check_size, pixel_rays, stretch, strided
 from cnn_perception.mapping.scans import ScanReport
 from cnn_perception.mapping.sweep.depth_blocks import (
@@ -37,6 +37,7 @@ from cnn_perception.mapping.sweep.depth_search import (
     crossed,
     make_search_space,
 )
+from cnn_perception.mapping.voxels.cell_kernels import block_corner
 from cnn_perception.mapping.voxels.ray_caster import RayCaster
 from cnn_perception.mapping.voxels.voxel_kernels import (
     FREE,

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.keys import CELLS, block_corner
+from cnn_perception.mapping.keys import CELLS
+from cnn_perception.mapping.voxels.cell_kernels import block_corner
 from cnn_perception.mapping.voxels.voxel_kernels import Store
 from cnn_perception.types import Float32Array, UInt8Array
 

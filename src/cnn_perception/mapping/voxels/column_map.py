@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from cnn_perception.mapping.grid import UNKNOWN, frame_grid
 from cnn_perception.mapping.jit import kernel
-from cnn_perception.mapping.keys import CELLS, LAST_KEY, TREE_DEPTH, block_corner, visible
+from cnn_perception.mapping.keys import CELLS, LAST_KEY, TREE_DEPTH, visible
+from cnn_perception.mapping.voxels.cell_kernels import block_corner
 from cnn_perception.mapping.voxels.voxel_kernels import Store
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.types import BoolArray, GridMap2D

@@ -9,19 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import kernel
-from cnn_perception.mapping.keys import (
-    INSIDE_BLOCK,
+from cnn_perception.mapping.keys import INSIDE_BLOCK
+from cnn_perception.mapping.projection import PixelRays, read_cells, read_points
+from cnn_perception.mapping.scans import ScanReport
+from cnn_perception.mapping.voxels.cell_kernels import (
     NOT_A_POINT,
     OFF_THE_MAP,
+    advance,
     block_of,
     cell_of,
     center_of,
+    cut_ray,
     index_in_block,
+    norm,
     packed_cell,
+    start_ray,
 )
-from cnn_perception.mapping.projection import PixelRays, read_cells, read_points
-from cnn_perception.mapping.scans import ScanReport
-from cnn_perception.mapping.voxels.ray_walk import advance, cut_ray, norm, start_ray
 from cnn_perception.mapping.voxels.voxel_kernels import (
     FREE,
     Store,

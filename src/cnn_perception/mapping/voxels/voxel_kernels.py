@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnn_perception.mapping.jit import inlined, kernel
-from cnn_perception.mapping.keys import (
-    CELLS,
-    INSIDE_BLOCK,
+from cnn_perception.mapping.keys import CELLS, INSIDE_BLOCK
+from cnn_perception.mapping.voxels.cell_kernels import (
     block_code,
     block_corner,
     block_of,

@@ -1,4 +1,4 @@
-"""The way of a ray from cell to cell.
+"""Cells in kernels: their keys and codes, see `keys`, and the way of a ray from one to the next.
 
 The walk is that of Amanatides & Woo 1987 in the floating-point types of OctoMap 1.10 (coordinates
 and directions float32, positions along the ray double), so that it visits the same cells.
@@ -11,14 +11,90 @@ import math
 import numpy as np
 
 from cnn_perception.mapping.jit import inlined
-from cnn_perception.mapping.keys import center_of
+from cnn_perception.mapping.keys import KEY_ORIGIN
 
-__all__ = ["Point", "advance", "cut_ray", "norm", "start_ray"]
+__all__ = [
+    "NOT_A_POINT",
+    "OFF_THE_MAP",
+    "Point",
+    "advance",
+    "block_code",
+    "block_corner",
+    "block_key",
+    "block_of",
+    "cell_of",
+    "center_of",
+    "cut_ray",
+    "index_in_block",
+    "norm",
+    "packed_cell",
+    "start_ray",
+]
 
 Point = tuple[np.float32, np.float32, np.float32]
 Triple = tuple[float, float, float]
 
+OFF_THE_MAP, NOT_A_POINT = -1.0, -2.0
+"""In place of a packed cell."""
+
+_PACKED_ORIGIN = 32768.0 * (2.0**32 + 2.0**16 + 1.0)
 _FAR = 1.7976931348623157e308
+
+
+@inlined
+def packed_cell(x: np.float32, y: np.float32, z: np.float32, per_metre: float) -> float:
+    """Return the packed cell that holds a point, or OFF_THE_MAP.
+
+    In doubles, which hold the 48 bits and let a loop over this be vectorised.
+    """
+    a = math.floor(per_metre * np.float64(x))
+    b = math.floor(per_metre * np.float64(y))
+    c = math.floor(per_metre * np.float64(z))
+    on_map = (abs(a + 0.5) <= 32768.0) & (abs(b + 0.5) <= 32768.0) & (abs(c + 0.5) <= 32768.0)
+    packed = (a * 65536.0 + b) * 65536.0 + c + _PACKED_ORIGIN
+    return packed if on_map else OFF_THE_MAP
+
+
+@inlined
+def cell_of(x: np.float32, y: np.float32, z: np.float32, per_metre: float) -> int:
+    """Return the packed cell that holds a point, or -1 off the map."""
+    return np.int64(packed_cell(x, y, z, per_metre))
+
+
+@inlined
+def center_of(key: int, resolution: float) -> float:
+    """Return the middle of a cell along one axis, metres."""
+    return (np.float64(key - KEY_ORIGIN) + 0.5) * resolution
+
+
+@inlined
+def block_of(cell: int) -> int:
+    """Return the code of the block of a packed cell."""
+    return ((cell >> 35) << 26) | (((cell >> 19) & 8191) << 13) | ((cell >> 3) & 8191)
+
+
+@inlined
+def index_in_block(cell: int) -> int:
+    """Return the index of a packed cell in its block."""
+    return ((cell & 7) << 6) | ((cell >> 13) & 56) | ((cell >> 32) & 7)
+
+
+@inlined
+def block_code(x: int, y: int, z: int) -> int:
+    """Return the code of a block from its keys."""
+    return (x << 26) | (y << 13) | z
+
+
+@inlined
+def block_key(code: int) -> tuple[int, int, int]:
+    """Return the keys of a block: the inverse of `block_code`."""
+    return code >> 26, (code >> 13) & 8191, code & 8191
+
+
+@inlined
+def block_corner(code: int) -> tuple[int, int, int]:
+    """Return the lowest keys of a block's cells."""
+    return (code >> 26) << 3, ((code >> 13) & 8191) << 3, (code & 8191) << 3
 
 
 @inlined
