@@ -97,7 +97,8 @@ class Topic:
     """A topic that a component publishes; ``~/name`` is private to the node.
 
     latched: the last message is kept for late readers; depth: how many are kept for slow ones;
-    recorded: a replay writes it too, and counts as its reader.
+    recorded: a replay writes it too, and counts as its reader; every_frame: each processed frame
+    has one message on it, which every replay is held to, unless it is latched.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Topic:
     latched: bool = False
     depth: int = 5
     recorded: bool = True
+    every_frame: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,6 +162,7 @@ class Component(ABC):
     """A node. Making one loads what it needs, and raises PerceptionError where that fails.
 
     kind: its usual name; parameters: all that it can be told, to be read with `config`;
+    drop_reasons: what the reasons of its own MessageErrors mean, beside `messages.DROP_REASONS`;
     uses_transforms: whether it looks up `transforms`; silence_s: seconds without a processed frame
     after which a host says what is missing. Its methods are called by one thread at a time, `admit`
     and `vet` beside it.
@@ -167,6 +170,7 @@ class Component(ABC):
 
     kind: ClassVar[str]
     parameters: ClassVar[NodeParameters] = NodeParameters(())
+    drop_reasons: ClassVar[Mapping[str, str]] = {}
     uses_transforms: ClassVar[bool] = False
     silence_s: float = 2.0
 

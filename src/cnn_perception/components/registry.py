@@ -9,8 +9,9 @@ from importlib.metadata import EntryPoint, entry_points
 
 from cnn_perception.components.component import Component
 from cnn_perception.errors import ConfigError
+from cnn_perception.messages import DROP_REASONS
 
-__all__ = ["GROUP", "OWN", "component_kind", "component_kinds"]
+__all__ = ["GROUP", "OWN", "component_kind", "component_kinds", "drop_reasons"]
 
 GROUP = "cnn_perception.components"
 """The group of entry points by which packages name their components."""
@@ -48,6 +49,12 @@ def component_kind(name: str) -> type[Component]:
     if not (isinstance(found, type) and issubclass(found, Component)):
         raise ConfigError(f"{name} = {others[name].value} is no subclass of Component: name one")
     return found
+
+
+def drop_reasons() -> tuple[str, ...]:
+    """Return every reason under which an installed component may drop a message."""
+    own = (reason for name in _others() for reason in component_kind(name).drop_reasons)
+    return tuple(dict.fromkeys((*DROP_REASONS, *own)))
 
 
 def _others() -> Mapping[str, EntryPoint]:

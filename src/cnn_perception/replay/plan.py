@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cnn_perception.components.registry import component_kind, component_kinds
 from cnn_perception.errors import ConfigError, ModelError
 from cnn_perception.parameters import DETECTOR, EXPLAINER, MAPPER, SEGMENTER, NodeParameters
 from cnn_perception.runtime.section import Section, read_yaml
@@ -20,6 +21,7 @@ __all__ = [
     "ReplayPlan",
     "Truth",
     "load_plan",
+    "node_parameters",
 ]
 
 USUAL_DETECTIONS, USUAL_MASK = "/ground_truth/detections", "/ground_truth/mask"
@@ -31,9 +33,9 @@ NODES: Mapping[str, NodeParameters] = {
     "explainer": EXPLAINER,
     "mapper": MAPPER,
 }
-"""What can be replayed, by the nodes' names."""
+"""The package's own nodes, by name; a plan may name installed components beside them."""
 
-_KEYS = ("cameras", "clouds", "window", "patience", *NODES, "truth")
+_KEYS = ("cameras", "clouds", "window", "patience", "remap", "truth")
 _CAMERA_NAME = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*(?:/[A-Za-z_][A-Za-z0-9_]*)*)?")
 _CAMERA_KEYS = ("color", "depth", "camera_info")
 
@@ -68,8 +70,10 @@ class ReplayPlan:
     clouds: topics of point clouds for the mapper; window_s: start and end, seconds from the bag's
     first message, the end None for all; patience_s: recorded seconds for which a scan waits for its
     transform and an image for its depth; required: nodes that the plan names, whose input must be
-    there; parameters: every parameter of the nodes that are replayed, by node name; truth: what to
-    measure against, where the bag has it, None for nothing.
+    there; parameters: every parameter of the nodes that are replayed, by node name, a node before
+    those that read what it publishes; truth: what to measure against, where the bag has it, None
+    for nothing; remap: by installed component and then by input, a topic of the bag or of a node,
+    empty for none.
     """
 
     cameras: Mapping[str, CameraTopics] = field(default_factory=dict)
@@ -81,6 +85,12 @@ class ReplayPlan:
         default_factory=lambda: {name: known.complete({}) for name, known in NODES.items()}
     )
     truth: Truth | None = Truth()
+    remap: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The installed components that are replayed beside the package's own."""
+        return tuple(name for name in self.parameters if name not in NODES)
 
     @property
     def truth_topics(self) -> frozenset[str]:
@@ -105,8 +115,9 @@ class ReplayPlan:
                 }
                 if name in self.parameters
                 else False
-                for name in NODES
+                for name in (*NODES, *self.others)
             },
+            **({"remap": {k: dict(v) for k, v in self.remap.items()}} if self.remap else {}),
             "truth": self.truth is not None
             and {
                 "detections": self.truth.detections,
@@ -124,13 +135,20 @@ def load_plan(path: Path) -> ReplayPlan:
     """
     try:
         content = read_yaml(path)
-        return _plan(Section(path, "", {} if content is None else content, _KEYS), path.parent)
+        known = (*_KEYS, *component_kinds())
+        return _plan(Section(path, "", {} if content is None else content, known), path.parent)
     except ModelError as error:  # what the reader of strict YAML raises
         raise ConfigError(str(error)) from error
 
 
+def node_parameters(name: str) -> NodeParameters:
+    """Return what a node can be told. Raises ConfigError for one that is not installed."""
+    return NODES[name] if name in NODES else component_kind(name).parameters
+
+
 def _plan(root: Section, folder: Path) -> ReplayPlan:
-    given = {name: root.value(name) if name in root else None for name in NODES}
+    others = [name for name in root.keys if name not in (*_KEYS, *NODES)]
+    given = {name: root.value(name) if name in root else None for name in (*NODES, *others)}
     return ReplayPlan(
         cameras=_cameras(root),
         clouds=root.texts("clouds") if "clouds" in root else (),
@@ -143,7 +161,19 @@ def _plan(root: Section, folder: Path) -> ReplayPlan:
             if value is not False
         },
         truth=_truth(root, folder),
+        remap=_remap(root, others),
     )
+
+
+def _remap(root: Section, others: list[str]) -> dict[str, dict[str, str]]:
+    """Read the topics of inputs; false leaves an input without messages."""
+    remap: dict[str, dict[str, str]] = {}
+    for name in root.optional("remap", others or ("(an installed component of this plan)",)).keys:
+        topics = root.section("remap", others).optional(name)
+        remap[name] = {
+            key: "" if topics.value(key) is False else topics.text(key) for key in topics.keys
+        }
+    return remap
 
 
 def _cameras(root: Section) -> dict[str, CameraTopics]:
@@ -205,12 +235,12 @@ def _parameters(root: Section, name: str, value: Any, folder: Path) -> dict[str,
             f"= {value!r}: give its parameters, the path of a ROS parameter file, or false to "
             "leave it out",
         )
-    known = NODES[name].settings()
+    known = node_parameters(name).settings()
     for key, each in given.items():
         if key in known and known[key].is_list and isinstance(each, list):
             given[key] = tuple(each)
     try:
-        return NODES[name].complete(given)
+        return node_parameters(name).complete(given)
     except ConfigError as error:
         raise ConfigError(f"{root.file}: {name}: {error}") from error
 

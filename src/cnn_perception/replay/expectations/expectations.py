@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
+from cnn_perception.components.registry import drop_reasons
 from cnn_perception.errors import ConfigError, ModelError
-from cnn_perception.messages import DROP_REASONS
 from cnn_perception.replay.expectations.account_checks import check_accounts
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.failure_pictures import clear_pictures
@@ -65,12 +65,11 @@ def load_expectations(path: Path) -> Expectations:
 
 def _read(root: Section) -> Expectations:
     golden = root.file.parent / root.text("golden") if "golden" in root else None
-    reasons = tuple(DROP_REASONS)
     return Expectations(
         golden=golden,
         tolerance=_tolerance(root),
         frames=_nested(root, "frames", _COUNTS),
-        drops=_bounds(root.optional("drops", reasons)),
+        drops=_bounds(root.optional("drops", drop_reasons() if "drops" in root else ())),
         rate=_bounds(root.optional("rate")),
         latency=_nested(root, "latency", LATENCIES),
         labels=tuple(_label(entry) for entry in root.sections("labels", _LABEL_KEYS)),

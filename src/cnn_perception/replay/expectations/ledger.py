@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,11 +28,14 @@ class FirstDrop:
 class Account:
     """The messages of one node: topics, counts by topic and by reason, first drops by reason.
 
+    publishes: of an installed component, its topics, each ``frames`` where it has a message for
+    every frame, ``sometimes`` or ``latched``; None of the package's own nodes.
     Of the processed ones it keeps 24 bytes each: recorded_ns, stamps_ns and milliseconds, in the
     order in which they were handled.
     """
 
     topics: set[str] = field(default_factory=set)
+    publishes: Mapping[str, str] | None = None
     received: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     first_drops: dict[str, FirstDrop] = field(default_factory=dict)
@@ -74,7 +78,8 @@ def read_ledger(run: ReplayRun) -> dict[str, Account]:
     """
     accounts: dict[str, Account] = {}
     for node, known in run.summary["nodes"].items():
-        accounts[node] = Account({known["topic"]} if known.get("topic") else set())
+        topics = {known["topic"]} if known.get("topic") else set()
+        accounts[node] = Account(topics, known.get("publishes"))
     for record in run.frames():
         account = accounts.setdefault(record.node, Account())
         account.topics.add(record.topic)
