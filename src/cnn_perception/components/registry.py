@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
@@ -52,9 +53,12 @@ def component_kind(name: str) -> type[Component]:
 
 
 def drop_reasons() -> tuple[str, ...]:
-    """Return every reason under which an installed component may drop a message."""
-    own = (reason for name in _others() for reason in component_kind(name).drop_reasons)
-    return tuple(dict.fromkeys((*DROP_REASONS, *own)))
+    """Return every reason under which a component may drop a message; broken ones add none."""
+    reasons = dict.fromkeys(DROP_REASONS)
+    for name in _others():
+        with suppress(ConfigError):
+            reasons |= dict.fromkeys(component_kind(name).drop_reasons)
+    return tuple(reasons)
 
 
 def _others() -> Mapping[str, EntryPoint]:

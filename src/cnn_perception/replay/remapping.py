@@ -50,8 +50,8 @@ class Sources:
         """Return what feeds a component. Raises ConfigError for an input that nothing feeds.
 
         remap: a topic by input, empty for none. Other inputs take the camera's images and
-        calibration, if they have the mapper's and detector's names for these; or what a node beside
-        the camera publishes under their name, or alone has their type; or such a topic of the bag.
+        calibration, if they have the detector's names for these; or a topic of their name and type,
+        of a node beside the camera or else of the bag; or the only one of their type.
         """
         names = [each.name for each in inputs]
         for key in remap:
@@ -93,10 +93,7 @@ class Sources:
             "depth/image": self.images.depth,
             "depth/camera_info": self.images.camera_info,
         }
-        if each.name in images:
-            topics = [images[each.name] or ""]
-        else:
-            topics = self._published(each) or self._recorded(each)
+        topics = [images[each.name] or ""] if each.name in images else self._fitting(each)
         if len(topics) != 1 or not topics[0]:
             raise ConfigError(
                 f"{name}: {'several topics' if len(topics) > 1 else 'nothing'} can feed its input "
@@ -104,14 +101,17 @@ class Sources:
             )
         return topics[0]
 
-    def _published(self, each: Input) -> list[str]:
+    def _fitting(self, each: Input) -> list[str]:
+        """Return what may feed an input: of its name if there are such, else of its type."""
         beside = ("", self.camera)
-        known = [p.name for p in self.published if p.camera in beside and _fits(each, p.msgtype)]
-        return [name for name in known if name.endswith(f"/{each.name}")] or known
-
-    def _recorded(self, each: Input) -> list[str]:
-        known = [topic.name for topic in self.recorded if _fits(each, topic.msgtype)]
-        return [name for name in known if name.strip("/") == each.name] or known
+        said = [p.name for p in self.published if p.camera in beside and _fits(each, p.msgtype)]
+        recorded = [topic.name for topic in self.recorded if _fits(each, topic.msgtype)]
+        return (
+            [name for name in said if name.endswith(f"/{each.name}")]
+            or [name for name in recorded if name.strip("/") == each.name]
+            or said
+            or recorded
+        )
 
     def _candidates(self, each: Input) -> str:
         topics = dict.fromkeys(topic.name for topic in self._known if _fits(each, topic.msgtype))
