@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from cnn_perception.config import Config
+from cnn_perception.errors import ConfigError
 from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages.encode import Encoder
 from cnn_perception.messages.frame import Frame
@@ -32,6 +33,7 @@ __all__ = [
     "Setup",
     "Timer",
     "Topic",
+    "undeclared",
 ]
 
 C = TypeVar("C", bound=Config)
@@ -156,6 +158,11 @@ class Setup:
     log: logging.Logger | logging.LoggerAdapter[logging.Logger] = field(
         default_factory=lambda: logging.getLogger("cnn_perception")
     )
+
+
+def undeclared(topic: str, known: Iterable[str]) -> ConfigError:
+    """Return the error of an Output on a topic that its component does not declare."""
+    return ConfigError(f"{topic!r} is not among the outputs(): declare it beside {list(known)}")
 
 
 class Component(ABC):

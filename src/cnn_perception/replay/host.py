@@ -8,7 +8,16 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cnn_perception.components.component import Component, Done, Event, Input, Output, Setup, Topic
+from cnn_perception.components.component import (
+    Component,
+    Done,
+    Event,
+    Input,
+    Output,
+    Setup,
+    Topic,
+    undeclared,
+)
 from cnn_perception.components.registry import component_kind
 from cnn_perception.errors import MessageError
 from cnn_perception.mapping.transforms import TransformBuffer
@@ -254,7 +263,9 @@ class ReplayHost:
             self._publish(node, event, of.received_ns)
 
     def _publish(self, node: ReplayNode, output: Output, recorded_ns: int) -> None:
-        topic: Topic = self._outputs[node.name, output.topic]
+        topic = self._outputs.get((node.name, output.topic))
+        if topic is None:
+            raise undeclared(output.topic, (each.name for each in node.component.outputs()))
         if not topic.recorded:
             return
         name = node.full(topic.name)

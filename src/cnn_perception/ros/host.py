@@ -19,7 +19,16 @@ from rclpy.parameter import Parameter
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
-from cnn_perception.components.component import Component, Done, Event, Input, Output, Setup, Timer
+from cnn_perception.components.component import (
+    Component,
+    Done,
+    Event,
+    Input,
+    Output,
+    Setup,
+    Timer,
+    undeclared,
+)
 from cnn_perception.errors import ConfigError
 from cnn_perception.mapping.jit import compiling_while
 from cnn_perception.mapping.transforms import TransformBuffer
@@ -419,6 +428,8 @@ class ComponentNode(LifecycleNode):
 
     def _settle(self, event: Event) -> None:
         if isinstance(event, Output):
+            if event.topic not in self._publisher_of:
+                raise undeclared(event.topic, self._publisher_of)
             self._publisher_of[event.topic].publish(event.message)
             return
         if event.error is not None:

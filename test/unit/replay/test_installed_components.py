@@ -89,6 +89,13 @@ class Wrong(Painter):
     wrong = "camera"
 
 
+class Lost(Silent):
+    kind = "lost"
+
+    def take(self, frame):
+        yield cp.Output("~/answr", frame.message)
+
+
 class Busy(Silent):
     kind = "busy"
     drop_reasons = {"busy": "there is no time"}
@@ -101,7 +108,7 @@ class Busy(Silent):
 @pytest.fixture(autouse=True)
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example, and a module of odd components."""
-    names = ("Odd", "Silent", "Painter", "Wrong", "Busy")
+    names = ("Odd", "Silent", "Painter", "Wrong", "Lost", "Busy")
     source = tmp_path / "others"
     source.mkdir()
     (source / "odd_components.py").write_text(OTHERS, encoding="utf-8")
@@ -365,6 +372,14 @@ def test_frames_that_it_does_not_admit(tmp_path: Path) -> None:
     run = replay(bag, plan_of(tmp_path, **ALONE, busy=None), tmp_path / "out")
     assert outcomes(run, "busy") == [(0.0, "busy"), (0.1, "busy")]
     assert robot.details(run, "busy") == ["there is no time"] * 2
+
+
+def test_an_output_that_it_does_not_declare(tmp_path: Path) -> None:
+    bag = robot.write(tmp_path / "bag", drive(1))
+    run = replay(bag, plan_of(tmp_path, **ALONE, lost=None), tmp_path / "out")
+    assert outcomes(run, "lost") == [(0.0, "internal_error")]
+    (text,) = robot.details(run, "lost")
+    assert "'~/answr' is not among the outputs(): declare it beside ['~/answer']" in text
 
 
 def test_a_case_depends_on_the_code_of_its_components(tmp_path: Path) -> None:
