@@ -349,6 +349,8 @@ def _check_results(run: ReplayRun) -> None:
     assert {name: each.hexdigest() for name, each in digests.items()} == run.summary["digests"]
     once = {name for name in digests if name.rpartition("/")[2] == "label_info"}
     once |= {"/octomap_binary", "/octomap_full", "/projected_map", "/color_octomap"} & set(digests)
+    for account in run.summary["nodes"].values():  # installed components say it themselves
+        once |= {name for name, often in account.get("publishes", {}).items() if often == "latched"}
     assert latched == once
     text = (run.results / "metadata.yaml").read_text(encoding="utf-8")
     content = yaml.safe_load(text)["rosbag2_bagfile_information"]
@@ -367,7 +369,8 @@ def _check_headers(bag: Path, run: ReplayRun) -> None:
     for each in run.frames():
         if each.outcome == PROCESSED:
             answered[each.node].append(each)
-    sources = _source_headers(bag, {each.topic for each in run.frames()})
+    own = (each for each in run.frames() if each.node.rpartition("/")[2] in _PER_IMAGE)
+    sources = _source_headers(bag, {each.topic for each in own})
     for item in read_results(run.results).messages:
         node, _, output = item.topic.strip("/").rpartition("/")
         if output in _PER_IMAGE.get(node.rpartition("/")[2], ()):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
+from cnn_perception.errors import ConfigError
 from cnn_perception.mapping.transforms import TransformBuffer
 from cnn_perception.messages.encode import Encoder
 from cnn_perception.messages.frame import Frame
@@ -32,6 +33,7 @@ __all__ = [
     "Setup",
     "Timer",
     "Topic",
+    "undeclared",
 ]
 
 C = TypeVar("C", bound=Config)
@@ -97,7 +99,8 @@ class Topic:
     """A topic that a component publishes; ``~/name`` is private to the node.
 
     latched: the last message is kept for late readers; depth: how many are kept for slow ones;
-    recorded: a replay writes it too, and counts as its reader.
+    recorded: a replay writes it too, and counts as its reader; every_frame: each processed frame
+    has one message on it, which every replay is held to, unless it is latched.
     """
 
     name: str
@@ -105,6 +108,7 @@ class Topic:
     latched: bool = False
     depth: int = 5
     recorded: bool = True
+    every_frame: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,10 +160,16 @@ class Setup:
     )
 
 
+def undeclared(topic: str, known: Iterable[str]) -> ConfigError:
+    """Return the error of an Output on a topic that its component does not declare."""
+    return ConfigError(f"{topic!r} is not among the outputs(): declare it beside {list(known)}")
+
+
 class Component(ABC):
     """A node. Making one loads what it needs, and raises PerceptionError where that fails.
 
     kind: its usual name; parameters: all that it can be told, to be read with `config`;
+    drop_reasons: what the reasons of its own MessageErrors mean, beside `messages.DROP_REASONS`;
     uses_transforms: whether it looks up `transforms`; silence_s: seconds without a processed frame
     after which a host says what is missing. Its methods are called by one thread at a time, `admit`
     and `vet` beside it.
@@ -167,6 +177,7 @@ class Component(ABC):
 
     kind: ClassVar[str]
     parameters: ClassVar[NodeParameters] = NodeParameters(())
+    drop_reasons: ClassVar[Mapping[str, str]] = {}
     uses_transforms: ClassVar[bool] = False
     silence_s: float = 2.0
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from cnn_perception.components.component import Component
 from cnn_perception.errors import ConfigError
+from cnn_perception.messages import DROP_REASONS
 from cnn_perception.settings import nearest
 
-__all__ = ["GROUP", "OWN", "component_kind", "component_kinds"]
+__all__ = ["GROUP", "OWN", "component_kind", "component_kinds", "drop_reasons"]
 
 GROUP = "cnn_perception.components"
 """The group of entry points by which packages name their components."""
@@ -46,6 +48,15 @@ def component_kind(name: str) -> type[Component]:
     if not (isinstance(found, type) and issubclass(found, Component)):
         raise ConfigError(f"{name} = {others[name].value} is no subclass of Component: name one")
     return found
+
+
+def drop_reasons() -> tuple[str, ...]:
+    """Return every reason under which a component may drop a message; broken ones add none."""
+    reasons = dict.fromkeys(DROP_REASONS)
+    for name in _others():
+        with suppress(ConfigError):
+            reasons |= dict.fromkeys(component_kind(name).drop_reasons)
+    return tuple(reasons)
 
 
 def _others() -> Mapping[str, EntryPoint]:

@@ -16,7 +16,7 @@ DROP_REASONS: dict[str, str] = {
     "empty_image": "the image has no pixels",
     "frame_mismatch": "a depth image and its camera_info, or its mask, are of different frames",
     "image_too_large": "compressed data claim more pixels than a camera has",
-    "internal_error": "a defect of this package; the log has the traceback",
+    "internal_error": "a defect of the node's package; the log has the traceback",
     "late": "the message is older than a pair that was already processed",
     "map_failed": "the map could not take the scan in",
     "missing_fields": "a point cloud lacks x, y or z, or has them in an unusable type",

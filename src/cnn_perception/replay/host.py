@@ -5,10 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from cnn_perception.components.component import Component, Done, Event, Input, Output, Setup, Topic
+from cnn_perception.components.component import (
+    Component,
+    Done,
+    Event,
+    Input,
+    Output,
+    Setup,
+    Topic,
+    undeclared,
+)
 from cnn_perception.components.registry import component_kind
 from cnn_perception.errors import MessageError
 from cnn_perception.mapping.transforms import TransformBuffer
@@ -21,6 +30,7 @@ from cnn_perception.recording.prefetch import prefetch
 from cnn_perception.recording.streams import TF, TF_STATIC
 from cnn_perception.replay.inputs import Inputs
 from cnn_perception.replay.plan import ReplayPlan
+from cnn_perception.replay.remapping import Published, Sources
 from cnn_perception.replay.results import ResultsWriter
 from cnn_perception.replay.run import PROCESSED, FrameRecord
 from cnn_perception.runtime.inference import InferencePool
@@ -59,6 +69,22 @@ class ReplayNode:
         """The names of those whose messages it accounts for."""
         return [topic for topic, each in self.inputs if each.counted]
 
+    @property
+    def camera(self) -> str:
+        """The name of its camera, before its own; empty where it has none."""
+        return self.name.rpartition("/")[0]
+
+    @property
+    def results(self) -> dict[str, Topic]:
+        """What a replay writes of it, by full names."""
+        return {self.full(each.name): each for each in self.component.outputs() if each.recorded}
+
+    def full(self, topic: str) -> str:
+        """Return the full name of a topic that it publishes, as ROS expands it."""
+        if topic.startswith("~"):
+            return f"/{self.name}{topic[1:]}"
+        return f"/{self.camera}/{topic}".replace("//", "/") if topic[0] != "/" else topic
+
 
 class ReplayHost:
     """Runs the components that a plan asks for and a bag can feed.
@@ -75,6 +101,9 @@ class ReplayHost:
             self._make(kind, name, values, feeds)
             for kind, name, values, feeds in inputs.wiring(plan)
         ]
+        for kind in plan.others:
+            self.nodes += self._installed(kind, inputs)
+        self._published = {topic for node in self.nodes for topic in node.results}
         self._outputs = {
             (node.name, topic.name): topic
             for node in self.nodes
@@ -118,11 +147,31 @@ class ReplayHost:
         recorded.update(topic.name for topic in component.outputs() if topic.recorded)
         return ReplayNode(name, component, feeds)
 
+    def _installed(self, kind: str, inputs: Inputs) -> list[ReplayNode]:
+        """Make an installed component: one for each camera, or one that reads nothing of them."""
+        values, remap = self._plan.parameters[kind], self._plan.remap.get(kind, {})
+        published = [
+            Published(name, topic.msgtype, node.camera)
+            for node in self.nodes
+            for name, topic in node.results.items()
+        ]
+        made = []
+        for camera, images in inputs.cameras.items():
+            node = self._make(kind, f"{camera}/{kind}".strip("/"), values, {})
+            sources = Sources(camera, images, published, inputs.recorded)
+            feeds = sources.feeds(kind, node.component.inputs(), remap)
+            if camera and not feeds.of_camera:
+                node.component.close()
+                return [self._make(kind, kind, values, feeds.topics)]
+            made.append(replace(node, feeds=feeds.topics))
+        return made
+
     # --- messages
 
     @property
     def _topics(self) -> list[str]:
-        read = {topic for node in self.nodes for topic in node.topics}
+        # What a node publishes here is not taken from the bag as well, where it was recorded too.
+        read = {topic for node in self.nodes for topic in node.topics} - self._published
         return [topic.name for topic in self._bag.topics if topic.name in read]
 
     @property
@@ -185,7 +234,8 @@ class ReplayHost:
         settled = False
         try:
             if each.counted and (reason := node.component.admit(frame)):
-                raise MessageError(reason, DROP_REASONS[reason])
+                known = {**DROP_REASONS, **node.component.drop_reasons}
+                raise MessageError(reason, known.get(reason, reason))
             for event in each.take(frame):
                 if isinstance(event, Done) and event.frame is frame and not each.waits:
                     settled = True
@@ -212,10 +262,12 @@ class ReplayHost:
             self._publish(node, event, of.received_ns)
 
     def _publish(self, node: ReplayNode, output: Output, recorded_ns: int) -> None:
-        topic: Topic = self._outputs[node.name, output.topic]
+        topic = self._outputs.get((node.name, output.topic))
+        if topic is None:
+            raise undeclared(output.topic, (each.name for each in node.component.outputs()))
         if not topic.recorded:
             return
-        name = f"/{topic.name.replace('~', node.name)}"
+        name = node.full(topic.name)
         self._results.write(name, topic.msgtype, output.message, recorded_ns, latched=topic.latched)
         self._feed(Frame(output.message, name, recorded_ns))
 

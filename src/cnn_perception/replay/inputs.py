@@ -33,15 +33,19 @@ class Inputs:
     """What is fed from a bag.
 
     cameras: by name, the topics that are there; scans: what the mapper eats; left_out: why a node
-    of the plan is not replayed, by its name.
+    of the plan is not replayed, by its name; recorded: the topics of the bag that nodes may read.
     """
 
     cameras: Mapping[str, CameraTopics]
     scans: tuple[ScanStream, ...]
     left_out: Mapping[str, str]
+    recorded: tuple[BagTopic, ...] = ()
 
     def wiring(self, plan: ReplayPlan) -> Iterator[Wiring]:
-        """Yield what is to be made: kind, name, parameters, and topics by input."""
+        """Yield which of the package's own nodes are made: kind, name, parameters, topics by input.
+
+        An installed component is asked for its inputs, and then `remapping` finds their topics.
+        """
         masks: dict[str, str] = {}
         for camera_name, camera in self.cameras.items():
             prefix = f"{camera_name}/" if camera_name else ""
@@ -98,14 +102,14 @@ def find_inputs(bag: BagReader, plan: ReplayPlan) -> Inputs:
             left_out["mapper"] = str(error)
     if not any(camera.color for camera in cameras.values()):
         text = f"{bag.path} has no color images: it has {', '.join(t.name for t in topics)}"
-        left_out |= {name: text for name in plan.parameters if name != "mapper"}
+        left_out |= {name: text for name in NODES if name in plan.parameters and name != "mapper"}
     for name in left_out:
         if name in plan.required or len(left_out) == len(plan.parameters):
             raise BagError(f"{name} cannot be replayed: {left_out[name]}")
     _check_depth(plan, cameras)
     if scans:
         _check_classes(plan, cameras)
-    return Inputs(cameras, scans, left_out)
+    return Inputs(cameras, scans, left_out, tuple(topics))
 
 
 def _check_plan(bag: BagReader, plan: ReplayPlan) -> None:

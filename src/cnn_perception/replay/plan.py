@@ -9,9 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from cnn_perception.components.registry import component_kind, component_kinds
 from cnn_perception.errors import ConfigError
 from cnn_perception.parameters import DETECTOR, EXPLAINER, MAPPER, SEGMENTER, NodeParameters
-from cnn_perception.settings import Config, Kind, SettingError, Text, setting
+from cnn_perception.settings import Config, Kind, SettingError, Text, nearest, setting
 from cnn_perception.settings.files import parse, read_yaml
 from cnn_perception.settings.parameters import flat
 
@@ -23,6 +24,7 @@ __all__ = [
     "ReplayPlan",
     "Truth",
     "load_plan",
+    "node_parameters",
 ]
 
 USUAL_DETECTIONS, USUAL_MASK = "/ground_truth/detections", "/ground_truth/mask"
@@ -34,7 +36,7 @@ NODES: Mapping[str, NodeParameters] = {
     "explainer": EXPLAINER,
     "mapper": MAPPER,
 }
-"""What can be replayed, by the nodes' names."""
+"""The package's own nodes, by name; a plan may name installed components beside them."""
 
 _CAMERA_NAME = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*(?:/[A-Za-z_][A-Za-z0-9_]*)*)?")
 
@@ -67,8 +69,10 @@ class ReplayPlan:
     clouds: topics of point clouds for the mapper; window_s: start and end, seconds from the bag's
     first message, the end None for all; patience_s: recorded seconds for which a scan waits for its
     transform and an image for its depth; required: nodes that the plan names, whose input must be
-    there; parameters: every parameter of the nodes that are replayed, by node name; truth: what to
-    measure against, where the bag has it, None for nothing.
+    there; parameters: every parameter of the nodes that are replayed, by node name, a node before
+    those that read what it publishes; truth: what to measure against, where the bag has it, None
+    for nothing; remap: by installed component and then by input, a topic of the bag or of a node,
+    empty for none.
     """
 
     cameras: Mapping[str, CameraTopics] = field(default_factory=dict)
@@ -80,6 +84,12 @@ class ReplayPlan:
         default_factory=lambda: {name: known.complete({}) for name, known in NODES.items()}
     )
     truth: Truth | None = Truth()
+    remap: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The installed components that are replayed beside the package's own."""
+        return tuple(name for name in self.parameters if name not in NODES)
 
     @property
     def truth_topics(self) -> frozenset[str]:
@@ -101,8 +111,9 @@ class ReplayPlan:
                 }
                 if name in self.parameters
                 else False
-                for name in NODES
+                for name in (*NODES, *self.others)
             },
+            **({"remap": {k: dict(v) for k, v in self.remap.items()}} if self.remap else {}),
             "truth": self.truth is not None
             and {**asdict(self.truth), "map": self.truth.map and str(self.truth.map)},
         }
@@ -117,8 +128,8 @@ class _NodeKind(Kind):
     nullable = True
     wanted = "its parameters, the path of a ROS parameter file, or false to leave it out"
 
-    def __init__(self, name: str, parameters: NodeParameters) -> None:
-        self.name, self.parameters = name, parameters
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def read(self, value: Any, folder: Path | None) -> dict[str, Any] | None:
         if value is False or value is None:
@@ -134,11 +145,11 @@ class _NodeKind(Kind):
             given = {}
         else:
             raise self.misfit(value)
-        return self.parameters.complete(given)
+        return node_parameters(self.name).complete(given)
 
     @property
     def schema(self) -> dict[str, Any]:  # type: ignore[override]
-        return {"anyOf": [{"type": ["boolean", "string"]}, self.parameters.schema()]}
+        return {"anyOf": [{"type": ["boolean", "string"]}, node_parameters(self.name).schema()]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +177,9 @@ class _RecordingPart(Config):
         "Recorded seconds for which a scan waits for its transform and an image for its depth",
         between=(0.0, 60.0),
     )
+    remap: Mapping[str, Mapping[str, Literal[False] | Text]] = setting(
+        {}, "Topics of installed components, by component and input; false leaves one without"
+    )
     truth: Literal[False] | Truth = setting(
         Truth(), "What to measure against, where the bag has it; false measures nothing"
     )
@@ -182,11 +196,11 @@ class _RecordingPart(Config):
 
 
 @cache
-def plan_file() -> type[Config]:
-    """Return the declaration of a plan: of the recording, and of each node that there is."""
+def plan_file(kinds: tuple[str, ...] = tuple(NODES)) -> type[Config]:
+    """Return the declaration of a plan: of the recording, and of each kind of node."""
     nodes = [
-        (name, Annotated[Any, _NodeKind(name, known)], setting(True, f"Parameters of the {name}"))
-        for name, known in NODES.items()
+        (name, Annotated[Any, _NodeKind(name)], setting(True, f"Parameters of the {name}"))
+        for name in kinds
     ]
     return make_dataclass("PlanFile", nodes, bases=(_RecordingPart,), frozen=True, slots=True)
 
@@ -198,20 +212,42 @@ def load_plan(path: Path) -> ReplayPlan:
     node's parameters are, as for the node, relative to the working directory.
     """
     tree = read_yaml(path)
-    written: Any = parse(tree, plan_file(), path)
-    parameters = {
-        name: known.complete({}) if getattr(written, name) is True else getattr(written, name)
-        for name, known in NODES.items()
-    }
+    written: Any = parse(tree, plan_file(component_kinds()), path)
+    given: Mapping[str, Any] = tree or {}
+    others = [name for name in given if name not in NODES and name in component_kinds()]
+    named = [name for name in (*NODES, *others) if given.get(name) is not False]
+    parameters = {}
+    for name in named:
+        value = getattr(written, name)
+        parameters[name] = value if isinstance(value, dict) else node_parameters(name).complete({})
+    _check_remap(path, written.remap, [name for name in named if name not in NODES])
     return ReplayPlan(
         cameras=written.cameras,
         clouds=written.clouds,
         window_s=(written.window.start, written.window.stop),
         patience_s=written.patience,
-        required=frozenset(name for name in NODES if (tree or {}).get(name) not in (None, False)),
-        parameters={name: each for name, each in parameters.items() if each is not None},
+        required=frozenset(
+            name for name in named if given.get(name) is not None or name not in NODES
+        ),
+        parameters=parameters,
         truth=written.truth or None,
+        remap={
+            name: {each: topic or "" for each, topic in topics.items()}
+            for name, topics in written.remap.items()
+        },
     )
+
+
+def node_parameters(name: str) -> NodeParameters:
+    """Return what a node can be told. Raises ConfigError for one that is not installed."""
+    return NODES[name] if name in NODES else component_kind(name).parameters
+
+
+def _check_remap(path: Path, remap: Mapping[str, Any], others: list[str]) -> None:
+    for name in remap:
+        if name not in others:
+            known = nearest(name, others or ["(an installed component of this plan)"])
+            raise ConfigError(f"{path}: unknown key remap.{name}: {known}")
 
 
 def _ros_parameters(path: Path, name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import cnn_perception
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.host import ReplayNode
 from cnn_perception.replay.inputs import Inputs
-from cnn_perception.replay.plan import ReplayPlan
+from cnn_perception.replay.plan import NODES, ReplayPlan
 from cnn_perception.replay.results import ResultsWriter
 
 __all__ = ["summarise", "timing", "versions"]
@@ -29,6 +29,7 @@ def summarise(
 ) -> dict[str, Any]:
     """Return all of metrics.json that depends on bag, plan and models alone."""
     read = {name for node in nodes for name in node.topics}
+    read -= {name for node in nodes for name in node.results}
     return {
         "bag": {
             "name": bag.path.name,
@@ -49,12 +50,25 @@ def summarise(
             node.name: {
                 "topic": ", ".join(node.main_topics),
                 **node.component.summarise(),
+                **_publishes(node),
                 **results.frame_statistics(node.name),
             }
             for node in nodes
         },
         "digests": results.digests(),
         "configuration": plan.as_mapping(),
+    }
+
+
+def _publishes(node: ReplayNode) -> dict[str, Any]:
+    """Name the topics of an installed component, and which of them has a message for each frame."""
+    if node.name.rpartition("/")[2] in NODES:
+        return {}
+    return {
+        "publishes": {
+            name: "latched" if topic.latched else "frames" if topic.every_frame else "sometimes"
+            for name, topic in node.results.items()
+        }
     }
 
 

@@ -17,7 +17,16 @@ from rclpy.qos import DurabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
-from cnn_perception.components.component import Component, Done, Event, Input, Output, Setup, Timer
+from cnn_perception.components.component import (
+    Component,
+    Done,
+    Event,
+    Input,
+    Output,
+    Setup,
+    Timer,
+    undeclared,
+)
 from cnn_perception.errors import ConfigError
 from cnn_perception.mapping.jit import compiling_while
 from cnn_perception.mapping.transforms import TransformBuffer
@@ -397,6 +406,8 @@ class ComponentNode(ClockedNode):
 
     def _settle(self, event: Event) -> None:
         if isinstance(event, Output):
+            if event.topic not in self._publisher_of:
+                raise undeclared(event.topic, self._publisher_of)
             self._publisher_of[event.topic].publish(event.message)
             return
         if event.error is not None:

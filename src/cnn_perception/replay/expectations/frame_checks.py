@@ -73,6 +73,9 @@ def _received(run: ReplayRun, statistics: ReplayStatistics) -> Iterator[Check]:
     counts: Counter[str] = Counter()
     start_ns, stop_ns = window_ns(run)
     topics = {topic for frames in statistics.values() for topic in frames.topics}
+    with BagReader(run.results) as results:  # what one node said to another
+        counts.update({each.name: each.count for each in results.topics if each.name in topics})
+    topics -= set(counts)
     with BagReader(run.bag) as bag:
         there = {topic.name: topic.count for topic in bag.topics if topic.name in topics}
         if start_ns <= bag.start_ns and stop_ns is None:

@@ -28,11 +28,14 @@ class FirstDrop:
 class NodeStatistics:
     """The messages of one node: topics, counts by topic and by reason, first drops by reason.
 
+    publishes: of an installed component, its topics, each ``frames`` where it has a message for
+    every frame, ``sometimes`` or ``latched``; None of the package's own nodes.
     Of the processed ones it keeps 24 bytes each: recorded_ns, stamps_ns and milliseconds, in the
     order in which they were handled.
     """
 
     topics: set[str] = field(default_factory=set)
+    publishes: Mapping[str, str] | None = None
     received: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     first_drops: dict[str, FirstDrop] = field(default_factory=dict)
@@ -79,7 +82,8 @@ def read_frame_statistics(run: ReplayRun) -> ReplayStatistics:
     """
     statistics: dict[str, NodeStatistics] = {}
     for node, known in run.summary["nodes"].items():
-        statistics[node] = NodeStatistics({known["topic"]} if known.get("topic") else set())
+        topics = {known["topic"]} if known.get("topic") else set()
+        statistics[node] = NodeStatistics(topics, known.get("publishes"))
     for record in run.frames():
         frames = statistics.setdefault(record.node, NodeStatistics())
         frames.topics.add(record.topic)

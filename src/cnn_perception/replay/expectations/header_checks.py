@@ -25,11 +25,16 @@ _DEPTH_DEPENDENT = "vision_msgs/msg/Detection3DArray"
 
 @dataclass(slots=True)
 class _ResultTopic:
-    """A topic of results on the way: which node's, and what was wrong so far."""
+    """A topic of results on the way: which node's, and what was wrong so far.
+
+    optional: a frame may have no answer; bare: its messages may have no header, so that only how
+    many came, and when, can be held to anything.
+    """
 
     name: str
     node: str
     optional: bool
+    bare: bool = False
     frames: int = 0
     wrong: int = 0
     first: FrameTime | None = None
@@ -82,28 +87,42 @@ def check_headers(run: ReplayRun, statistics: ReplayStatistics) -> Iterator[Chec
             yield Check(name, False, f"{topic.name}: {text}", first.stamp_ns)
         yield from _map_headers(results, statistics)
         yield from _strangers(results, statistics)
-    speaking = {topic.node for topic in topics}
+    speaking = {topic.node for topic in topics} | {"mapper"}
     for node, frames in statistics.items():
-        if frames.processed and node != "mapper" and node not in speaking:
+        if frames.processed and frames.publishes is None and node not in speaking:
             text = f"processed {frames.processed} frames, but the results have no topic of it"
             yield Check(f"headers.{node}", False, text)
 
 
 def _topics(results: BagReader, statistics: ReplayStatistics) -> list[_ResultTopic]:
     types = {topic.name: topic.msgtype for topic in results.topics}
+    declared = _declared(statistics)
     found = []
     for name in frame_topics(results):
         node = _node(name)
-        if node in statistics:
+        if node in statistics and name not in declared:
             found.append(_ResultTopic(name, node, types[name] == _DEPTH_DEPENDENT))
+    for name, (node, often) in declared.items():
+        if often != "latched" and (name in types or statistics[node].processed):
+            found.append(_ResultTopic(name, node, often == "sometimes", bare=True))
     return found
+
+
+def _declared(statistics: ReplayStatistics) -> dict[str, tuple[str, str]]:
+    """Return the topics of installed components: the node's name, and how often they speak."""
+    return {
+        topic: (node, often)
+        for node, frames in statistics.items()
+        for topic, often in (frames.publishes or {}).items()
+    }
 
 
 def _strangers(results: BagReader, statistics: ReplayStatistics) -> Iterator[Check]:
     """Yield a failed check for each topic whose node took no part, so that nobody looked at it."""
+    declared = _declared(statistics)
     for name in frame_topics(results):
         node = _node(name)
-        if node and node not in statistics:
+        if node and node not in statistics and name not in declared:
             text = f"{name} belongs to no node of this replay: there were {', '.join(statistics)}"
             yield Check(f"headers.{name}", False, text)
 
@@ -122,17 +141,27 @@ def _walk(
     nodes = {topic.node for topic in topics}
     processed = {node: _Processed(statistics[node]) for node in nodes}
     inputs = {name for node in nodes for name in statistics[node].topics}
-    names = [topic.name for topic in topics]
-    for moment in lockstep(source, inputs, results, names, window_ns(run)):
+    # What one node said to another is in the results, whether it was recorded as well or not.
+    said = inputs & {topic.name for topic in results.topics}
+    names = {topic.name for topic in topics} | said
+    for moment in lockstep(source, inputs - said, results, names, window_ns(run)):
         taken = {node: rest.take(moment.recorded_ns) for node, rest in processed.items()}
+        arrivals = {name: (source, raws) for name, raws in moment.first.items()}
+        arrivals |= {name: (results, moment.second.get(name, [])) for name in said}
         sources = {
-            name: [_header(source, raw) for raw in raws] for name, raws in moment.first.items()
+            name: [_header(bag, raw, Header(raw.stamp_ns, "")) for raw in raws]
+            for name, (bag, raws) in arrivals.items()
         }
         for topic in topics:
             frames = statistics[topic.node]
             arrived = [h for name in sorted(frames.topics) for h in sources.get(name, ())]
             expected = _answered(arrived, taken[topic.node])
-            actual = [_header(results, raw) for raw in moment.second.get(topic.name, ())]
+            raws = moment.second.get(topic.name, [])
+            likes = [*expected, *(Header(raw.stamp_ns, "") for raw in raws)]
+            actual = [
+                _header(results, raw, like if topic.bare else None)
+                for raw, like in zip(raws, likes, strict=False)
+            ]
             topic.compare(moment.recorded_ns, expected, actual)
     left = {node: _answered([], rest.take(None)) for node, rest in processed.items()}
     for topic in topics:
@@ -158,9 +187,12 @@ def _answered(arrived: list[Header], stamps_ns: list[int]) -> list[Header]:
     return answered
 
 
-def _header(bag: BagReader, raw: RawBagMessage) -> Header:
+def _header(bag: BagReader, raw: RawBagMessage, like: Header | None) -> Header:
+    """Return a message's header; of one without, another, or BagError where None is given."""
     message = bag.deserialize(raw)
     if not hasattr(message, "header"):
+        if like is not None:
+            return like
         raise BagError(
             f"{raw.msgtype} on {raw.topic} of {bag.path} has no header: results have one for "
             "each frame; replay the bag again"
@@ -186,7 +218,8 @@ def _map_headers(results: BagReader, statistics: ReplayStatistics) -> Iterator[C
     mapped = statistics["mapper"].stamps_ns if "mapper" in statistics else ()
     stamps = np.asarray(mapped, np.int64)
     latched = [topic.name for topic in results.topics if topic.latched and topic.count]
-    for name in (name for name in latched if "/" not in name[1:]):
+    declared = _declared(statistics)
+    for name in (name for name in latched if "/" not in name[1:] and name not in declared):
         for item in results.messages([name]):
             header = decode_header(item.message.header)
             fits = bool(np.isin(header.stamp_ns, stamps))

@@ -16,7 +16,7 @@ from cnn_perception.messages.decode import (
     decode_header,
     decode_mask,
 )
-from cnn_perception.recording.bag import BagReader
+from cnn_perception.recording.bag import BagReader, BagTopic
 from cnn_perception.replay.class_names import ClassNames, names_of, read_class_names
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.failure_pictures import (
@@ -33,13 +33,14 @@ from cnn_perception.settings import nearest
 
 __all__ = ["check_labels"]
 
-_BY_NODE = {
-    "detections": decode_detections,
-    "explained": decode_detections,
-    "classification": decode_classification,
-    "mask": None,
+_OUTPUTS = ("detections", "explained", "classification", "mask")
+"""Outputs of the package's own nodes that say what is seen."""
+
+_DECODERS = {
+    "vision_msgs/msg/Detection2DArray": decode_detections,
+    "vision_msgs/msg/Classification": decode_classification,
 }
-"""Outputs that say what is seen, and how they are decoded; masks need the names of classes."""
+"""How answers are decoded, those of installed components too; masks need the names of classes."""
 
 _ROUNDING = 1e-6
 """Scores are float32, in which 0.9 is a little less."""
@@ -103,20 +104,22 @@ def _labels(term: LabelTerm) -> list[tuple[str, str]]:
     return [*(("must", x) for x in term.must), *(("must_not", x) for x in term.must_not)]
 
 
-def _topic(results: BagReader, node: str) -> str | None:
-    there = {topic.name for topic in results.topics}
-    names = (f"/{node.strip('/')}/{output}" for output in _BY_NODE)
-    return next((name for name in names if name in there), None)
+def _topic(results: BagReader, node: str) -> BagTopic | None:
+    own = f"/{node.strip('/')}/"
+    there = {topic.name.removeprefix(own): topic for topic in results.topics}
+    known = (there[name] for name in _OUTPUTS if name in there)
+    others = (each for each in there.values() if each.name.startswith(own))
+    return next(known, next((each for each in others if each.msgtype in _DECODERS), None))
 
 
 def _look(
-    run: ReplayRun, results: BagReader, topic: str, term: LabelTerm, names: ClassNames | None
+    run: ReplayRun, results: BagReader, topic: BagTopic, term: LabelTerm, names: ClassNames | None
 ) -> dict[str, _Sightings]:
-    decode = _decoder(topic, names)
+    decode = _DECODERS.get(topic.msgtype) or _mask_decoder(names)
     start, stop = term.window_s
     stop = math.inf if stop is None else stop
     found = {label: _Sightings() for _, label in _labels(term)}
-    for item in results.messages([topic]):
+    for item in results.messages([topic.name]):
         if start <= seconds(run, item.stamp_ns) <= stop:
             time = FrameTime(item.stamp_ns, decode_header(item.message.header).stamp_ns)
             frame = _Frame(time, item.message, decode(item.message))
@@ -125,7 +128,7 @@ def _look(
     return found
 
 
-def _decoder(topic: str, names: ClassNames | None) -> Callable[[Any], LabelledBoxes]:
+def _mask_decoder(names: ClassNames | None) -> Callable[[Any], LabelledBoxes]:
     known = {} if names is None else names.names
 
     def mask_labels(message: Any) -> LabelledBoxes:
@@ -136,7 +139,7 @@ def _decoder(topic: str, names: ClassNames | None) -> Callable[[Any], LabelledBo
         shares = (counts / mask.size).astype(np.float32)
         return LabelledBoxes(labels, shares, np.full((len(ids), 4), np.nan, np.float32))
 
-    return _BY_NODE[topic.rpartition("/")[2]] or mask_labels
+    return mask_labels
 
 
 def _unknown(name: str, label: str, names: ClassNames | None) -> Check | None:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from cnn_perception.components.registry import drop_reasons
 from cnn_perception.messages import DROP_REASONS
 from cnn_perception.replay.run import LATENCIES
 from cnn_perception.settings import Config, Kind, SettingError, Text, setting
+from cnn_perception.settings.errors import unknown
 
 __all__ = ["Bound", "Expectations", "LabelTerm", "Tolerance", "shown"]
 
@@ -137,7 +139,7 @@ class Expectations(Config):
     frames: Mapping[str, _Bounds] = setting(
         {}, "Counts of messages, by node", keys=("received", "processed", "dropped")
     )
-    drops: _Bounds = setting({}, "Counts of dropped messages, by reason", keys=tuple(DROP_REASONS))
+    drops: _Bounds = setting({}, "Counts of dropped messages, by reason")
     rate: _Bounds = setting({}, "Processed messages per recorded second, by node")
     latency: Mapping[str, _Bounds] = setting({}, "Milliseconds, by node", keys=LATENCIES)
     labels: tuple[LabelTerm, ...] = setting((), "Labels that nodes must, or must not, see")
@@ -149,3 +151,9 @@ class Expectations(Config):
         "Figures measured against what was really there, 0 to 1",
         keys=("map_50", "map_50_95", "miou", "map_precision", "map_recall"),
     )
+
+    def __post_init__(self) -> None:
+        Config.__post_init__(self)
+        for reason in self.drops:
+            if reason not in DROP_REASONS and reason not in (known := drop_reasons()):
+                raise unknown(reason, known).below("drops")

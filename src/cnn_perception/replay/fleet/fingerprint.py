@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cnn_perception
+from cnn_perception.components.registry import component_kind
+from cnn_perception.parameters import ModelConfig
 from cnn_perception.replay.expectations.schema import Expectations
-from cnn_perception.replay.plan import ReplayPlan
+from cnn_perception.replay.plan import ReplayPlan, node_parameters
 from cnn_perception.runtime.bundle import file_digest, load_bundle
 
 __all__ = ["bag_files", "fingerprint", "model_digests"]
@@ -46,9 +49,14 @@ def fingerprint(
 
 
 def model_digests(plan: ReplayPlan) -> dict[str, str]:
-    """Return the sha256 of every file of the bundles that a plan names; raises ModelError."""
-    files: set[Path] = set()
-    for parameters in plan.parameters.values():
+    """Return the sha256 of every file that a plan names: of bundles, and of installed components.
+
+    Of a component that is its module. Raises ModelError and ConfigError.
+    """
+    files: set[Path] = {Path(inspect.getfile(component_kind(name))) for name in plan.others}
+    for node, parameters in plan.parameters.items():
+        if node in plan.others and ModelConfig not in node_parameters(node).configs:
+            continue  # what it calls a model may be anything
         for name in filter(None, (parameters.get(key) for key in _BUNDLES)):
             bundle = load_bundle(name)
             files |= {bundle.file, bundle.model, *(graph.file for graph in bundle.explain)}

@@ -1,0 +1,1 @@
+"""People counted in a zone of the image."""
