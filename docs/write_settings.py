@@ -36,7 +36,11 @@ FILES: Mapping[str, tuple[str, type[Config]]] = {
 def schema(title: str, config: type[Config]) -> str:
     """Return the JSON schema of a YAML file, as the text of a file."""
     tree = {"$schema": "http://json-schema.org/draft-07/schema#", "title": title}
-    return json.dumps({**tree, **config.as_kind().schema}, indent=1, ensure_ascii=False) + "\n"
+    tree |= config.as_kind().schema
+    if config is plan_file():
+        # Installed components have sections, too; what is in them is not known here.
+        tree["additionalProperties"] = {"type": ["object", "string", "boolean", "null"]}
+    return json.dumps(tree, indent=1, ensure_ascii=False) + "\n"
 
 
 def shown(value: Any, number: str = "") -> str:

@@ -30,7 +30,7 @@ from cnn_perception.recording.prefetch import prefetch
 from cnn_perception.recording.streams import TF, TF_STATIC
 from cnn_perception.replay.inputs import Inputs
 from cnn_perception.replay.plan import ReplayPlan
-from cnn_perception.replay.remapping import Published, Sources
+from cnn_perception.replay.remapping import PublishedTopic, Sources
 from cnn_perception.replay.results import ResultsWriter
 from cnn_perception.replay.run import PROCESSED, FrameRecord
 from cnn_perception.runtime.inference import InferencePool
@@ -151,7 +151,7 @@ class ReplayHost:
         """Make an installed component: one for each camera, or one that reads nothing of them."""
         values, remap = self._plan.parameters[kind], self._plan.remap.get(kind, {})
         published = [
-            Published(name, topic.msgtype, node.camera)
+            PublishedTopic(name, topic.msgtype, node.camera)
             for node in self.nodes
             for name, topic in node.results.items()
         ]

@@ -11,13 +11,13 @@ from cnn_perception.errors import ConfigError
 from cnn_perception.recording.bag import BagTopic
 from cnn_perception.replay.plan import CameraTopics
 
-__all__ = ["Feeds", "Published", "Sources"]
+__all__ = ["Feeds", "PublishedTopic", "Sources"]
 
 _IMAGES = {"sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"}
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedTopic:
     """A topic that a node of the replay publishes. camera: the node's, empty for none."""
 
     name: str
@@ -43,7 +43,7 @@ class Sources:
 
     camera: str
     images: CameraTopics
-    published: Sequence[Published]
+    published: Sequence[PublishedTopic]
     recorded: Sequence[BagTopic]
 
     def feeds(self, name: str, inputs: Sequence[Input], remap: Mapping[str, str]) -> Feeds:
@@ -71,7 +71,7 @@ class Sources:
         return Feeds({key: (topic,) for key, topic in found.items() if topic}, of_camera)
 
     @property
-    def _known(self) -> list[BagTopic | Published]:
+    def _known(self) -> list[BagTopic | PublishedTopic]:
         return [*self.recorded, *self.published]
 
     def _remapped(self, name: str, each: Input, topic: str) -> str:

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-
-from cnn_perception.components.component import Component
-from cnn_perception.components.registry import OWN, component_kind
-from cnn_perception.errors import PerceptionError
-from cnn_perception.ros.host import ComponentNode
-from cnn_perception.ros.listener import Listener
-from cnn_perception.runtime.inference import InferencePool
+if TYPE_CHECKING:
+    from cnn_perception.components import Component
 
 __all__ = ["detector", "explainer", "mapper", "perception", "run", "segmenter"]
 
+_OWN = ("detector", "segmenter", "explainer", "mapper")
 
-def run(*kinds: type[Component]) -> None:
-    """Run components as nodes of this process until SIGINT or SIGTERM; equal networks run once.
 
-    Exit code 1 when one cannot start.
+def run(*kinds: type[Component] | str) -> None:
+    """Run components, given as classes or by their names, as nodes of this process until it ends.
+
+    It ends on SIGINT or SIGTERM; exit code 1 when a node cannot start. Equal networks run once.
     """
     # rclpy shuts its context down on either signal, and hands Ctrl-C on to the handler it found:
-    # Python's would raise wherever the main thread is, in callbacks of C++ and of compilers too.
+    # Python's would raise wherever the main thread is, in callbacks of C++ and of compilers too,
+    # and in the imports below, which are not above for that.
     interrupts: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    nodes: list[ComponentNode] = []
+    import rclpy
+
+    from cnn_perception.errors import PerceptionError
+
+    nodes: list[Any] = []
     failed = False
     try:
         rclpy.init()
@@ -46,14 +45,23 @@ def run(*kinds: type[Component]) -> None:
     sys.exit(1 if failed else 0)
 
 
-def _run(kinds: Sequence[type[Component]], nodes: list[ComponentNode]) -> bool:
+def _run(kinds: Sequence[type[Component] | str], nodes: list[Any]) -> bool:
     """Start the nodes and spin; false when one did not start for a reason of its own."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+
+    from cnn_perception.components.registry import component_kind
+    from cnn_perception.ros.host import ComponentNode
+    from cnn_perception.ros.listener import Listener
+    from cnn_perception.runtime.inference import InferencePool
+
     networks = InferencePool()
     try:
         executor = SingleThreadedExecutor()
         Listener.of(rclpy.get_default_context()).at_end(executor.wake)
         for kind in kinds:
-            nodes.append(ComponentNode(kind, networks=networks))
+            found = component_kind(kind) if isinstance(kind, str) else kind
+            nodes.append(ComponentNode(found, networks=networks))
             executor.add_node(nodes[-1])
         started = all(node.start() for node in nodes)
         if started:
@@ -68,32 +76,28 @@ def _run(kinds: Sequence[type[Component]], nodes: list[ComponentNode]) -> bool:
 
 def detector() -> None:
     """Run the detector."""
-    _run_named("detector")
+    run("detector")
 
 
 def segmenter() -> None:
     """Run the segmenter."""
-    _run_named("segmenter")
+    run("segmenter")
 
 
 def explainer() -> None:
     """Run the explainer."""
-    _run_named("explainer")
+    run("explainer")
 
 
 def mapper() -> None:
     """Run the mapper."""
-    _run_named("mapper")
+    run("mapper")
 
 
 def perception() -> None:
     """Run all four in one process."""
-    _run_named(*OWN)
-
-
-def _run_named(*names: str) -> None:
-    run(*(component_kind(name) for name in names))
+    run(*_OWN)
 
 
 if __name__ == "__main__":
-    _run_named(*(OWN if sys.argv[1] == "perception" else sys.argv[1:2]))
+    run(*(_OWN if sys.argv[1] == "perception" else sys.argv[1:2]))

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from cnn_perception.replay.expectations.terms import Expectations
 
 import recorded_robot as robot
 from cnn_perception.components.registry import component_kind
@@ -20,6 +19,7 @@ from cnn_perception.recording.compose import encode
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.expectations import check, load_expectations
 from cnn_perception.replay.expectations.golden import record_golden
+from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.fleet.fingerprint import model_digests
 from cnn_perception.replay.plan import ReplayPlan, load_plan
 from cnn_perception.replay.replayer import replay
@@ -296,7 +296,7 @@ def test_an_input_without_messages(tmp_path: Path) -> None:
         ({"remap": {"people_counter": {"detections": 3}}}, ("remap.people_counter.detections",)),
         ({"remap": {"detector": {"image": "/one"}}}, ("remap.detector", "people_counter")),
         ({"people_counter": {"min_scor": 1.0}}, ("people_counter", "did you mean min_score?")),
-        ({"people_counter": {"min_score": 2.0}}, ("min_score = 2.0", "maximum 1")),
+        ({"people_counter": {"min_score": 2.0}}, ("min_score = 2.0", "from 0 to 1")),
         ({"people_countr": None}, ("did you mean people_counter?",)),
         ({"people_counter": False, "odd": None}, ("odd", "number", "no std_msgs/msg/Int32")),
         ({"broken": None}, ("broken = odd_components:Nothing", "cannot be loaded")),
