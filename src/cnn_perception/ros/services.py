@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -41,6 +42,7 @@ class ComponentServices:
         if any(each.concurrent for each in services):
             name = f"{node.get_name()} services"
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=name)
+        self._lock = threading.Lock()
         self._waiting: list[rclpy.task.Future[None]] = []
         self._closed = False
         self._services = []
@@ -71,7 +73,8 @@ class ComponentServices:
 
     def transforms_came(self) -> None:
         """Let the questions that wait for transforms look again."""
-        waiting, self._waiting = self._waiting, []
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.set_result(None)
 
@@ -146,7 +149,8 @@ class ComponentServices:
     async def _transforms(self, deadline_s: float) -> None:
         """Wait until transforms came, at most until a deadline."""
         changed = self._future()
-        self._waiting.append(changed)
+        with self._lock:
+            self._waiting.append(changed)
         self._listener.call_at(deadline_s, self.transforms_came)
         await changed
 
