@@ -221,6 +221,7 @@ class Listener:
                 # The context is taken away wherever we are; what then fails is no failure.
                 if self._context.ok() and not self._ended:
                     _LOG.exception("waiting for messages failed")
+                    time.sleep(_SHORT_S)
                 continue
             for each in (*lazy, *ready) if ready else ():  # partners before what needs them
                 each.drain()
@@ -282,11 +283,14 @@ class Listener:
             due = [job for when_s, job in self._alarms if when_s <= now_s]
             self._alarms = [alarm for alarm in self._alarms if alarm[0] > now_s]
         for job in due:
-            try:
-                job()
-            except Exception:
-                if self._context.ok():
-                    _LOG.exception("what was due failed")
+            self._do(job)
+
+    def _do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception:  # one of them must not cost the others
+            if self._context.ok():
+                _LOG.exception("what was due failed")
 
     def _tick(self) -> None:
         with self._lock:
@@ -297,4 +301,4 @@ class Listener:
                 each.drain()
         self._take_events([handler for s in shared for handler in s.subscription.event_handlers])
         for tick in ticks:
-            tick()
+            self._do(tick)
