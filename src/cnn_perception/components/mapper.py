@@ -212,8 +212,8 @@ class MapperComponent(Component):
                 yield dataclasses.replace(output, frame=last)
 
     def stop(self) -> Sequence[Frame]:
-        """Let go of the scans that wait, and save the map if autosave_period says so."""
-        if self.config(MapperNodeConfig).autosave_period > 0:
+        """Let go of the scans that wait, and save what was mapped if autosave_period says so."""
+        if self.config(MapperNodeConfig).autosave_period > 0 and self._last is not None:
             self._autosave()
         if self.classes is not None:
             self.classes.stop_waiting()

@@ -227,11 +227,12 @@ class ComponentNode(ClockedNode):
 
     def _quiet(self) -> None:
         """Stop listening, and drop what waits."""
+        was_active = self.active
         while self._readers:
             self._listener.remove(self._readers.pop())
         for _ in self.worker.stop():
             self.statistics.drop("stopped")
-        if self.component is not None:
+        if was_active:
             for _ in self.component.stop():
                 self.statistics.drop("stopped")
         self._waiting = False
