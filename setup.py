@@ -68,7 +68,7 @@ setup(
     packages=find_packages("src"),
     package_data={
         "": ["*.css", "*.js", "*.html.jinja"],
-        PACKAGE: ["py.typed", "benchmarks/*.cpp", "detection/*.onnx"],
+        PACKAGE: ["py.typed", "offboard/benchmarks/*.cpp", "detection/*.onnx"],
     },
     data_files=data_files(),
     zip_safe=False,

@@ -38,8 +38,8 @@ from _nodes import (
     say,
 )
 
-from cnn_perception.benchmarks.machine import describe_machine
 from cnn_perception.demo.processes import NodeSpec, node_processes
+from cnn_perception.offboard.benchmarks.machine import describe_machine
 from cnn_perception.recording.bag import typestore
 from cnn_perception.recording.compose import encode
 from cnn_perception.types import Header

@@ -20,7 +20,7 @@ from typing import Any
 
 from _nodes import report
 
-from cnn_perception.benchmarks.machine import describe_machine
+from cnn_perception.offboard.benchmarks.machine import describe_machine
 from cnn_perception.replay.fleet.fleet import replay_fleet
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.resources import demo_drive

@@ -18,15 +18,15 @@ from torch import nn
 from cnn_perception.cli.explain_methods import Request, look_into
 from cnn_perception.cli.inputs import Source
 from cnn_perception.cli.invert_runs import Order, carry_out
-from cnn_perception.explain.methods.bundle import open_bundle
-from cnn_perception.explain.methods.image_optimisation import ImageOptimisationConfig
-from cnn_perception.explain.methods.network import OpenNetwork
-from cnn_perception.explain.methods.shown import GRADIENT, look, show
 from cnn_perception.explain.registry import Method, Shows
 from cnn_perception.image.codec import encode_jpeg, encode_png
 from cnn_perception.image.key import draw_key
 from cnn_perception.messages.decode import decode_color
-from cnn_perception.networks.onnx_network import OnnxNetwork
+from cnn_perception.offboard.explain_methods.bundle import open_bundle
+from cnn_perception.offboard.explain_methods.image_optimisation import ImageOptimisationConfig
+from cnn_perception.offboard.explain_methods.network import OpenNetwork
+from cnn_perception.offboard.explain_methods.shown import GRADIENT, look, show
+from cnn_perception.offboard.networks.onnx_network import OnnxNetwork
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.resources import demo_drive, share_directory
 from cnn_perception.runtime.bundle import ModelBundle, load_bundle

@@ -13,11 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cnn_perception.benchmarks.frames import read_frames
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping.keys import KEY_ORIGIN
 from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.pictures.views import render_isometric, render_top
+from cnn_perception.offboard.benchmarks.frames import read_frames
 from cnn_perception.resources import demo_drive
 from cnn_perception.types import BoolArray as Flags
 from cnn_perception.types import CameraIntrinsics, RigidTransform, UInt8Array

@@ -16,13 +16,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cnn_perception.offboard.training.data_config import DataConfig
+from cnn_perception.offboard.training.optimisation import OptimisationConfig
+from cnn_perception.offboard.training.plan import TrainingPlan
 from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.plan import NODES, plan_file
 from cnn_perception.runtime.bundle import BundleFile
 from cnn_perception.settings import Config, NodeConfig, Setting, settings
-from cnn_perception.training.data_config import DataConfig
-from cnn_perception.training.optimisation import OptimisationConfig
-from cnn_perception.training.plan import TrainingPlan
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES: Mapping[str, tuple[str, type[Config]]] = {

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_perception.datasets.label_png import voc_palette
+from cnn_perception.offboard.datasets.label_png import voc_palette
 
 WIDTH, HEIGHT = 40, 30
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn_perception.datasets.dataset import Dataset
-from cnn_perception.datasets.labelled import LabelledImage
+from cnn_perception.offboard.datasets.dataset import Dataset
+from cnn_perception.offboard.datasets.labelled import LabelledImage
 from models import cell_box, paint
 
 SIZE = (128, 96)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
-from cnn_perception.pretrained.detections import answer_of_torchvision
+from cnn_perception.offboard.pretrained.detections import answer_of_torchvision
 
 __all__ = ["lively_network", "published_state", "write_random_weights"]
 

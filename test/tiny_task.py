@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnn_perception.datasets.dataset import Dataset
-from cnn_perception.datasets.labelled import LabelledImage
 from cnn_perception.errors import DatasetError
 from cnn_perception.image.preprocess import InputSpec
-from cnn_perception.training.plan import TrainingPlan, parse_plan
-from cnn_perception.training.task import Sample
+from cnn_perception.offboard.datasets.dataset import Dataset
+from cnn_perception.offboard.datasets.labelled import LabelledImage
+from cnn_perception.offboard.training.plan import TrainingPlan, parse_plan
+from cnn_perception.offboard.training.task import Sample
 
 SIZE = 16
 

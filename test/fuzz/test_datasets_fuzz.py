@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cnn_perception.datasets.coco import CocoDataset
-from cnn_perception.datasets.dataset import Dataset
-from cnn_perception.datasets.labelled import LabelledImage
-from cnn_perception.datasets.shards import RoomsFolder, save_shard
-from cnn_perception.datasets.voc import VocDataset
 from cnn_perception.errors import DatasetError
+from cnn_perception.offboard.datasets.coco import CocoDataset
+from cnn_perception.offboard.datasets.dataset import Dataset
+from cnn_perception.offboard.datasets.labelled import LabelledImage
+from cnn_perception.offboard.datasets.shards import RoomsFolder, save_shard
+from cnn_perception.offboard.datasets.voc import VocDataset
 from dataset_trees import VOC_OBJECTS, coco_content, write_coco, write_voc
 
 FUZZ = settings(
@@ -141,7 +141,7 @@ def test_coco_files_with_other_values(coco: Path, data: st.DataObject) -> None:
 @FUZZ
 @given(counts=st.text(max_size=20) | st.text("0123456789:;<=>?@PQRST`abcno", max_size=20))
 def test_compressed_run_lengths(counts: str) -> None:
-    from cnn_perception.datasets.coco_masks import decode_segmentation
+    from cnn_perception.offboard.datasets.coco_masks import decode_segmentation
 
     try:
         mask = decode_segmentation({"size": [3, 4], "counts": counts}, (3, 4))

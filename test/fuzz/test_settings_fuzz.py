@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cnn_perception.errors import ConfigError
+from cnn_perception.offboard.training.plan import TrainingPlan
 from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.plan import load_plan, plan_file
 from cnn_perception.runtime.bundle import BundleFile
 from cnn_perception.settings import Config
 from cnn_perception.settings import settings as settings_of
 from cnn_perception.settings.files import parse
-from cnn_perception.training.plan import TrainingPlan
 
 FILES: dict[str, type[Config]] = {
     "model": BundleFile,

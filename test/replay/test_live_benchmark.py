@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no rclpy: install ROS 2, or run 'make setup'")
 
-from cnn_perception.benchmarks.live import LAYOUTS
+from cnn_perception.offboard.benchmarks.live import LAYOUTS
 from painted_drive import FRAMES
 
 pytestmark = pytest.mark.usefixtures("compiled_kernels")

@@ -25,6 +25,7 @@ LAYERS = (
     ("detection", "mapping", "segmentation"),
     ("classification", "networks"),
     ("explain",),
+    ("explain_methods",),
     ("parameters",),
     ("components",),
     ("recording",),
@@ -41,7 +42,15 @@ LAYERS = (
 HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 ROS_PARTS = {"ros"}
 ABOVE_ROS = ROS_PARTS | {"demo", "benchmarks", "cli"}
-TORCH_PARTS = {"networks", "pretrained", "training", "export", "datasets", "metrics", "explain"}
+TORCH_PARTS = {
+    "networks",
+    "pretrained",
+    "training",
+    "export",
+    "datasets",
+    "metrics",
+    "explain_methods",
+}
 TORCH_PARTS |= {"benchmarks"}  # in modules of their own, see below
 ROS_PACKAGES = {
     "action_msgs",
@@ -122,8 +131,21 @@ IMPORTS = {name: set(imports(tree)) for name, tree in TREES.items()}
 
 
 def part(module: str) -> str:
-    """Return the first level below the package, empty for the package itself."""
-    return module.partition(".")[2].partition(".")[0]
+    """Return the first level below the package or `offboard`, empty for these themselves."""
+    return module.partition(".")[2].removeprefix("offboard").lstrip(".").partition(".")[0]
+
+
+def is_offboard(module: str) -> bool:
+    return module.startswith(f"{PACKAGE}.offboard")
+
+
+def test_the_robots_half_does_not_look_off_the_robot() -> None:
+    users = {
+        part(module)
+        for module, targets in IMPORTS.items()
+        if any(map(is_offboard, targets)) and not is_offboard(module)
+    }
+    assert users == {"cli"}
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if part(name)])
@@ -182,7 +204,7 @@ def test_only_the_training_side_knows_torch() -> None:
 
 
 def test_only_commands_exports_and_benchmarks_look_into_networks() -> None:
-    methods = f"{PACKAGE}.explain.methods"
+    methods = f"{PACKAGE}.offboard.explain_methods"
     users = {
         module
         for module, targets in IMPORTS.items()
@@ -214,14 +236,14 @@ def test_the_core_loads_without_ros_torch_and_octomap() -> None:
 
 
 def test_benchmarks_of_what_runs_on_a_robot_load_no_torch() -> None:
-    benchmarks = [f"{PACKAGE}.benchmarks.{name}" for name in ("explain", "models", "race")]
+    benchmarks = [f"{PACKAGE}.offboard.benchmarks.{name}" for name in ("explain", "models", "race")]
     assert not loaded_by(benchmarks) & TORCH_PACKAGES
     users = {
         module
         for module, targets in IMPORTS.items()
         if part(module) == "benchmarks" and {x.split(".")[0] for x in targets} & TORCH_PACKAGES
     }
-    assert users == {f"{PACKAGE}.benchmarks.explain_torch"}
+    assert users == {f"{PACKAGE}.offboard.benchmarks.explain_torch"}
 
 
 @pytest.mark.skipif(

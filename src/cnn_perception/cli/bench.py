@@ -50,7 +50,7 @@ def mapping_command(
 
     Exit code 1 when maps differ.
     """
-    from cnn_perception.benchmarks.machine import describe_machine, use_one_core
+    from cnn_perception.offboard.benchmarks.machine import describe_machine, use_one_core
 
     core = use_one_core()
 
@@ -81,8 +81,8 @@ def _measure(
     source: Path, resolutions: list[float], settings: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], str]:
     """Return a summary for each resolution and mode; settings get the real number of frames."""
-    from cnn_perception.benchmarks.frames import read_frames
-    from cnn_perception.benchmarks.mapping import MODES, measure
+    from cnn_perception.offboard.benchmarks.frames import read_frames
+    from cnn_perception.offboard.benchmarks.mapping import MODES, measure
 
     configs = [
         MapperConfig(resolution=resolution, max_range=settings["max_range"])
@@ -108,8 +108,8 @@ def _measure(
 def _print(answer: dict[str, Any], lacking: str) -> None:
     from rich import print as show
 
-    from cnn_perception.benchmarks.machine import machine_line
     from cnn_perception.cli.figures_table import figures_table
+    from cnn_perception.offboard.benchmarks.machine import machine_line
 
     settings = answer["settings"]
     heads = ("ms", "min", "IQR", "first", "faster", "B/cell", "differ")

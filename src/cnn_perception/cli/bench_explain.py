@@ -10,7 +10,7 @@ import typer
 from cnn_perception.cli.bench_output import AsJson, JsonFile, progress_bar, say, spread_cells, tell
 
 if TYPE_CHECKING:
-    from cnn_perception.benchmarks.race import Job
+    from cnn_perception.offboard.benchmarks.race import Job
     from cnn_perception.types import UInt8Array
 
 __all__ = ["command"]
@@ -42,11 +42,11 @@ def command(
 
     Exit code 1 when somebody disagrees.
     """
-    from cnn_perception.benchmarks.machine import describe_machine, use_one_core
+    from cnn_perception.offboard.benchmarks.machine import describe_machine, use_one_core
 
     core = use_one_core()
 
-    from cnn_perception.benchmarks.race import race
+    from cnn_perception.offboard.benchmarks.race import race
 
     lacking = _lacking()
     networks = network or ["mobilenet_v2"]
@@ -97,8 +97,8 @@ def _picture(file: Path | None) -> UInt8Array:
 
 
 def _jobs(networks: list[str], model: str, rgb: UInt8Array, lacking: list[str]) -> list[Job]:
-    from cnn_perception.benchmarks.explain import detection_jobs, overlay_job
     from cnn_perception.explain.explainer import Explainer
+    from cnn_perception.offboard.benchmarks.explain import detection_jobs, overlay_job
     from cnn_perception.runtime.bundle import load_bundle
 
     bundle = load_bundle(model)
@@ -106,8 +106,12 @@ def _jobs(networks: list[str], model: str, rgb: UInt8Array, lacking: list[str]) 
     if set(lacking) - {"grad-cam", "captum"}:
         return [*detection_jobs(bundle, rgb), overlay_job(rgb, heat)]
 
-    from cnn_perception.benchmarks.explain_torch import GradCamTwin, classifier_jobs, overlays
-    from cnn_perception.explain.methods.network import open_network
+    from cnn_perception.offboard.benchmarks.explain_torch import (
+        GradCamTwin,
+        classifier_jobs,
+        overlays,
+    )
+    from cnn_perception.offboard.explain_methods.network import open_network
 
     alone = "grad-cam" in lacking
     detection = [
@@ -121,8 +125,8 @@ def _jobs(networks: list[str], model: str, rgb: UInt8Array, lacking: list[str]) 
 def _print(answer: dict[str, Any]) -> None:
     from rich import print as show
 
-    from cnn_perception.benchmarks.machine import machine_line
     from cnn_perception.cli.figures_table import figures_table
+    from cnn_perception.offboard.benchmarks.machine import machine_line
 
     settings = answer["settings"]
     say(

@@ -60,10 +60,10 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from cnn_perception.benchmarks.live import LAYOUTS, LiveOptions, measure
-    from cnn_perception.benchmarks.machine import describe_machine
-    from cnn_perception.benchmarks.vga_drive import write_vga_drive
     from cnn_perception.demo.demonstration import default_domain
+    from cnn_perception.offboard.benchmarks.live import LAYOUTS, LiveOptions, measure
+    from cnn_perception.offboard.benchmarks.machine import describe_machine
+    from cnn_perception.offboard.benchmarks.vga_drive import write_vga_drive
     from cnn_perception.resources import demo_drive
 
     logging.getLogger("cnn_perception").setLevel(logging.ERROR)  # time goes back in each loop
@@ -105,7 +105,7 @@ def command(
 
 
 def _print(console: Console, answer: dict[str, Any]) -> None:
-    from cnn_perception.benchmarks.machine import machine_line
+    from cnn_perception.offboard.benchmarks.machine import machine_line
 
     for result in answer["results"]:
         console.print(_costs(result))

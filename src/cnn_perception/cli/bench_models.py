@@ -46,19 +46,19 @@ def command(
     A network runs in ONNX Runtime, OpenCV and, from its checkpoint, PyTorch. Their answers are
     compared first; who differs is named and not timed.
     """
-    from cnn_perception.benchmarks.machine import describe_machine, use_one_core
+    from cnn_perception.offboard.benchmarks.machine import describe_machine, use_one_core
 
     core = use_one_core()
 
-    from cnn_perception.benchmarks.models import measure
+    from cnn_perception.offboard.benchmarks.models import measure
     from cnn_perception.runtime.bundle import load_bundle
 
     bundles = [load_bundle(model) for model in models or _SHIPPED]
     shown = _pictures(data, pictures)
     eager = {}
     if checkpoint is not None:
-        from cnn_perception.training.checkpoint import load_checkpoint
-        from cnn_perception.training.eager import eager_network
+        from cnn_perception.offboard.training.checkpoint import load_checkpoint
+        from cnn_perception.offboard.training.eager import eager_network
 
         loaded = load_checkpoint(checkpoint)
         eager = {bundle.name: eager_network(loaded, bundle) for bundle in bundles}
@@ -81,9 +81,9 @@ def command(
 
 
 def _pictures(data: Path | None, count: int) -> list[UInt8Array]:
-    from cnn_perception.benchmarks.models import read_pictures
     from cnn_perception.cli.inputs import find_sources
     from cnn_perception.errors import ConfigError
+    from cnn_perception.offboard.benchmarks.models import read_pictures
     from cnn_perception.resources import demo_drive
 
     if data is None:
@@ -97,8 +97,8 @@ def _pictures(data: Path | None, count: int) -> list[UInt8Array]:
 def _print(answer: dict[str, Any]) -> None:
     from rich import print as show
 
-    from cnn_perception.benchmarks.machine import machine_line
     from cnn_perception.cli.figures_table import figures_table
+    from cnn_perception.offboard.benchmarks.machine import machine_line
 
     settings = answer["settings"]
     say(

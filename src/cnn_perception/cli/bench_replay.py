@@ -25,14 +25,14 @@ def command(
 
     Scores, masks and maps are proven equal before anything is timed. Exit code 1 when they differ.
     """
-    from cnn_perception.benchmarks.machine import describe_machine, use_one_core
+    from cnn_perception.offboard.benchmarks.machine import describe_machine, use_one_core
 
     core = use_one_core()
 
     import tempfile
 
-    from cnn_perception.benchmarks.race import race
-    from cnn_perception.benchmarks.replay import JOBS, replay_job
+    from cnn_perception.offboard.benchmarks.race import race
+    from cnn_perception.offboard.benchmarks.replay import JOBS, replay_job
     from cnn_perception.recording.bag import BagReader
     from cnn_perception.resources import demo_drive
 
@@ -57,8 +57,8 @@ def command(
 def _print(answer: dict[str, Any]) -> None:
     from rich import print as show
 
-    from cnn_perception.benchmarks.machine import machine_line
     from cnn_perception.cli.figures_table import figures_table
+    from cnn_perception.offboard.benchmarks.machine import machine_line
 
     settings = answer["settings"]
     for result in answer["results"]:

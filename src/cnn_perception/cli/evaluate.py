@@ -13,13 +13,13 @@ import typer
 
 from cnn_perception.cli.options import Json, option
 from cnn_perception.config import SessionConfig
-from cnn_perception.training.data_config import DataConfig
+from cnn_perception.offboard.training.data_config import DataConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cnn_perception.evaluation.data import EvaluationData
-    from cnn_perception.evaluation.evaluate import Evaluation
+    from cnn_perception.offboard.evaluation.data import EvaluationData
+    from cnn_perception.offboard.evaluation.evaluate import Evaluation
     from cnn_perception.runtime.bundle import ModelBundle
 
 __all__ = ["command"]
@@ -68,7 +68,7 @@ def command(
     from rich.console import Console
 
     from cnn_perception.cli.evaluate_tables import print_report
-    from cnn_perception.evaluation.files import write_evaluation
+    from cnn_perception.offboard.evaluation.files import write_evaluation
     from cnn_perception.runtime.bundle import load_bundle
 
     bundle = load_bundle(model)
@@ -91,7 +91,7 @@ def command(
 @contextmanager
 def _named_in_the_report() -> Iterator[None]:
     """Keep files that are skipped from being logged as well, amid the progress bar."""
-    logger = logging.getLogger("cnn_perception.datasets")
+    logger = logging.getLogger("cnn_perception.offboard.datasets")
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -123,9 +123,9 @@ def _open(
     """Return the images: those of `data`, or rendered ones."""
     from typing import cast
 
-    from cnn_perception.datasets.find import Task, open_dataset
-    from cnn_perception.datasets.rooms import RenderedRooms
-    from cnn_perception.evaluation.data import match_data
+    from cnn_perception.offboard.datasets.find import Task, open_dataset
+    from cnn_perception.offboard.datasets.rooms import RenderedRooms
+    from cnn_perception.offboard.evaluation.data import match_data
 
     if data is None:
         rendered = RenderedRooms(seed, rooms or _ROOMS)
@@ -152,7 +152,7 @@ def _evaluate(
         TimeRemainingColumn,
     )
 
-    from cnn_perception.evaluation.evaluate import evaluate_bundle
+    from cnn_perception.offboard.evaluation.evaluate import evaluate_bundle
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(

@@ -17,8 +17,8 @@ from cnn_perception.cli.options import (
     option,
 )
 from cnn_perception.config import ExplainerConfig, SessionConfig
-from cnn_perception.explain.methods.optimisation_config import ImageOptimisationConfig
 from cnn_perception.explain.registry import Method
+from cnn_perception.offboard.explain_methods.optimisation_config import ImageOptimisationConfig
 
 if TYPE_CHECKING:
     from cnn_perception.cli.annotate import Annotator

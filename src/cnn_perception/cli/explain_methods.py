@@ -20,27 +20,27 @@ from cnn_perception.cli.annotate import (
 )
 from cnn_perception.cli.inputs import Source
 from cnn_perception.errors import ConfigError
-from cnn_perception.explain.methods.comparison import Tile, draw_comparison
-from cnn_perception.explain.methods.embedding import layer_features
-from cnn_perception.explain.methods.image_optimisation import (
+from cnn_perception.explain.registry import Method, Shows
+from cnn_perception.image.codec import encode_jpeg, encode_png
+from cnn_perception.image.key import draw_key
+from cnn_perception.offboard.explain_methods.comparison import Tile, draw_comparison
+from cnn_perception.offboard.explain_methods.embedding import layer_features
+from cnn_perception.offboard.explain_methods.image_optimisation import (
     ImageOptimisationConfig,
     Progress,
     noise,
 )
-from cnn_perception.explain.methods.layers import find_layers, last_map_layer
-from cnn_perception.explain.methods.maximisation import (
+from cnn_perception.offboard.explain_methods.layers import find_layers, last_map_layer
+from cnn_perception.offboard.explain_methods.maximisation import (
     MAXIMISATION,
     activation,
     channel_target,
     maximise,
 )
-from cnn_perception.explain.methods.network import OpenNetwork
-from cnn_perception.explain.methods.scatter import draw_scatter, thumbnail
-from cnn_perception.explain.methods.shown import GRADIENT, Look, look, show
-from cnn_perception.explain.methods.targets import best_class, class_target
-from cnn_perception.explain.registry import Method, Shows
-from cnn_perception.image.codec import encode_jpeg, encode_png
-from cnn_perception.image.key import draw_key
+from cnn_perception.offboard.explain_methods.network import OpenNetwork
+from cnn_perception.offboard.explain_methods.scatter import draw_scatter, thumbnail
+from cnn_perception.offboard.explain_methods.shown import GRADIENT, Look, look, show
+from cnn_perception.offboard.explain_methods.targets import best_class, class_target
 from cnn_perception.types import Float32Array, UInt8Array
 
 if TYPE_CHECKING:

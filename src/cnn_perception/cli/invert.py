@@ -9,7 +9,7 @@ import typer
 
 from cnn_perception.cli.opened_network import opened_network
 from cnn_perception.cli.options import Json, Model, Network, Out, Weights, option
-from cnn_perception.explain.methods.optimisation_config import ImageOptimisationConfig
+from cnn_perception.offboard.explain_methods.optimisation_config import ImageOptimisationConfig
 
 __all__ = ["command"]
 

@@ -14,17 +14,21 @@ from rich.console import Console
 from cnn_perception.cli.annotate import progress_bar, write_answers
 from cnn_perception.cli.inputs import Source
 from cnn_perception.errors import ConfigError
-from cnn_perception.explain.methods.image_optimisation import (
+from cnn_perception.image.codec import encode_png
+from cnn_perception.offboard.explain_methods.image_optimisation import (
     ImageOptimisationConfig,
     OptimisedImage,
     Progress,
 )
-from cnn_perception.explain.methods.inversion import invert
-from cnn_perception.explain.methods.layers import find_layer
-from cnn_perception.explain.methods.network import OpenNetwork
-from cnn_perception.explain.methods.optimisation_charts import draw_losses, draw_table
-from cnn_perception.explain.methods.style import style_layers, synthesise_texture, transfer_style
-from cnn_perception.image.codec import encode_png
+from cnn_perception.offboard.explain_methods.inversion import invert
+from cnn_perception.offboard.explain_methods.layers import find_layer
+from cnn_perception.offboard.explain_methods.network import OpenNetwork
+from cnn_perception.offboard.explain_methods.optimisation_charts import draw_losses, draw_table
+from cnn_perception.offboard.explain_methods.style import (
+    style_layers,
+    synthesise_texture,
+    transfer_style,
+)
 from cnn_perception.types import Float64Array, UInt8Array
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ def list_command(
 def _here() -> list[dict[str, Any]]:
     """Return what is known of each bundle on the search path."""
     from cnn_perception.errors import ModelError
-    from cnn_perception.pretrained.catalog import read_catalog
+    from cnn_perception.offboard.pretrained.catalog import read_catalog
     from cnn_perception.runtime.bundle import list_bundles, load_bundle
 
     published = read_catalog()
@@ -91,7 +91,7 @@ def _published() -> list[dict[str, Any]]:
     """Return what is known of each network that can be pulled."""
     from dataclasses import asdict
 
-    from cnn_perception.pretrained.catalog import read_catalog
+    from cnn_perception.offboard.pretrained.catalog import read_catalog
     from cnn_perception.runtime.locate import list_bundles
 
     here = list_bundles()

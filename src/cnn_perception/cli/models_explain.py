@@ -45,14 +45,14 @@ def command(
     from cnn_perception.runtime.bundle import load_bundle
 
     try:
-        from cnn_perception.export.bundle import prepared
-        from cnn_perception.export.explain import explain_bundle
+        from cnn_perception.offboard.export.bundle import prepared
+        from cnn_perception.offboard.export.explain import explain_bundle
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"explain graphs are proven with PyTorch, which needs {error.name}: install "
             "cnn_perception with the [train] extra"
         ) from error
-    from cnn_perception.pretrained.pull import check_pictures
+    from cnn_perception.offboard.pretrained.pull import check_pictures
 
     bundle = load_bundle(model)
     folder = out or bundle.file.parent

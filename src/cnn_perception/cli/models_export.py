@@ -10,8 +10,8 @@ import typer
 from cnn_perception.cli.options import Json
 
 if TYPE_CHECKING:
-    from cnn_perception.datasets.labelled import LabelledImage
-    from cnn_perception.training.checkpoint import Checkpoint
+    from cnn_perception.offboard.datasets.labelled import LabelledImage
+    from cnn_perception.offboard.training.checkpoint import Checkpoint
 
 __all__ = ["command"]
 
@@ -58,8 +58,8 @@ def command(
     from cnn_perception.errors import ConfigError
 
     try:
-        from cnn_perception.export.onnx_file import OnnxOptions
-        from cnn_perception.training.checkpoint import load_checkpoint
+        from cnn_perception.offboard.export.onnx_file import OnnxOptions
+        from cnn_perception.offboard.training.checkpoint import load_checkpoint
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"export needs {error.name}: install cnn_perception with the [train] extra"
@@ -99,9 +99,9 @@ def _proofs(checkpoint: Checkpoint, data: Path | None) -> list[LabelledImage]:
     import numpy as np
 
     from cnn_perception.cli.inputs import find_sources
-    from cnn_perception.datasets.labelled import LabelledImage
-    from cnn_perception.datasets.rooms import EVALUATION_SEED, RenderedRooms
-    from cnn_perception.training.data import open_data
+    from cnn_perception.offboard.datasets.labelled import LabelledImage
+    from cnn_perception.offboard.datasets.rooms import EVALUATION_SEED, RenderedRooms
+    from cnn_perception.offboard.training.data import open_data
 
     if data is None and checkpoint.plan.task == "rooms":
         return list(RenderedRooms(EVALUATION_SEED, _PROOFS))

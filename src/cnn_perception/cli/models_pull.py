@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cnn_perception.pretrained.download import Progress
+    from cnn_perception.offboard.pretrained.download import Progress
 
 __all__ = ["command"]
 
@@ -46,8 +46,8 @@ def command(
     from rich.console import Console
 
     from cnn_perception.cli.inputs import find_sources
-    from cnn_perception.pretrained.catalog import find_published
-    from cnn_perception.pretrained.pull import check_pictures, installed, pull, run_once
+    from cnn_perception.offboard.pretrained.catalog import find_published
+    from cnn_perception.offboard.pretrained.pull import check_pictures, installed, pull, run_once
 
     published = find_published(name, catalog)
     wanted = _size(size)

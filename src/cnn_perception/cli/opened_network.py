@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cnn_perception.errors import ConfigError
 
 if TYPE_CHECKING:
-    from cnn_perception.explain.methods.network import OpenNetwork
+    from cnn_perception.offboard.explain_methods.network import OpenNetwork
 
 __all__ = ["opened_network"]
 
@@ -30,18 +30,18 @@ def opened_network(model: str, network: str, weights: str) -> OpenNetwork:
 
 
 def _open(model: str, network: str, weights: str) -> OpenNetwork:
-    from cnn_perception.explain.methods.network import OpenNetwork, open_network
+    from cnn_perception.offboard.explain_methods.network import OpenNetwork, open_network
 
     if network:
         return open_network(network, weights or "none")
     if not weights:
-        from cnn_perception.explain.methods.bundle import open_bundle
+        from cnn_perception.offboard.explain_methods.bundle import open_bundle
         from cnn_perception.runtime.bundle import load_bundle
 
         return open_bundle(load_bundle(model))
     if weights in ("none", "imagenet"):
         raise ConfigError(f"weights = {weights!r} are of a network: say by --network which")
-    from cnn_perception.training.checkpoint import load_checkpoint
+    from cnn_perception.offboard.training.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(Path(weights))
     name = str(loaded.plan.network.get("name", loaded.plan.task))

@@ -27,9 +27,9 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from cnn_perception.simulation.config import SimulationConfig
-    from cnn_perception.simulation.recording import RecordingConfig, record_drive
-    from cnn_perception.simulation.room import Room
+    from cnn_perception.offboard.simulation.config import SimulationConfig
+    from cnn_perception.offboard.simulation.recording import RecordingConfig, record_drive
+    from cnn_perception.offboard.simulation.room import Room
 
     camera = SimulationConfig(width=width, height=height)
     recording = RecordingConfig(

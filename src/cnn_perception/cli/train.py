@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cnn_perception.datasets.dataset import Dataset
+    from cnn_perception.offboard.datasets.dataset import Dataset
 
 __all__ = ["command"]
 
@@ -59,11 +59,11 @@ def command(
     from cnn_perception.errors import ConfigError
 
     try:
-        from cnn_perception.training.data import data_labels, open_data, prepare_data
-        from cnn_perception.training.parallel import TrainingGroup
-        from cnn_perception.training.plan import load_plan
-        from cnn_perception.training.tasks import make_task
-        from cnn_perception.training.trainer import Trainer
+        from cnn_perception.offboard.training.data import data_labels, open_data, prepare_data
+        from cnn_perception.offboard.training.parallel import TrainingGroup
+        from cnn_perception.offboard.training.plan import load_plan
+        from cnn_perception.offboard.training.tasks import make_task
+        from cnn_perception.offboard.training.trainer import Trainer
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"training needs {error.name}: install cnn_perception with the [train] extra"
@@ -130,10 +130,10 @@ def _export(out: Path, train: Dataset, validation: Dataset | None, console: Cons
     """
     from itertools import islice
 
-    from cnn_perception.export.bundle import write_quality
-    from cnn_perception.metrics.bundles import measure_bundle
+    from cnn_perception.offboard.evaluation.bundles import measure_bundle
+    from cnn_perception.offboard.export.bundle import write_quality
+    from cnn_perception.offboard.training.checkpoint import load_checkpoint
     from cnn_perception.runtime.bundle import load_bundle
-    from cnn_perception.training.checkpoint import load_checkpoint
 
     best = out / "best.pt"
     checkpoint = load_checkpoint(best if best.is_file() else out / "checkpoint.pt")

@@ -71,6 +71,6 @@ class Method(str, Enum):
         network, layer, images, target, class_id; features, for points; most, maps of a sheet.
         """
         module, _, name = self.path.rpartition(".")
-        function = getattr(import_module(f"cnn_perception.explain.methods.{module}"), name)
+        function = getattr(import_module(f"cnn_perception.offboard.explain_methods.{module}"), name)
         taken = inspect.signature(function).parameters
         return function(**{key: value for key, value in given.items() if key in taken})

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from cnn_perception.cli.evaluate_tables import print_report
 from cnn_perception.cli.main import app
-from cnn_perception.datasets.labelled import LabelledImage
-from cnn_perception.datasets.rooms import RenderedRooms
-from cnn_perception.datasets.shards import save_shard
 from cnn_perception.errors import ConfigError, DatasetError, ModelError
+from cnn_perception.offboard.datasets.labelled import LabelledImage
+from cnn_perception.offboard.datasets.rooms import RenderedRooms
+from cnn_perception.offboard.datasets.shards import save_shard
 from cnn_perception.runtime.bundle import load_bundle
 from dataset_trees import palette_png, voc_xml, write_picture
 from models import (

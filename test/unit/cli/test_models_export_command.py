@@ -17,13 +17,13 @@ pytest.importorskip("onnxscript", reason="onnxscript is an extra: [train]")
 
 from cnn_perception.cli.main import app  # noqa: E402
 from cnn_perception.errors import ConfigError, ModelError  # noqa: E402
+from cnn_perception.offboard.simulation.labels import OBJECT_CLASSES  # noqa: E402
+from cnn_perception.offboard.training.checkpoint import load_checkpoint  # noqa: E402
+from cnn_perception.offboard.training.eager import eager_network  # noqa: E402
+from cnn_perception.offboard.training.plan import parse_plan  # noqa: E402
+from cnn_perception.offboard.training.tasks import make_task  # noqa: E402
 from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
 from cnn_perception.runtime.inference import Session  # noqa: E402
-from cnn_perception.simulation.labels import OBJECT_CLASSES  # noqa: E402
-from cnn_perception.training.checkpoint import load_checkpoint  # noqa: E402
-from cnn_perception.training.eager import eager_network  # noqa: E402
-from cnn_perception.training.plan import parse_plan  # noqa: E402
-from cnn_perception.training.tasks import make_task  # noqa: E402
 
 CLASSIFIER = {
     "task": "classification",

@@ -16,9 +16,9 @@ from cnn_perception.config import (
     SegmenterConfig,
     SessionConfig,
 )
-from cnn_perception.explain.methods.optimisation_config import ImageOptimisationConfig
+from cnn_perception.offboard.explain_methods.optimisation_config import ImageOptimisationConfig
+from cnn_perception.offboard.training.data_config import DataConfig
 from cnn_perception.settings import Config, settings
-from cnn_perception.training.data_config import DataConfig
 
 OPTIONS: dict[str, dict[str, tuple[type[Config], str]]] = {
     "detect": {

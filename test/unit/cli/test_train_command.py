@@ -17,8 +17,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
 
 from cnn_perception.cli.main import app  # noqa: E402
 from cnn_perception.errors import ConfigError, DatasetError  # noqa: E402
+from cnn_perception.offboard.training.checkpoint import read_state  # noqa: E402
 from cnn_perception.runtime.bundle import load_bundle  # noqa: E402
-from cnn_perception.training.checkpoint import read_state  # noqa: E402
 from dataset_trees import write_picture  # noqa: E402
 
 PLAN = """

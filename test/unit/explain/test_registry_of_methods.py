@@ -32,7 +32,7 @@ def test_the_table_in_the_docs_has_every_method_of_one_picture(repository: Path)
 def test_every_function_is_there_and_takes_what_is_given(method: Method) -> None:
     pytest.importorskip("torch", reason="PyTorch is an extra: [train]")
     module, _, name = method.path.rpartition(".")
-    function = getattr(import_module(f"cnn_perception.explain.methods.{module}"), name)
+    function = getattr(import_module(f"cnn_perception.offboard.explain_methods.{module}"), name)
     needed = {
         key
         for key, value in inspect.signature(function).parameters.items()

@@ -1,0 +1,1 @@
+"""What is done off the robot: data, training, export, simulation, benchmarks. No node loads it."""
