@@ -15,7 +15,7 @@ PIP_INSTALL = bin/pip install --quiet --no-build-isolation
 # rosidl_adapter of the ROS wheels imports catkin_pkg without asking for it.
 BUILD_TOOLS := 'setuptools<80' wheel catkin_pkg
 INTERFACES := $(wildcard interfaces/setup.py interfaces/*/package.xml interfaces/*/*/*.msg interfaces/*/*/*.srv)
-TORCH_TESTS = $(wildcard $(addprefix test/unit/,offboard metrics explain detection cli))
+TORCH_TESTS = $(wildcard $(addprefix test/unit/,offboard metrics explain formats detection cli))
 
 .PHONY: help setup demo test test-ros test-numpy1 test-torch check bench clean distclean
 
