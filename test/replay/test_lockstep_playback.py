@@ -14,7 +14,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no rclpy: install ROS 2, or run 'make setup'")
 
+import rclpy
 from octomap_msgs.msg import Octomap
+from rclpy.context import Context
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -211,8 +213,10 @@ def test_nodes_are_waited_for_until_they_listen(drive: Path, robot: Robot) -> No
     robot.listener.create_publisher(Detection2DArray, "/boxes", 10)
     with pytest.raises(PerceptionError, match="nobody publishes /map; no played image"):
         play(drive, {"/boxes": "", "/map": ""}, ready_s=0.0)
-    # Someone else listens, but not who is to answer.
-    other = Node("other", context=robot.context)
+    # Someone else listens, but not who is to answer: the nodes of one process share subscriptions.
+    elsewhere = Context()
+    rclpy.init(context=elsewhere)
+    other = Node("other", context=elsewhere)
     other.create_subscription(Image, COLOR, lambda _: None, 10)
     with BagReader(drive) as bag, open_player(bag, PlayOptions()) as player:
         robot.until(player.publishers[COLOR].get_subscription_count)
@@ -233,6 +237,7 @@ def test_nodes_are_waited_for_until_they_listen(drive: Path, robot: Robot) -> No
     )
     assert len(summary.missing) == 1
     other.destroy_node()
+    rclpy.shutdown(context=elsewhere)
 
 
 def test_what_cannot_be_awaited_or_gated_is_refused(drive: Path, robot: Robot) -> None:
