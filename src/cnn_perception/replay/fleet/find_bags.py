@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cnn_perception.errors import BagError
+from cnn_perception.replay.per_bag import STORAGES
 
 __all__ = ["find_bags", "is_pattern"]
 
 _METADATA = "metadata.yaml"
-_STORAGES = (".mcap", ".db3")
 
 
 def is_pattern(word: str) -> bool:
@@ -65,8 +65,8 @@ def _is_recording(path: Path) -> bool:
     """Return whether a path looks like a bag: also one whose recorder did not finish."""
     if path.is_dir():
         return (path / _METADATA).is_file() or any(_storage_files(path))
-    return path.suffix in _STORAGES
+    return path.suffix in STORAGES
 
 
 def _storage_files(folder: Path) -> Iterator[Path]:
-    return (child for child in folder.iterdir() if child.suffix in _STORAGES)
+    return (child for child in folder.iterdir() if child.suffix in STORAGES)
