@@ -9,7 +9,7 @@ from cnn_perception.replay.run import ReplayRun
 __all__ = ["FrameTime", "at", "frames_wrong", "seconds", "stamp_text", "window_ns"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class FrameTime:
     """When a frame was recorded, by which bags are played, and the stamp of its header."""
 

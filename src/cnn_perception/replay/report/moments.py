@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
+from cnn_perception.replay.moments import FrameTime
 from cnn_perception.replay.report.timeline import TimeSpan
 from cnn_perception.replay.run import PROCESSED, FrameRecord
 
-__all__ = ["ChosenFrame", "FrameChoice"]
+__all__ = ["FrameChoice"]
 
 _MOST_DROPPED = 8
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class ChosenFrame:
-    """An image: when it was recorded, and the stamp of its header."""
-
-    recorded_ns: int
-    stamp_ns: int
 
 
 class FrameChoice:
@@ -32,15 +24,15 @@ class FrameChoice:
         self._span = span
         self._count = count
         self._wanted = wanted
-        self._best: dict[int, tuple[int, ChosenFrame]] = {}
-        self._always: set[ChosenFrame] = set()
-        self._dropped: set[ChosenFrame] = set()
+        self._best: dict[int, tuple[int, FrameTime]] = {}
+        self._always: set[FrameTime] = set()
+        self._dropped: set[FrameTime] = set()
 
     def add(self, record: FrameRecord) -> None:
         """Take in one frame; those of other topics are passed over."""
         if record.topic != self._topic:
             return
-        frame = ChosenFrame(record.recorded_ns, record.stamp_ns)
+        frame = FrameTime(record.recorded_ns, record.stamp_ns)
         if record.stamp_ns in self._wanted:
             self._always.add(frame)
         if record.outcome != PROCESSED:
@@ -53,10 +45,10 @@ class FrameChoice:
         if best is None or found > best[0]:
             self._best[slot] = (found, frame)
 
-    def chosen(self) -> list[ChosenFrame]:
+    def chosen(self) -> list[FrameTime]:
         """Return the images to be shown, in order of time."""
         return sorted({frame for _, frame in self._best.values()} | self.special())
 
-    def special(self) -> set[ChosenFrame]:
+    def special(self) -> set[FrameTime]:
         """Return the images among them that were wanted or dropped."""
         return self._always | self._dropped

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnn_perception.html.plot import NODE_COLORS, Plot, line_plot, round_ceiling
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.replay.moments import stamp_text
+from cnn_perception.replay.moments import FrameTime, stamp_text
 from cnn_perception.replay.report.colors import LabelColors
 from cnn_perception.replay.report.drawing import (
     KINDS,
@@ -19,7 +19,7 @@ from cnn_perception.replay.report.drawing import (
     draw_moments,
     label_names,
 )
-from cnn_perception.replay.report.moments import ChosenFrame, FrameChoice
+from cnn_perception.replay.report.moments import FrameChoice
 from cnn_perception.replay.report.timeline import (
     SLOTS,
     ClassLane,
@@ -63,7 +63,7 @@ class CameraView:
     lanes: list[ClassLane] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     colors: LabelColors = field(default_factory=LabelColors)
-    dropped: dict[ChosenFrame, list[str]] = field(default_factory=dict)
+    dropped: dict[FrameTime, list[str]] = field(default_factory=dict)
     failed: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
     @property
@@ -290,7 +290,7 @@ def _note_drops(run: ReplayRun, views: Sequence[CameraView]) -> None:
     for record in run.frames():
         if record.outcome == PROCESSED:
             continue
-        frame = ChosenFrame(record.recorded_ns, record.stamp_ns)
+        frame = FrameTime(record.recorded_ns, record.stamp_ns)
         for moments, view in shown:
             if frame not in moments or not _concerns(record, view):
                 continue
