@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,8 +10,10 @@ from cnn_perception.errors import BagError
 from cnn_perception.messages.decode import decode_header
 from cnn_perception.recording.bag import BagReader, RawBagMessage
 from cnn_perception.replay.expectations.check import Check
+from cnn_perception.replay.expectations.comparers import Difference
 from cnn_perception.replay.expectations.frame_statistics import NodeStatistics, ReplayStatistics
-from cnn_perception.replay.moments import FrameTime, frames_wrong, stamp_text, window_ns
+from cnn_perception.replay.expectations.topic_tally import TopicTally
+from cnn_perception.replay.moments import FrameTime, stamp_text, window_ns
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.replay.side_by_side import frame_topics, lockstep
 from cnn_perception.types import Header
@@ -21,28 +22,6 @@ __all__ = ["check_headers"]
 
 _DEPTH_DEPENDENT = "vision_msgs/msg/Detection3DArray"
 """Comes for those frames only that have depth."""
-
-
-@dataclass(slots=True)
-class _ResultTopic:
-    """A topic of results on the way: which node's, and what was wrong so far."""
-
-    name: str
-    node: str
-    optional: bool
-    frames: int = 0
-    wrong: int = 0
-    first: FrameTime | None = None
-    what: str = ""
-
-    def compare(self, recorded_ns: int, expected: list[Header], actual: list[Header]) -> None:
-        self.frames += max(len(expected), len(actual))
-        if expected == actual or (self.optional and not actual):
-            return
-        if self.first is None:
-            self.first = FrameTime(recorded_ns, (expected or actual)[0].stamp_ns)
-            self.what = _difference(expected, actual)
-        self.wrong += 1
 
 
 class _Processed:
@@ -70,16 +49,10 @@ class _Processed:
 def check_headers(run: ReplayRun, statistics: ReplayStatistics) -> Iterator[Check]:
     """Yield a check for each topic of results, and for each node that publishes none."""
     with BagReader(run.bag) as source, BagReader(run.results) as results:
-        topics = _topics(results, statistics)
+        topics = [tally for tally in _tallies(results) if tally.node in statistics]
         _walk(run, (source, results), topics, statistics)
         for topic in topics:
-            name, first = f"headers.{topic.name}", topic.first
-            if first is None:
-                text = f"{topic.frames} frames, each under the header of its source"
-                yield Check(name, True, text)
-                continue
-            text = frames_wrong(run, topic.wrong, topic.frames, first, topic.what)
-            yield Check(name, False, f"{topic.name}: {text}", first.stamp_ns)
+            yield topic.check(run, "headers", ", each under the header of its source")
         yield from _map_headers(results, statistics)
         yield from _strangers(results, statistics)
     speaking = {topic.node for topic in topics}
@@ -89,40 +62,31 @@ def check_headers(run: ReplayRun, statistics: ReplayStatistics) -> Iterator[Chec
             yield Check(f"headers.{node}", False, text)
 
 
-def _topics(results: BagReader, statistics: ReplayStatistics) -> list[_ResultTopic]:
-    types = {topic.name: topic.msgtype for topic in results.topics}
-    found = []
-    for name in frame_topics(results):
-        node = _node(name)
-        if node in statistics:
-            found.append(_ResultTopic(name, node, types[name] == _DEPTH_DEPENDENT))
-    return found
-
-
 def _strangers(results: BagReader, statistics: ReplayStatistics) -> Iterator[Check]:
     """Yield a failed check for each topic whose node took no part, so that nobody looked at it."""
-    for name in frame_topics(results):
-        node = _node(name)
-        if node and node not in statistics:
-            text = f"{name} belongs to no node of this replay: there were {', '.join(statistics)}"
-            yield Check(f"headers.{name}", False, text)
+    for topic in _tallies(results):
+        if topic.node and topic.node not in statistics:
+            nodes = ", ".join(statistics)
+            text = f"{topic.topic} belongs to no node of this replay: there were {nodes}"
+            yield Check(f"headers.{topic.topic}", False, text)
 
 
-def _node(topic: str) -> str:
-    return topic.strip("/").rpartition("/")[0]
+def _tallies(results: BagReader) -> list[TopicTally]:
+    return [TopicTally(name) for name in frame_topics(results)]
 
 
 def _walk(
     run: ReplayRun,
     bags: tuple[BagReader, BagReader],
-    topics: list[_ResultTopic],
+    topics: list[TopicTally],
     statistics: ReplayStatistics,
 ) -> None:
     source, results = bags
     nodes = {topic.node for topic in topics}
     processed = {node: _Processed(statistics[node]) for node in nodes}
     inputs = {name for node in nodes for name in statistics[node].topics}
-    names = [topic.name for topic in topics]
+    names = [topic.topic for topic in topics]
+    optional = {topic.name for topic in results.topics if topic.msgtype == _DEPTH_DEPENDENT}
     for moment in lockstep(source, inputs, results, names, window_ns(run)):
         taken = {node: rest.take(moment.recorded_ns) for node, rest in processed.items()}
         sources = {
@@ -132,12 +96,26 @@ def _walk(
             frames = statistics[topic.node]
             arrived = [h for name in sorted(frames.topics) for h in sources.get(name, ())]
             expected = _answered(arrived, taken[topic.node])
-            actual = [_header(results, raw) for raw in moment.second.get(topic.name, ())]
-            topic.compare(moment.recorded_ns, expected, actual)
+            actual = [_header(results, raw) for raw in moment.second.get(topic.topic, ())]
+            if not actual and topic.topic in optional:
+                actual = expected
+            _compare(topic, moment.recorded_ns, expected, actual)
     left = {node: _answered([], rest.take(None)) for node, rest in processed.items()}
     for topic in topics:
         for header in left[topic.node]:
-            topic.compare(header.stamp_ns, [header], [])
+            actual = [header] if topic.topic in optional else []
+            _compare(topic, header.stamp_ns, [header], actual)
+
+
+def _compare(
+    topic: TopicTally, recorded_ns: int, expected: list[Header], actual: list[Header]
+) -> None:
+    frames = max(len(expected), len(actual))
+    if expected == actual:
+        topic.frames += frames
+    else:
+        time = FrameTime(recorded_ns, (expected or actual)[0].stamp_ns)
+        topic.take(time, Difference(_difference(expected, actual)), frames)
 
 
 def _answered(arrived: list[Header], stamps_ns: list[int]) -> list[Header]:
