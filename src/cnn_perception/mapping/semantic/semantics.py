@@ -145,7 +145,8 @@ class SemanticLayer:
         camera, here = CameraIntrinsics(1, 1, 1.0, 1.0, 0.0, 0.0), RigidTransform.identity()
         for mask in (np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.uint16)):
             tiny.fuse(np.ones((1, 1), np.float32), mask, camera, here)
-        tiny.labelled(Leaves(*_leaf()))
+        corner, depth = np.full((1, 3), KEY_ORIGIN, np.uint16), np.full(1, TREE_DEPTH, np.uint8)
+        tiny.labelled(Leaves(corner, depth, np.ones(1, np.float32)))
 
     def fuse(
         self,
@@ -281,11 +282,3 @@ def _nearest(size: int, mask_size: int, stride: int) -> NDArray[np.int32]:
     """Return where in a mask each used pixel of a row or column looks."""
     pixels = np.arange(stride // 2, size, stride)
     return ((2 * pixels + 1) * mask_size // (2 * size)).astype(np.int32)
-
-
-def _leaf() -> tuple[NDArray[np.uint16], NDArray[np.uint8], Float32Array]:
-    return (
-        np.full((1, 3), KEY_ORIGIN, np.uint16),
-        np.full(1, TREE_DEPTH, np.uint8),
-        np.ones(1, np.float32),
-    )

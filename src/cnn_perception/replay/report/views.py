@@ -78,11 +78,6 @@ class CameraView:
         return [title for title in KINDS if title in present]
 
     @property
-    def thinned(self) -> bool:
-        """True where the plot shows the slowest frame of each slot only."""
-        return self.frames.thinned
-
-    @property
     def slot(self) -> str:
         """How long a slot of the timeline is."""
         return f"{(self.span.last - self.span.first) / SLOTS:.2g} s"
