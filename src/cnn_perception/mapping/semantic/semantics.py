@@ -200,7 +200,9 @@ class SemanticLayer:
         table.fill(-1)
         counts = self._counts._replace(table=table)
         scanned = kernels.count_labels(self._runs, length, counts)
-        self._reserve(self._used + scanned)
+        rows = self._used + scanned
+        if rows > self._votes.cells.size:
+            self._rebuild(np.arange(self._used), max(rows, 2 * self._votes.cells.size))
         self._used = kernels.cast_votes(
             counts, scanned, self._votes, self._used, self.config.memory
         )
@@ -257,10 +259,6 @@ class SemanticLayer:
     def _keep(self, chosen: BoolArray) -> None:
         if not chosen.all():
             self._rebuild(np.flatnonzero(chosen), _FIRST_ROWS)
-
-    def _reserve(self, rows: int) -> None:
-        if rows > self._votes.cells.size:
-            self._rebuild(np.arange(self._used), max(rows, 2 * self._votes.cells.size))
 
     def _rebuild(self, rows: NDArray[np.int64], capacity: int) -> None:
         """Move the chosen rows into new arrays with at least that capacity."""

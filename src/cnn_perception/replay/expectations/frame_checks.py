@@ -11,7 +11,7 @@ from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.frame_statistics import NodeStatistics, ReplayStatistics
 from cnn_perception.replay.expectations.schema import Bound, Expectations, shown
-from cnn_perception.replay.moments import at, window_ns
+from cnn_perception.replay.moments import FrameTime, at, window_ns
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.settings import nearest
 
@@ -103,11 +103,12 @@ def _no_drops(
         return Check(name, True, f"processed {frames.processed} of {received} messages")
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(lost.items()))
     first = next(drop for reason, drop in frames.first_drops.items() if reason in lost)
+    time = FrameTime(first.recorded_ns, first.stamp_ns)
     text = (
         f"dropped {sum(lost.values())} of {received} messages ({reasons}), the first drop at "
-        f"{at(run, first.time)}: {first.detail or first.reason}"
+        f"{at(run, time)}: {first.detail or first.outcome}"
     )
-    return Check(name, False, text, first.time.stamp_ns)
+    return Check(name, False, text, first.stamp_ns)
 
 
 def _reasons(statistics: ReplayStatistics, drops: Mapping[str, Bound]) -> Iterator[Check]:

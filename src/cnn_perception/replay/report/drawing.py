@@ -50,13 +50,9 @@ class CameraNamespace:
     name: str
     color: str
 
-    def node(self, name: str) -> str:
-        """Return a node's name, as in frames.csv."""
-        return f"{self.name}/{name}" if self.name else name
-
     def result(self, name: str) -> str:
         """Return a topic of the results, given as ``detector/detections``."""
-        return f"/{self.node(name)}"
+        return f"/{self.name}/{name}" if self.name else f"/{name}"
 
 
 @dataclass(slots=True)

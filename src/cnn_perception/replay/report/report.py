@@ -13,7 +13,7 @@ import yaml
 from cnn_perception.html.document import jpeg_uri, render
 from cnn_perception.mapping.pictures.map_file import map_pictures
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.recording.camera_path import camera_path
+from cnn_perception.recording.bag_scans import camera_path
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.report.accuracy import HasCurves, accuracy_page
 from cnn_perception.replay.report.comparison import compare

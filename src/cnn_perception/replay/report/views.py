@@ -19,11 +19,11 @@ from cnn_perception.replay.report.drawing import (
     draw_moments,
     label_names,
 )
-from cnn_perception.replay.report.moments import FrameChoice
 from cnn_perception.replay.report.timeline import (
     SLOTS,
     ClassLane,
     ClassTimeline,
+    FrameChoice,
     FrameTimeline,
     TimeSpan,
 )

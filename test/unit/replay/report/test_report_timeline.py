@@ -7,8 +7,14 @@ from itertools import pairwise
 import pytest
 
 from cnn_perception.replay.moments import FrameTime
-from cnn_perception.replay.report.moments import FrameChoice
-from cnn_perception.replay.report.timeline import SLOTS, Drop, FrameTimeline, Point, TimeSpan
+from cnn_perception.replay.report.timeline import (
+    SLOTS,
+    Drop,
+    FrameChoice,
+    FrameTimeline,
+    Point,
+    TimeSpan,
+)
 from cnn_perception.replay.run import PROCESSED, FrameRecord
 
 START_NS = 5_000_000_000
