@@ -106,7 +106,8 @@ class CameraView:
     def bands(self) -> list[Band]:
         """What failed, what was dropped by reason, and the objects of each class."""
         bands = []
-        failed = [self.span.seconds(m.frame.recorded_ns) for m in self.moments if self._fails(m)]
+        frames = [moment.frame for moment in self.moments if moment.frame.stamp_ns in self.failed]
+        failed = [self.span.seconds(frame.recorded_ns) for frame in frames]
         if failed:
             bands.append(self._band("failed", "var(--bad)", [(t, 1) for t in failed], "bad"))
         reasons: dict[str, list[tuple[float, int]]] = {}
@@ -166,9 +167,6 @@ class CameraView:
             "failed": list(self.failed.get(moment.frame.stamp_ns, ())),
             "dropped": self.dropped.get(moment.frame, []),
         }
-
-    def _fails(self, moment: MomentPictures) -> bool:
-        return moment.frame.stamp_ns in self.failed
 
     def _node_colors(self) -> dict[str, str]:
         nodes = self.frames.points()
