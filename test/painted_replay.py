@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 import painted_drive
 import recorded_robot as robot
 from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH
-from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from cnn_perception.mapping.leaves import Leaves, sort_leaves
 from cnn_perception.recording.bag import BagWriter
 from cnn_perception.recording.compose import encode
 from cnn_perception.replay.run import FRAME_COLUMNS, LATENCIES, PROCESSED, FrameRecord, ReplayRun
 from cnn_perception.types import Detections, Header
 from painted_drive import HEIGHT, PERIOD_NS, WIDTH, stamp_of
 from plain_streams import encode_binary, encode_file
+from pruned_leaves import prune
 from recorded_robot import COLOR, DEPTH, INFO, NETWORKS, SECOND, START_NS, Record
 
 FRAMES = 8  # where these are too few, those of `painted_drive`

@@ -14,11 +14,12 @@ import numpy as np
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping.files.octomap_codec import decode_full
 from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH
-from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from cnn_perception.mapping.leaves import Leaves, sort_leaves
 from cnn_perception.mapping.octomap_tree import usable_points
 from cnn_perception.mapping.scans import ScanReport
 from cnn_perception.mapping.sensor_model import SensorModel
 from cnn_perception.types import Float32Array
+from pruned_leaves import prune
 
 Key = tuple[int, int, int]
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from cnn_perception.mapping.files.octomap_codec import NODE, child_states, wrap
 from cnn_perception.mapping.keys import TREE_DEPTH, morton_codes
-from cnn_perception.mapping.leaves import Leaves, prune
+from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.types import Float32Array, IntArray
+from pruned_leaves import prune
 
 _FREE, _OCCUPIED, _INNER = 1, 2, 3
 

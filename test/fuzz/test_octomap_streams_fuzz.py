@@ -17,8 +17,9 @@ from cnn_perception.mapping.files import octomap_codec as codec
 from cnn_perception.mapping.files.color_codec import ColoredLeaves
 from cnn_perception.mapping.files.voxel_file import decode_voxel_file, encode_voxel_file
 from cnn_perception.mapping.keys import morton_codes
-from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from cnn_perception.mapping.leaves import Leaves, sort_leaves
 from plain_streams import encode_binary, encode_file, encode_full
+from pruned_leaves import encode_color_file, prune
 
 
 def random_leaves(seed: int, count: int, spread: int) -> Leaves:
@@ -63,7 +64,7 @@ def test_encode_then_decode_is_the_identity(leaves: Leaves) -> None:
 @settings(max_examples=100, deadline=None)
 def test_encode_then_decode_keeps_colors(leaves: Leaves, seed: int) -> None:
     tree = random_colors(leaves, seed)
-    decoded, resolution = color_codec.decode_color_file(color_codec.encode_color_file(tree, 0.05))
+    decoded, resolution = color_codec.decode_color_file(encode_color_file(tree, 0.05))
     expected = tree.pruned()
     assert resolution == 0.05
     np.testing.assert_array_equal(decoded.leaves.keys, expected.leaves.keys)
@@ -123,7 +124,7 @@ def test_damaged_files_are_refused_or_read_soundly(
 def test_damaged_colored_files_are_refused_or_read_soundly(
     leaves: Leaves, seed: int, data: st.DataObject
 ) -> None:
-    content = color_codec.encode_color_file(random_colors(leaves, seed), 0.05)
+    content = encode_color_file(random_colors(leaves, seed), 0.05)
     with contextlib.suppress(MapError):
         assert_sound(color_codec.decode_color_file(damage(content, data))[0].leaves)
 

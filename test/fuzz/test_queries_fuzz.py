@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.keys import KEY_ORIGIN
-from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from cnn_perception.mapping.leaves import Leaves, sort_leaves
 from cnn_perception.mapping.planning.queries import MapQueries
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from plain_streams import encode_file
+from pruned_leaves import prune
 
 octomap = pytest.importorskip("octomap", reason="octomap-python is not installed")
 

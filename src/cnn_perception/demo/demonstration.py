@@ -15,7 +15,7 @@ from cnn_perception.demo.session import DemoRun, Progress, run_nodes
 from cnn_perception.mapping.pictures.map_file import map_pictures
 from cnn_perception.messages.stamps import header_stamp_ns
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.recording.camera_path import camera_path
+from cnn_perception.recording.bag_scans import camera_path
 
 __all__ = ["default_domain", "demonstrate"]
 

@@ -61,14 +61,14 @@ def frame_grid(
     edge = resolution * (1 << (TREE_DEPTH - depth))
     origin = KEY_ORIGIN >> (TREE_DEPTH - depth)
     size = np.array(cells.shape[::-1], np.int64)
-    first, last = low, low + size
+    first, last = low.copy(), low + size
     for axis in range(2):
         if min_size[axis] > 0:
             # octomap_server pads to the cells that hold -size/2 and size/2.
             pad = np.floor(np.array([-0.5, 0.5]) * min_size[axis] / edge).astype(np.int64) + origin
             known = [first[axis], last[axis]] if cells.size else [pad[0], pad[1]]
-            first = _replaced(first, axis, min(known[0], pad[0]))
-            last = _replaced(last, axis, max(known[1], pad[1] + 1))
+            first[axis] = min(known[0], pad[0])
+            last[axis] = max(known[1], pad[1] + 1)
     width, height = (int(v) for v in last - first)
     if (width, height) != cells.shape[::-1]:
         _check_size(width, height, edge)
@@ -81,12 +81,6 @@ def frame_grid(
         return GridMap2D(cells, (0.0, 0.0), edge)
     corner = tuple((int(key) - origin) * edge for key in first)
     return GridMap2D(cells, (corner[0], corner[1]), edge)
-
-
-def _replaced(values: NDArray[np.int64], axis: int, value: int) -> NDArray[np.int64]:
-    changed = values.copy()
-    changed[axis] = value
-    return changed
 
 
 def _check_size(width: int, height: int, edge: float) -> None:

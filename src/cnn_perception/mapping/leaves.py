@@ -18,7 +18,6 @@ __all__ = [
     "find_leaves",
     "join_siblings",
     "joined",
-    "prune",
     "sort_leaves",
 ]
 
@@ -118,12 +117,6 @@ def find_leaves(leaves: Leaves, keys: NDArray[np.uint16]) -> NDArray[np.int64]:
     found = np.searchsorted(first, codes, "right") - 1
     volume = np.int64(1) << (3 * (TREE_DEPTH - leaves.depths[found].astype(np.int64)))
     return np.where((found >= 0) & (codes - first[found] < volume), found, -1)
-
-
-def prune(leaves: Leaves) -> Leaves:
-    """Join eight equal siblings into their parent, level by level, as OctoMap's prune() does."""
-    kept, depths = join_siblings(leaves, leaves.log_odds)
-    return Leaves(leaves.keys[kept], depths[kept], leaves.log_odds[kept])
 
 
 def join_siblings(

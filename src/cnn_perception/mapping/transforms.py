@@ -148,13 +148,8 @@ class TransformBuffer:
         self._jump_ns = jump_ns
         self._edges: dict[str, _Edge] = {}
         self._lock = threading.RLock()
-        self._jumps = 0
+        self.jumps = 0
         self.refused = 0
-
-    @property
-    def jumps(self) -> int:
-        """How often the samples were forgotten because their time went backwards."""
-        return self._jumps
 
     def add(self, transform: StampedTransform, static: bool = False) -> None:
         """Take in one edge; a leading '/' of frame names is dropped.
@@ -178,7 +173,7 @@ class TransformBuffer:
                     _seconds(edge.stamps[-1]),
                     _seconds(sample.stamp_ns),
                 )
-                self._jumps += 1
+                self.jumps += 1
                 self._forget_samples()
                 self._insert(_Edge(), sample)
             else:

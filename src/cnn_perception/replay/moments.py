@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from cnn_perception.replay.run import ReplayRun
 
-__all__ = ["FrameTime", "at", "frames_wrong", "seconds", "stamp_text", "window_ns"]
+__all__ = ["FrameTime", "at", "seconds", "stamp_text", "window_ns"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class FrameTime:
     """When a frame was recorded, by which bags are played, and the stamp of its header."""
 
@@ -31,12 +31,6 @@ def stamp_text(stamp_ns: int) -> str:
 def at(run: ReplayRun, time: FrameTime) -> str:
     """Return ``4.200 s (stamp 1700000004.200000000)``."""
     return f"{seconds(run, time.recorded_ns):.3f} s (stamp {stamp_text(time.stamp_ns)})"
-
-
-def frames_wrong(run: ReplayRun, wrong: int, total: int, first: FrameTime, what: str) -> str:
-    """Return how many frames are wrong, when the first of them is, and what is wrong with it."""
-    frames = "frame" if total == 1 else "frames"
-    return f"{wrong} of {total} {frames} differ, first at {at(run, first)}: {what}"
 
 
 def window_ns(run: ReplayRun) -> tuple[int, int | None]:

@@ -10,18 +10,19 @@ from cnn_perception.errors import ConfigError
 from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.plan import ReplayPlan
 
-__all__ = ["PLACEHOLDER", "bag_name", "bag_names", "check_golden_paths", "for_bag"]
+__all__ = ["PLACEHOLDER", "STORAGES", "bag_name", "bag_names", "check_golden_paths", "for_bag"]
 
 PLACEHOLDER = "{bag}"
 """Stands for the bag's name in the paths of golden results and of a true map."""
 
-_STORAGES = (".mcap", ".db3")
+STORAGES = (".mcap", ".db3")
+"""Endings of the files in which bags are stored."""
 
 
 def bag_name(bag: Path) -> str:
     """Return a bag's name: the folder's, or the file's without its ending."""
     path = bag.absolute()
-    return path.stem if path.suffix in _STORAGES else path.name
+    return path.stem if path.suffix in STORAGES else path.name
 
 
 def bag_names(bags: Sequence[Path]) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ import hashlib
 from array import array
 from collections import Counter, defaultdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -45,14 +44,9 @@ class ResultsWriter:
     def __enter__(self) -> ResultsWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self._file.close()
-        self._bag.__exit__(kind, error, trace)
+        self._bag.__exit__(kind, *rest)
 
     def write(
         self, topic: str, msgtype: str, message: Any, recorded_ns: int, *, latched: bool = False

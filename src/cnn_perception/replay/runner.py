@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnn_perception.errors import BagError, ConfigError
-from cnn_perception.replay.accuracy.accuracy import measure
+from cnn_perception.errors import BagError
+from cnn_perception.replay.accuracy.accuracy import Accuracy, measure
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.expectations import check
 from cnn_perception.replay.expectations.golden import record_golden
 from cnn_perception.replay.expectations.schema import Expectations
+from cnn_perception.replay.per_bag import check_golden_paths
 from cnn_perception.replay.plan import ReplayPlan
 from cnn_perception.replay.replayer import Progress, check_folder, replay
 from cnn_perception.replay.report.report import write_report
 from cnn_perception.replay.run import ReplayRun
 
-__all__ = ["CheckedReplay", "run_test"]
+__all__ = ["CheckedReplay", "judge", "run_test"]
 
 _ASIDE = ".before"
 
@@ -60,32 +61,33 @@ def run_test(
     ModelError for what cannot be replayed; what does not meet its expectations is in the result.
     """
     plan, expectations = plan or ReplayPlan(), expectations or Expectations()
-    if update and expectations.golden is None:
-        raise ConfigError("nothing to update: the expectations name no golden; add 'golden: PATH'")
+    if update:
+        check_golden_paths(expectations, bags=1)
     check_folder(out, bag)
     with _earlier(out) as earlier:
         run = replay(bag, plan, out, progress)
-        return _judged(run, plan, expectations, previous or earlier, update=update)
+        accuracy = None if plan.truth is None else measure(run, plan.truth)
+        if accuracy is not None:
+            summary = {**run.summary, "accuracy": accuracy.as_mapping()}
+            run = dataclasses.replace(run, summary=summary)
+            run.save()
+        return judge(run, expectations, previous or earlier, accuracy, update=update)
 
 
-def _judged(
+def judge(
     run: ReplayRun,
-    plan: ReplayPlan,
     expectations: Expectations,
-    previous: ReplayRun | None,
+    previous: ReplayRun | None = None,
+    accuracy: Accuracy | None = None,
     *,
-    update: bool,
+    update: bool = False,
 ) -> CheckedReplay:
-    """Measure a replay, hold it to its expectations, write its report."""
-    accuracy = None if plan.truth is None else measure(run, plan.truth)
-    if accuracy is not None:
-        run = dataclasses.replace(run, summary={**run.summary, "accuracy": accuracy.as_mapping()})
-        run.save()
+    """Hold a replay to its expectations and write its report; see `run_test` and `write_report`."""
     if update and expectations.golden is not None:
         record_golden(run, expectations.golden, expectations.tolerance)
-    checks: Sequence[Check] = check(run, expectations)
+    checks = check(run, expectations)
     write_report(run, checks, previous, accuracy)
-    return CheckedReplay(run, tuple(checks))
+    return CheckedReplay(run, checks)
 
 
 @contextmanager

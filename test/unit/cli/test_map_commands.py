@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from cnn_perception.cli.main import app
 from cnn_perception.config import MapperConfig
 from cnn_perception.errors import BagError, MapError
-from cnn_perception.mapping.files.color_codec import NO_COLOR, ColoredLeaves, encode_color_file
+from cnn_perception.mapping.files.color_codec import NO_COLOR, ColoredLeaves
 from cnn_perception.mapping.keys import KEY_ORIGIN, TREE_DEPTH
 from cnn_perception.mapping.leaves import Leaves, sort_leaves
 from cnn_perception.mapping.occupancy_map import OccupancyMap
@@ -28,6 +28,7 @@ from cnn_perception.types import (
     StampedTransform,
 )
 from painted_drive import START_NS, write_drive
+from pruned_leaves import encode_color_file
 
 pytest.importorskip("octomap", reason="octomap-python is not installed")
 

@@ -7,8 +7,9 @@ import pytest
 
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.grid import project
-from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from cnn_perception.mapping.leaves import Leaves, sort_leaves
 from cnn_perception.mapping.output_filters import coarsen
+from pruned_leaves import prune
 
 
 def random_leaves(seed: int) -> Leaves:

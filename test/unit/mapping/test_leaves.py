@@ -7,7 +7,8 @@ import pytest
 
 from cnn_perception.errors import MapError
 from cnn_perception.mapping.keys import KEY_ORIGIN, morton_codes
-from cnn_perception.mapping.leaves import Leaves, expand, joined, prune, sort_leaves
+from cnn_perception.mapping.leaves import Leaves, expand, joined, sort_leaves
+from pruned_leaves import prune
 
 
 def block(corner: tuple[int, int, int], side: int, value: float) -> Leaves:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from cnn_perception.mapping.leaves import Leaves, sort_leaves
 from cnn_perception.mapping.output_filters import coarsen, split, without_speckles
+from pruned_leaves import prune
 
 Cell = tuple[int, int, int]
 

@@ -10,7 +10,7 @@ import pytest
 
 from cnn_perception.errors import BagError
 from cnn_perception.recording.bag import BagReader, BagWriter, typestore
-from cnn_perception.recording.camera_path import camera_path
+from cnn_perception.recording.bag_scans import camera_path
 from cnn_perception.recording.compose import encode
 from cnn_perception.types import Header, RigidTransform, StampedTransform
 from painted_drive import FRAMES, write_drive

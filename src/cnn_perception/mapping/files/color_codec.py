@@ -30,7 +30,6 @@ __all__ = [
     "decode_color",
     "decode_color_file",
     "encode_color",
-    "encode_color_file",
 ]
 
 COLOR_TREE = "ColorOcTree"
@@ -122,13 +121,6 @@ def decode_color(data: bytes) -> ColoredLeaves:
     if not np.isfinite(values).all():
         raise MapError("color map data hold log-odds that are not finite: the stream is damaged")
     return ColoredLeaves(Leaves(morton_keys(codes), depths, values), nodes["color"][places])
-
-
-def encode_color_file(tree: ColoredLeaves, resolution: float) -> bytes:
-    """Return the content of a .ot file with a ColorOcTree."""
-    data = encode_color(tree)
-    nodes = len(data) // _NODE.itemsize
-    return codec.file_header(COLOR_TREE, nodes, resolution, binary=False) + data
 
 
 def decode_color_file(content: bytes) -> tuple[ColoredLeaves, float]:

@@ -145,7 +145,8 @@ class SemanticLayer:
         camera, here = CameraIntrinsics(1, 1, 1.0, 1.0, 0.0, 0.0), RigidTransform.identity()
         for mask in (np.zeros((1, 1), np.uint8), np.zeros((1, 1), np.uint16)):
             tiny.fuse(np.ones((1, 1), np.float32), mask, camera, here)
-        tiny.labelled(Leaves(*_leaf()))
+        corner, depth = np.full((1, 3), KEY_ORIGIN, np.uint16), np.full(1, TREE_DEPTH, np.uint8)
+        tiny.labelled(Leaves(corner, depth, np.ones(1, np.float32)))
 
     def fuse(
         self,
@@ -199,7 +200,9 @@ class SemanticLayer:
         table.fill(-1)
         counts = self._counts._replace(table=table)
         scanned = kernels.count_labels(self._runs, length, counts)
-        self._reserve(self._used + scanned)
+        rows = self._used + scanned
+        if rows > self._votes.cells.size:
+            self._rebuild(np.arange(self._used), max(rows, 2 * self._votes.cells.size))
         self._used = kernels.cast_votes(
             counts, scanned, self._votes, self._used, self.config.memory
         )
@@ -257,10 +260,6 @@ class SemanticLayer:
         if not chosen.all():
             self._rebuild(np.flatnonzero(chosen), _FIRST_ROWS)
 
-    def _reserve(self, rows: int) -> None:
-        if rows > self._votes.cells.size:
-            self._rebuild(np.arange(self._used), max(rows, 2 * self._votes.cells.size))
-
     def _rebuild(self, rows: NDArray[np.int64], capacity: int) -> None:
         """Move the chosen rows into new arrays with at least that capacity."""
         old, self._used = self._votes, len(rows)
@@ -281,11 +280,3 @@ def _nearest(size: int, mask_size: int, stride: int) -> NDArray[np.int32]:
     """Return where in a mask each used pixel of a row or column looks."""
     pixels = np.arange(stride // 2, size, stride)
     return ((2 * pixels + 1) * mask_size // (2 * size)).astype(np.int32)
-
-
-def _leaf() -> tuple[NDArray[np.uint16], NDArray[np.uint8], Float32Array]:
-    return (
-        np.full((1, 3), KEY_ORIGIN, np.uint16),
-        np.full(1, TREE_DEPTH, np.uint8),
-        np.ones(1, np.float32),
-    )

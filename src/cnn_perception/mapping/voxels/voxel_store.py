@@ -19,6 +19,8 @@ __all__ = ["VoxelStore"]
 
 _FIRST_BLOCKS = 1 << 10
 _MOST_BLOCKS = 1 << 25
+_BY_SLOT = ("codes", "rows", "constants", "versions", "mark_rows")
+"""The arrays of a store with an entry for each block."""
 
 
 class VoxelStore:
@@ -76,8 +78,7 @@ class VoxelStore:
                 f"the map has more than {_MOST_BLOCKS} blocks of 8 x 8 x 8 cells: raise the "
                 "resolution, limit max_range or keep a local window only"
             )
-        by_slot = ("codes", "rows", "constants", "versions", "mark_rows")
-        self.arrays = old._replace(**{n: _enlarged(getattr(old, n), blocks) for n in by_slot})
+        self.arrays = old._replace(**{n: _enlarged(getattr(old, n), blocks) for n in _BY_SLOT})
         self._index()
 
     def _index(self) -> None:
@@ -141,7 +142,7 @@ class VoxelStore:
         store.free_rows[left : left + len(freed)] = freed
         store.counts[FREE_ROWS] = left + len(freed)
         remaining = int(np.count_nonzero(kept))
-        for column in (store.codes, store.rows, store.constants, store.versions, store.mark_rows):
+        for column in (getattr(store, name) for name in _BY_SLOT):
             column[:remaining] = column[:count][kept]
         store.counts[BLOCKS] = remaining
         self.generation += 1
@@ -169,16 +170,7 @@ class VoxelStore:
         """Return the bytes that blocks and their hash table take."""
         store = self.arrays
         rows = len(store.values) - int(store.counts[FREE_ROWS])
-        by_slot = sum(
-            column.itemsize
-            for column in (
-                store.codes,
-                store.rows,
-                store.constants,
-                store.versions,
-                store.mark_rows,
-            )
-        )
+        by_slot = sum(getattr(store, name).itemsize for name in _BY_SLOT)
         table = store.directory_codes.nbytes + store.directory_slots.nbytes
         return rows * CELLS * 4 + self.blocks * by_slot + table
 

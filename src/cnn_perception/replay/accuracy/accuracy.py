@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cnn_perception.errors import BagError
@@ -62,7 +62,7 @@ class Accuracy:
         if self.unknown_labels:
             found["unknown_labels"] = dict(sorted(self.unknown_labels.items()))
         if self.frames:
-            found["frames"] = {kind: counts.as_mapping() for kind, counts in self.frames.items()}
+            found["frames"] = {kind: asdict(counts) for kind, counts in self.frames.items()}
         return found
 
 

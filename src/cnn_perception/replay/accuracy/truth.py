@@ -45,14 +45,6 @@ class FrameCounts:
     truth_alone: int = 0
     answer_alone: int = 0
 
-    def as_mapping(self) -> dict[str, int]:
-        """Return the counts by name."""
-        return {
-            "matched": self.matched,
-            "truth_alone": self.truth_alone,
-            "answer_alone": self.answer_alone,
-        }
-
 
 def boxes_measured(
     run: ReplayRun, bags: _Bags, topic: str, labels: Sequence[str], unknown: Counter[str]

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.failure_pictures import clear_pictures
-from cnn_perception.replay.expectations.figure_checks import check_figures
-from cnn_perception.replay.expectations.frame_checks import check_frames
+from cnn_perception.replay.expectations.frame_checks import check_figures, check_frames
 from cnn_perception.replay.expectations.frame_statistics import read_frame_statistics
 from cnn_perception.replay.expectations.golden_checks import check_golden
 from cnn_perception.replay.expectations.header_checks import check_headers

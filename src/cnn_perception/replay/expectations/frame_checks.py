@@ -1,20 +1,21 @@
-"""Whether every message was processed, how often, and how fast: what frames.csv says."""
+"""Whether every message was processed, how often, and how fast; figures of map and accuracy."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import methodcaller
+from typing import Any
 
 from cnn_perception.recording.bag import BagReader
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.frame_statistics import NodeStatistics, ReplayStatistics
 from cnn_perception.replay.expectations.schema import Bound, Expectations, shown
-from cnn_perception.replay.moments import at, window_ns
+from cnn_perception.replay.moments import FrameTime, at, window_ns
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.settings import nearest
 
-__all__ = ["bounded", "check_frames", "missing_node"]
+__all__ = ["check_figures", "check_frames", "missing_node"]
 
 
 def check_frames(
@@ -32,7 +33,7 @@ def check_frames(
     yield from _reasons(statistics, expectations.drops)
     for name, node, what, figure, bound in _figures(expectations):
         if node in statistics:
-            yield bounded(name, what, figure(statistics[node]), bound)
+            yield _bounded(name, what, figure(statistics[node]), bound)
         else:
             yield missing_node(name, node, statistics)
 
@@ -54,7 +55,7 @@ def _figures(expectations: Expectations) -> Iterator[_Figure]:
             yield f"latency.{node}.{key}", node, what, latency, bound
 
 
-def bounded(name: str, what: str, value: float, bound: Bound) -> Check:
+def _bounded(name: str, what: str, value: float, bound: Bound) -> Check:
     """Return the check of a figure; NaN, which stands for none, fails."""
     if value != value:
         return Check(name, False, f"there is no figure of {what}, expected {bound}")
@@ -105,11 +106,12 @@ def _no_drops(
         return Check(name, True, f"processed {frames.processed} of {received} messages")
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(lost.items()))
     first = next(drop for reason, drop in frames.first_drops.items() if reason in lost)
+    time = FrameTime(first.recorded_ns, first.stamp_ns)
     text = (
         f"dropped {sum(lost.values())} of {received} messages ({reasons}), the first drop at "
-        f"{at(run, first.time)}: {first.detail or first.reason}"
+        f"{at(run, time)}: {first.detail or first.outcome}"
     )
-    return Check(name, False, text, first.time.stamp_ns)
+    return Check(name, False, text, first.stamp_ns)
 
 
 def _reasons(statistics: ReplayStatistics, drops: Mapping[str, Bound]) -> Iterator[Check]:
@@ -117,4 +119,30 @@ def _reasons(statistics: ReplayStatistics, drops: Mapping[str, Bound]) -> Iterat
     for frames in statistics.values():
         total.update(frames.dropped)
     for reason, bound in drops.items():
-        yield bounded(f"drops.{reason}", f"messages dropped as {reason}", total[reason], bound)
+        yield _bounded(f"drops.{reason}", f"messages dropped as {reason}", total[reason], bound)
+
+
+def check_figures(run: ReplayRun, expectations: Expectations) -> Iterator[Check]:
+    """Yield the checks of ``map`` and ``accuracy``."""
+    yield from _section(
+        run, "map", expectations.map, "nothing was mapped: the mapper needs depth and /tf"
+    )
+    yield from _section(
+        run,
+        "accuracy",
+        expectations.accuracy,
+        "nothing was measured: record what was really there, or name it under truth in the plan",
+    )
+
+
+def _section(
+    run: ReplayRun, section: str, bounds: Mapping[str, Bound], absent: str
+) -> Iterator[Check]:
+    figures: Mapping[str, Any] = run.summary.get(section) or {}
+    for key, bound in bounds.items():
+        name = f"{section}.{key}"
+        if not figures:
+            yield Check(name, False, absent)
+            continue
+        value = figures.get(key)
+        yield _bounded(name, key, float("nan") if value is None else float(value), bound)

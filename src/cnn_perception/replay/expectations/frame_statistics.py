@@ -9,19 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cnn_perception.replay.moments import FrameTime
-from cnn_perception.replay.run import PROCESSED, ReplayRun
+from cnn_perception.replay.run import PROCESSED, FrameRecord, ReplayRun
 
-__all__ = ["FirstDrop", "NodeStatistics", "ReplayStatistics", "read_frame_statistics"]
-
-
-@dataclass(frozen=True, slots=True)
-class FirstDrop:
-    """The first message that a node dropped for a reason, and the error's text."""
-
-    time: FrameTime
-    reason: str
-    detail: str
+__all__ = ["NodeStatistics", "ReplayStatistics", "read_frame_statistics"]
 
 
 @dataclass(slots=True)
@@ -38,7 +28,7 @@ class NodeStatistics:
     publishes: Mapping[str, str] | None = None
     received: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
-    first_drops: dict[str, FirstDrop] = field(default_factory=dict)
+    first_drops: dict[str, FrameRecord] = field(default_factory=dict)
     recorded_ns: array[int] = field(default_factory=lambda: array("q"))
     stamps_ns: array[int] = field(default_factory=lambda: array("q"))
     milliseconds: array[float] = field(default_factory=lambda: array("d"))
@@ -94,7 +84,5 @@ def read_frame_statistics(run: ReplayRun) -> ReplayStatistics:
             frames.milliseconds.append(record.milliseconds)
         else:
             frames.dropped[record.outcome] += 1
-            time = FrameTime(record.recorded_ns, record.stamp_ns)
-            drop = FirstDrop(time, record.outcome, record.detail)
-            frames.first_drops.setdefault(record.outcome, drop)
+            frames.first_drops.setdefault(record.outcome, record)
     return statistics

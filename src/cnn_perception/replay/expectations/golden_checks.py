@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -14,36 +13,15 @@ from cnn_perception.recording.bag import BagReader, BagTopic, RawBagMessage
 from cnn_perception.replay.class_names import names_of, read_class_names
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.expectations.comparers import Comparer, Difference, comparer
-from cnn_perception.replay.expectations.failure_pictures import Page, write_picture
 from cnn_perception.replay.expectations.golden import Golden, is_golden_topic, read_golden
 from cnn_perception.replay.expectations.latched_checks import check_latched
 from cnn_perception.replay.expectations.schema import Tolerance
-from cnn_perception.replay.moments import FrameTime, frames_wrong
+from cnn_perception.replay.expectations.topic_tally import TopicTally
+from cnn_perception.replay.moments import FrameTime
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.replay.side_by_side import AlignedMessages, lockstep
 
 __all__ = ["check_golden"]
-
-
-@dataclass(slots=True)
-class _GoldenTopic:
-    """A topic of answers on the way, and the first frame that was wrong."""
-
-    name: str
-    compare: Comparer
-    frames: int = 0
-    wrong: int = 0
-    first: FrameTime | None = None
-    what: str = ""
-    page: Page | None = None
-
-    def take(self, time: FrameTime, found: Difference) -> None:
-        self.frames += 1
-        if not found.what:
-            return
-        if self.first is None:
-            self.first, self.what, self.page = time, found.what, found.page
-        self.wrong += 1
 
 
 def check_golden(run: ReplayRun, path: Path, tolerance: Tolerance) -> Iterator[Check]:
@@ -118,26 +96,19 @@ def _compared(bag: BagReader, tolerance: Tolerance) -> list[BagTopic]:
 def _answers(
     run: ReplayRun, golden: Golden, bags: tuple[BagReader, BagReader], tolerance: Tolerance
 ) -> Iterator[Check]:
-    topics = _comparable(golden, bags, tolerance)
+    comparers = _comparers(golden, bags, tolerance)
+    topics = {name: TopicTally(name) for name in comparers}
     for moment in lockstep(bags[0], topics, bags[1], topics):
         for topic in topics.values():
-            _compare(topic, moment, bags)
+            _compare(topic, comparers[topic.topic], moment, bags)
     for topic in topics.values():
-        name, first, picture = f"golden.{topic.name}", topic.first, None
-        if first is None:
-            yield Check(name, True, f"{topic.frames} frames are as expected")
-            continue
-        if topic.page is not None:
-            node = topic.name.strip("/").rpartition("/")[0]
-            picture = write_picture(run, name, node, first.recorded_ns, topic.page)
-        text = frames_wrong(run, topic.wrong, topic.frames, first, topic.what)
-        yield Check(name, False, f"{topic.name}: {text}", first.stamp_ns, picture)
+        yield topic.check(run, "golden", " are as expected")
 
 
-def _comparable(
+def _comparers(
     golden: Golden, bags: tuple[BagReader, BagReader], tolerance: Tolerance
-) -> dict[str, _GoldenTopic]:
-    """Return the topics that both bags have for each frame."""
+) -> dict[str, Comparer]:
+    """Return how to compare each topic that both bags have for each frame."""
     there = {topic.name: topic.msgtype for topic in bags[1].topics}
     classes = read_class_names(bags[0])
     found = {}
@@ -146,15 +117,17 @@ def _comparable(
             continue
         names = names_of(classes, topic.name.rpartition("/")[0])
         lowest = names.threshold if names else golden.lowest_scores.get(topic.name)
-        compare = comparer(topic.name, topic.msgtype, tolerance, names, lowest)
-        found[topic.name] = _GoldenTopic(topic.name, compare)
+        found[topic.name] = comparer(topic.name, topic.msgtype, tolerance, names, lowest)
     return found
 
 
 def _compare(
-    topic: _GoldenTopic, moment: AlignedMessages, bags: tuple[BagReader, BagReader]
+    topic: TopicTally,
+    compare: Comparer,
+    moment: AlignedMessages,
+    bags: tuple[BagReader, BagReader],
 ) -> None:
-    pairs = zip_longest(moment.first.get(topic.name, ()), moment.second.get(topic.name, ()))
+    pairs = zip_longest(moment.first.get(topic.topic, ()), moment.second.get(topic.topic, ()))
     for first, second in pairs:
         stamp_ns = moment.recorded_ns
         try:
@@ -162,7 +135,7 @@ def _compare(
             header = getattr(actual if expected is None else expected, "header", None)
             if header is not None:
                 stamp_ns = stamp_to_ns(header.stamp)
-            found = topic.compare(expected, actual)
+            found = compare(expected, actual)
         except MessageError as error:
             found = Difference(str(error))
         topic.take(FrameTime(moment.recorded_ns, stamp_ns), found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,8 +11,10 @@ from cnn_perception.errors import BagError
 from cnn_perception.messages.decode import decode_header
 from cnn_perception.recording.bag import BagReader, RawBagMessage
 from cnn_perception.replay.expectations.check import Check
+from cnn_perception.replay.expectations.comparers import Difference
 from cnn_perception.replay.expectations.frame_statistics import NodeStatistics, ReplayStatistics
-from cnn_perception.replay.moments import FrameTime, frames_wrong, stamp_text, window_ns
+from cnn_perception.replay.expectations.topic_tally import TopicTally
+from cnn_perception.replay.moments import FrameTime, stamp_text, window_ns
 from cnn_perception.replay.run import ReplayRun
 from cnn_perception.replay.side_by_side import frame_topics, lockstep
 from cnn_perception.types import Header
@@ -35,19 +37,18 @@ class _ResultTopic:
     node: str
     optional: bool
     bare: bool = False
-    frames: int = 0
-    wrong: int = 0
-    first: FrameTime | None = None
-    what: str = ""
+    tally: TopicTally = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tally = TopicTally(self.name)
 
     def compare(self, recorded_ns: int, expected: list[Header], actual: list[Header]) -> None:
-        self.frames += max(len(expected), len(actual))
+        frames = max(len(expected), len(actual))
         if expected == actual or (self.optional and not actual):
+            self.tally.frames += frames
             return
-        if self.first is None:
-            self.first = FrameTime(recorded_ns, (expected or actual)[0].stamp_ns)
-            self.what = _difference(expected, actual)
-        self.wrong += 1
+        time = FrameTime(recorded_ns, (expected or actual)[0].stamp_ns)
+        self.tally.take(time, Difference(_difference(expected, actual)), frames)
 
 
 class _Processed:
@@ -78,13 +79,7 @@ def check_headers(run: ReplayRun, statistics: ReplayStatistics) -> Iterator[Chec
         topics = _topics(results, statistics)
         _walk(run, (source, results), topics, statistics)
         for topic in topics:
-            name, first = f"headers.{topic.name}", topic.first
-            if first is None:
-                text = f"{topic.frames} frames, each under the header of its source"
-                yield Check(name, True, text)
-                continue
-            text = frames_wrong(run, topic.wrong, topic.frames, first, topic.what)
-            yield Check(name, False, f"{topic.name}: {text}", first.stamp_ns)
+            yield topic.tally.check(run, "headers", ", each under the header of its source")
         yield from _map_headers(results, statistics)
         yield from _strangers(results, statistics)
     speaking = {topic.node for topic in topics} | {"mapper"}

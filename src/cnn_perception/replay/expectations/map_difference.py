@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cnn_perception.mapping.keys import TREE_DEPTH, morton_codes
-from cnn_perception.mapping.leaves import Leaves
+from cnn_perception.mapping.keys import morton_codes, morton_keys
+from cnn_perception.mapping.leaves import Leaves, find_leaves
 
 __all__ = ["MapDifference", "compare_maps"]
 
@@ -35,10 +35,12 @@ class MapDifference:
 
 def compare_maps(expected: Leaves, actual: Leaves) -> MapDifference:
     """Compare the occupancy of two maps of the same resolution."""
-    sides = [_Intervals(leaves) for leaves in (expected, actual)]
-    bounds = np.unique(np.concatenate([edge for s in sides for edge in (s.starts, s.ends)]))
+    # Along the Morton curve each leaf is an interval of finest cells.
+    starts = [morton_codes(leaves.keys) for leaves in (expected, actual)]
+    ends = [starts[0] + expected.spans**3, starts[1] + actual.spans**3]
+    bounds = np.unique(np.concatenate(starts + ends))
     lengths = np.diff(bounds)
-    before, after = (side.states(bounds[:-1]) for side in sides)
+    before, after = (_states(leaves, bounds[:-1]) for leaves in (expected, actual))
 
     def cells(chosen: NDArray[np.bool_]) -> int:
         return int(lengths[chosen].sum())
@@ -51,19 +53,7 @@ def compare_maps(expected: Leaves, actual: Leaves) -> MapDifference:
     )
 
 
-class _Intervals:
-    """A map along the Morton curve, on which each leaf is an interval of finest cells."""
-
-    def __init__(self, leaves: Leaves) -> None:
-        self.starts = morton_codes(leaves.keys)
-        height = 3 * (TREE_DEPTH - leaves.depths.astype(np.int64))
-        self.ends = self.starts + (np.int64(1) << height)
-        self._states = np.where(leaves.occupied, _OCCUPIED, _FREE)
-
-    def states(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the state of each finest cell."""
-        if len(self.starts) == 0:
-            return np.full(len(codes), _UNKNOWN)
-        found = np.searchsorted(self.starts, codes, "right") - 1
-        inside = (found >= 0) & (codes < self.ends[found])
-        return np.where(inside, self._states[found], _UNKNOWN)
+def _states(leaves: Leaves, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the state of each finest cell, given by its Morton code."""
+    states = np.where(leaves.occupied, _OCCUPIED, _FREE)
+    return np.append(states, _UNKNOWN)[find_leaves(leaves, morton_keys(codes))]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from cnn_perception.errors import BagError
+from cnn_perception.replay.per_bag import STORAGES
 
 __all__ = ["find_bags", "is_pattern"]
 
 _METADATA = "metadata.yaml"
-_STORAGES = (".mcap", ".db3")
 
 
 def is_pattern(word: str) -> bool:
@@ -64,9 +64,7 @@ def _checked(path: Path) -> Path:
 def _is_recording(path: Path) -> bool:
     """Return whether a path looks like a bag: also one whose recorder did not finish."""
     if path.is_dir():
-        return (path / _METADATA).is_file() or any(_storage_files(path))
-    return path.suffix in _STORAGES
-
-
-def _storage_files(folder: Path) -> Iterator[Path]:
-    return (child for child in folder.iterdir() if child.suffix in _STORAGES)
+        return (path / _METADATA).is_file() or any(
+            child.suffix in STORAGES for child in path.iterdir()
+        )
+    return path.suffix in STORAGES

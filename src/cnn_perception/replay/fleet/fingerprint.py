@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import cnn_perception
@@ -65,17 +65,12 @@ def model_digests(plan: ReplayPlan) -> dict[str, str]:
 
 def bag_files(bag: Path) -> tuple[Path, ...]:
     """Return the files of a bag, sorted; none where there is no bag."""
-    return tuple(_files(bag))
-
-
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if file.is_file())
-    elif path.is_file():
-        yield path
+    if bag.is_dir():
+        return tuple(sorted(file for file in bag.rglob("*") if file.is_file()))
+    return (bag,) if bag.is_file() else ()
 
 
 def _digests(path: Path | None) -> list[tuple[str, str]]:
     if path is None:
         return []
-    return [(str(file.relative_to(path.parent)), file_digest(file)) for file in _files(path)]
+    return [(str(file.relative_to(path.parent)), file_digest(file)) for file in bag_files(path)]

@@ -7,7 +7,6 @@ import secrets
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
 from typing import Any
 
 from cnn_perception.errors import ConfigError
@@ -66,12 +65,7 @@ class RayWorkers:
     def __enter__(self) -> RayWorkers:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._ray.shutdown()
 
     def run(self, tests: Sequence[FleetTest]) -> Iterator[FleetRow]:

@@ -1,26 +1,19 @@
-"""The colors of classes in a report, and what was answered in words."""
+"""The colors of classes in a report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
 from cnn_perception.image.draw import palette
-from cnn_perception.messages.decode import LabelledBoxes, decode_classification, decode_detections
+from cnn_perception.messages.decode import LabelledBoxes
 from cnn_perception.types import Detections, UInt8Array
 
-__all__ = ["LabelColors", "named_answers"]
+__all__ = ["LabelColors"]
 
 _COLORS = 256
 _BACKGROUND = "background"
-
-
-def named_answers(msg: Any) -> list[tuple[str, float]]:
-    """Return the class names and scores of a Detection2DArray or a vision_msgs/Classification."""
-    found = decode_detections(msg) if hasattr(msg, "detections") else decode_classification(msg)
-    return list(zip(found.labels, found.scores.tolist(), strict=True))
 
 
 class LabelColors:

@@ -13,6 +13,7 @@ from cnn_perception.errors import MessageError
 from cnn_perception.html.document import jpeg_uri
 from cnn_perception.image.draw import blend_heatmap, blend_mask, draw_detections
 from cnn_perception.messages.decode import (
+    decode_classification,
     decode_color,
     decode_depth,
     decode_detections,
@@ -21,11 +22,18 @@ from cnn_perception.messages.decode import (
 )
 from cnn_perception.messages.stamps import header_stamp_ns
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.replay.report.colors import LabelColors, named_answers
-from cnn_perception.replay.report.moments import ChosenFrame
+from cnn_perception.replay.moments import FrameTime
+from cnn_perception.replay.report.colors import LabelColors
 from cnn_perception.types import UInt8Array
 
-__all__ = ["KINDS", "CameraNamespace", "MomentPictures", "draw_moments", "label_names"]
+__all__ = [
+    "KINDS",
+    "CameraNamespace",
+    "MomentPictures",
+    "draw_moments",
+    "label_names",
+    "narrowed",
+]
 
 KINDS = ("camera", "detections", "mask", "Grad-CAM")
 """The pictures of a frame, by title."""
@@ -42,20 +50,16 @@ class CameraNamespace:
     name: str
     color: str
 
-    def node(self, name: str) -> str:
-        """Return a node's name, as in frames.csv."""
-        return f"{self.name}/{name}" if self.name else name
-
     def result(self, name: str) -> str:
         """Return a topic of the results, given as ``detector/detections``."""
-        return f"/{self.node(name)}"
+        return f"/{self.name}/{name}" if self.name else f"/{name}"
 
 
 @dataclass(slots=True)
 class MomentPictures:
     """A chosen frame: data URIs and words by title, and what was found, (label, score)."""
 
-    frame: ChosenFrame
+    frame: FrameTime
     pictures: dict[str, str] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
     found: list[tuple[str, float]] = field(default_factory=list)
@@ -78,7 +82,7 @@ def draw_moments(
     source: BagReader,
     results: BagReader,
     camera: CameraNamespace,
-    chosen: Sequence[ChosenFrame],
+    chosen: Sequence[FrameTime],
     colors: LabelColors,
 ) -> Iterator[MomentPictures]:
     """Yield the pictures of chosen frames; what cannot be shown is said in `words`."""
@@ -107,7 +111,7 @@ def draw_moments(
         yield moment
 
 
-def _at(bag: BagReader, topics: Sequence[str], frame: ChosenFrame) -> dict[str, Any]:
+def _at(bag: BagReader, topics: Sequence[str], frame: FrameTime) -> dict[str, Any]:
     """Return the messages of a frame by topic."""
     window = {"start_ns": frame.recorded_ns, "stop_ns": frame.recorded_ns + 1}
     return {
@@ -132,7 +136,7 @@ def _draw(
     except MessageError as error:
         moment.words["camera"] = str(error)
         return
-    small = _reduced(rgb)
+    small = narrowed(rgb, _WIDTH)
     moment.pictures["camera"] = jpeg_uri(small, _QUALITY)
     drawings: dict[str, Callable[[], None]] = {}
     if "detector/detections" in answers:
@@ -189,16 +193,20 @@ def _draw_heat(moment: MomentPictures, small: UInt8Array, answers: Mapping[str, 
     size = (small.shape[1], small.shape[0])
     reduced = np.asarray(cv2.resize(heat, size, interpolation=cv2.INTER_AREA), np.float32)
     moment.pictures["Grad-CAM"] = jpeg_uri(blend_heatmap(small, reduced), _QUALITY)
-    said = answers.get("explainer/explained", answers.get("explainer/classification"))
-    named = named_answers(said) if said is not None else []
+    said = None
+    if "explainer/explained" in answers:
+        said = decode_detections(answers["explainer/explained"])
+    elif "explainer/classification" in answers:
+        said = decode_classification(answers["explainer/classification"])
+    named = [] if said is None else list(zip(said.labels, said.scores.tolist(), strict=True))
     words = [f"{label} {score:.2f}" for label, score in named[:2]]
     moment.words["Grad-CAM"] = ", ".join(words) or "nothing to explain"
 
 
-def _reduced(rgb: UInt8Array) -> UInt8Array:
-    """Return a picture no wider than 320 pixels."""
+def narrowed(rgb: UInt8Array, widest: int) -> UInt8Array:
+    """Return a picture, uint8 (H, W, 3), made smaller where it is wider than that, in pixels."""
     rows, columns = rgb.shape[:2]
-    if columns <= _WIDTH:
+    if columns <= widest:
         return rgb
-    size = (_WIDTH, max(1, round(rows * _WIDTH / columns)))
+    size = (widest, max(1, round(rows * widest / columns)))
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)

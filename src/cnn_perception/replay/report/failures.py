@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cnn_perception.errors import MessageError
 from cnn_perception.html.document import jpeg_uri
 from cnn_perception.image.codec import decode_compressed
 from cnn_perception.replay.expectations.check import Check
+from cnn_perception.replay.report.drawing import narrowed
 from cnn_perception.replay.report.views import CameraView
 
 __all__ = ["Failure", "failed_stamps", "shown_failures"]
@@ -83,8 +83,4 @@ def _embedded(file: Path) -> tuple[str, str]:
         picture = decode_compressed(np.frombuffer(file.read_bytes(), np.uint8))
     except (OSError, MessageError) as error:
         return "", f"its picture {file.name} cannot be shown: {error}"
-    rows, columns = picture.shape[:2]
-    if columns > _WIDTH:
-        size = (_WIDTH, max(1, round(rows * _WIDTH / columns)))
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return jpeg_uri(picture, 82), ""
+    return jpeg_uri(narrowed(picture, _WIDTH), 82), ""

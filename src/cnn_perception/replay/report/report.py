@@ -13,7 +13,7 @@ import yaml
 from cnn_perception.html.document import jpeg_uri, render
 from cnn_perception.mapping.pictures.map_file import map_pictures
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.recording.camera_path import camera_path
+from cnn_perception.recording.bag_scans import camera_path
 from cnn_perception.replay.expectations.check import Check
 from cnn_perception.replay.report.accuracy import HasCurves, accuracy_page
 from cnn_perception.replay.report.comparison import compare
@@ -54,7 +54,9 @@ def write_report(
         accuracy=accuracy_page(measured, accuracy, views[0].colors) if measured else None,
         map=_map(run.summary),
         map_pictures=_map_pictures(run),
-        configuration=_as_yaml(run.summary["configuration"]),
+        configuration=yaml.safe_dump(
+            run.summary["configuration"], sort_keys=False, allow_unicode=True
+        ),
     )
     file = run.out / "report.html"
     # Half a character, as a damaged message may have, must not cost the report.
@@ -87,10 +89,6 @@ def _player(views: Sequence[CameraView]) -> dict[str, Any]:
         "last_moment": max(len(shown) - 1, 0),
         "data": data,
     }
-
-
-def _as_yaml(tree: Mapping[str, Any]) -> str:
-    return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
 
 def _verdict(checks: Sequence[Check]) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnn_perception.html.plot import NODE_COLORS, Plot, line_plot, round_ceiling
 from cnn_perception.recording.bag import BagReader
-from cnn_perception.replay.moments import stamp_text
+from cnn_perception.replay.moments import FrameTime, stamp_text
 from cnn_perception.replay.report.colors import LabelColors
 from cnn_perception.replay.report.drawing import (
     KINDS,
@@ -19,11 +19,11 @@ from cnn_perception.replay.report.drawing import (
     draw_moments,
     label_names,
 )
-from cnn_perception.replay.report.moments import ChosenFrame, FrameChoice
 from cnn_perception.replay.report.timeline import (
     SLOTS,
     ClassLane,
     ClassTimeline,
+    FrameChoice,
     FrameTimeline,
     TimeSpan,
 )
@@ -63,7 +63,7 @@ class CameraView:
     lanes: list[ClassLane] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     colors: LabelColors = field(default_factory=LabelColors)
-    dropped: dict[ChosenFrame, list[str]] = field(default_factory=dict)
+    dropped: dict[FrameTime, list[str]] = field(default_factory=dict)
     failed: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
     @property
@@ -76,11 +76,6 @@ class CameraView:
         """The titles of the pictures that some frame has."""
         present = {title for moment in self.moments for title in moment.pictures}
         return [title for title in KINDS if title in present]
-
-    @property
-    def thinned(self) -> bool:
-        """True where the plot shows the slowest frame of each slot only."""
-        return self.frames.thinned
 
     @property
     def slot(self) -> str:
@@ -111,7 +106,8 @@ class CameraView:
     def bands(self) -> list[Band]:
         """What failed, what was dropped by reason, and the objects of each class."""
         bands = []
-        failed = [self.span.seconds(m.frame.recorded_ns) for m in self.moments if self._fails(m)]
+        frames = [moment.frame for moment in self.moments if moment.frame.stamp_ns in self.failed]
+        failed = [self.span.seconds(frame.recorded_ns) for frame in frames]
         if failed:
             bands.append(self._band("failed", "var(--bad)", [(t, 1) for t in failed], "bad"))
         reasons: dict[str, list[tuple[float, int]]] = {}
@@ -171,9 +167,6 @@ class CameraView:
             "failed": list(self.failed.get(moment.frame.stamp_ns, ())),
             "dropped": self.dropped.get(moment.frame, []),
         }
-
-    def _fails(self, moment: MomentPictures) -> bool:
-        return moment.frame.stamp_ns in self.failed
 
     def _node_colors(self) -> dict[str, str]:
         nodes = self.frames.points()
@@ -290,7 +283,7 @@ def _note_drops(run: ReplayRun, views: Sequence[CameraView]) -> None:
     for record in run.frames():
         if record.outcome == PROCESSED:
             continue
-        frame = ChosenFrame(record.recorded_ns, record.stamp_ns)
+        frame = FrameTime(record.recorded_ns, record.stamp_ns)
         for moments, view in shown:
             if frame not in moments or not _concerns(record, view):
                 continue

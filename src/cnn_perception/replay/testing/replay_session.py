@@ -5,14 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from cnn_perception.replay.expectations.expectations import check, load_expectations
-from cnn_perception.replay.expectations.golden import record_golden
+from cnn_perception.replay.expectations.expectations import load_expectations
 from cnn_perception.replay.expectations.schema import Expectations
 from cnn_perception.replay.per_bag import bag_name, for_bag
 from cnn_perception.replay.plan import ReplayPlan, load_plan
-from cnn_perception.replay.report.report import write_report
 from cnn_perception.replay.run import ReplayRun
-from cnn_perception.replay.runner import CheckedReplay, run_test
+from cnn_perception.replay.runner import CheckedReplay, judge, run_test
 
 __all__ = ["ReplaySession"]
 
@@ -51,12 +49,7 @@ class ReplaySession:
         """Hold a replay to other expectations, in a copy: pictures and report are its own."""
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(known.out, out, ignore=shutil.ignore_patterns("failures"))
-        run = ReplayRun.load(out)
-        if self._update and expectations.golden is not None:
-            record_golden(run, expectations.golden, expectations.tolerance)
-        checks = check(run, expectations)
-        write_report(run, checks)
-        return CheckedReplay(run, checks)
+        return judge(ReplayRun.load(out), expectations, update=self._update)
 
     def _folder(self, name: str) -> Path:
         number, unique = 1, name

@@ -13,7 +13,8 @@ from cnn_perception.errors import MapError
 from cnn_perception.mapping.files import color_codec as codec
 from cnn_perception.mapping.files.color_codec import ColoredLeaves
 from cnn_perception.mapping.keys import morton_codes
-from cnn_perception.mapping.leaves import Leaves, prune
+from cnn_perception.mapping.leaves import Leaves
+from pruned_leaves import encode_color_file, prune
 
 HIT, MISS = np.float32(np.log(0.7 / 0.3)), np.float32(np.log(0.4 / 0.6))
 
@@ -93,7 +94,7 @@ def assert_same(left: ColoredLeaves, right: ColoredLeaves) -> None:
 
 def test_bytes_equal_octomaps() -> None:
     assert codec.encode_color(five_points()) == WRITTEN
-    assert codec.encode_color_file(five_points(), 0.1) == HEADER + WRITTEN
+    assert encode_color_file(five_points(), 0.1) == HEADER + WRITTEN
 
 
 def test_octomaps_bytes_are_read() -> None:
@@ -141,7 +142,7 @@ def test_an_empty_tree_has_an_empty_payload() -> None:
     empty = ColoredLeaves(Leaves.empty(), np.zeros((0, 3), np.uint8))
     assert codec.encode_color(empty) == b""
     assert len(codec.decode_color(b"").leaves) == 0
-    assert b"size 0\n" in codec.encode_color_file(empty, 0.05)
+    assert b"size 0\n" in encode_color_file(empty, 0.05)
 
 
 @pytest.mark.parametrize("depth", range(17))
@@ -202,6 +203,6 @@ def test_the_library_would_write_the_same(tmp_path: Path) -> None:
     subprocess.run([compiler, str(source), "-o", str(program), *libraries], check=True)
     for seed in range(3):
         ours, theirs = tmp_path / f"{seed}.ot", tmp_path / f"{seed}_again.ot"
-        ours.write_bytes(codec.encode_color_file(random_tree(seed, spread=12 * 9**seed), 0.05))
+        ours.write_bytes(encode_color_file(random_tree(seed, spread=12 * 9**seed), 0.05))
         subprocess.run([str(program), str(ours), str(theirs)], check=True, timeout=60)
         assert theirs.read_bytes() == ours.read_bytes()

@@ -13,12 +13,13 @@ from cnn_perception.config import MapperConfig, SemanticsConfig
 from cnn_perception.errors import MessageError
 from cnn_perception.mapping.files.color_codec import decode_color, encode_color
 from cnn_perception.mapping.keys import KEY_ORIGIN
-from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from cnn_perception.mapping.leaves import Leaves, sort_leaves
 from cnn_perception.mapping.projection import depth_to_points
 from cnn_perception.mapping.semantic.class_colors import class_colors, color_leaves
 from cnn_perception.mapping.semantic.semantics import LabelledCells, SemanticLayer
 from cnn_perception.types import CameraIntrinsics, RigidTransform
 from plain_octomap import PlainTree
+from pruned_leaves import prune
 
 LABELS = {0: "background", 1: "floor", 2: "wall", 3: "table"}
 CAMERA = CameraIntrinsics(48, 36, 40.0, 40.0, 23.5, 17.5)

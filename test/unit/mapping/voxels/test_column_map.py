@@ -7,11 +7,12 @@ import pytest
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping.grid import project
-from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from cnn_perception.mapping.leaves import Leaves, sort_leaves
 from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.voxels.column_map import ColumnMap
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
 from cnn_perception.types import GridMap2D
+from pruned_leaves import prune
 
 RESOLUTION = 0.1
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping.files import octomap_codec
-from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from cnn_perception.mapping.leaves import Leaves, sort_leaves
 from cnn_perception.mapping.occupancy_map import OccupancyMap
 from cnn_perception.mapping.sensor_model import log_odds
 from cnn_perception.mapping.voxels.store_codec import StoreCodec
@@ -23,6 +23,7 @@ from cnn_perception.recording.folder_scans import FolderScans
 from cnn_perception.recording.rgbd_folder import RgbdFolder
 from cnn_perception.types import Float32Array
 from plain_streams import encode_binary, encode_full
+from pruned_leaves import prune
 
 octomap = pytest.importorskip("octomap", reason="octomap-python is not installed")
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from cnn_perception.errors import MapError
-from cnn_perception.mapping.leaves import Leaves, prune, sort_leaves
+from cnn_perception.mapping.leaves import Leaves, sort_leaves
 from cnn_perception.mapping.voxels.store_codec import StoreCodec
 from cnn_perception.mapping.voxels.voxel_store import VoxelStore
+from pruned_leaves import prune
 
 
 def cube(corner: tuple[int, int, int], side: int, value: float) -> Leaves:

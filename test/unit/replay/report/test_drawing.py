@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from cnn_perception.messages.decode import decode_detections
 from cnn_perception.recording.bag import BagReader, BagWriter
 from cnn_perception.recording.compose import encode
+from cnn_perception.replay.moments import FrameTime
 from cnn_perception.replay.report.colors import LabelColors
 from cnn_perception.replay.report.drawing import CameraNamespace, MomentPictures, draw_moments
-from cnn_perception.replay.report.moments import ChosenFrame
 from cnn_perception.types import ExplainedAnswer, Header
 from painted_drive import stamp_of
 from painted_replay import detections
@@ -44,7 +44,7 @@ def drawn(
         bag.write("/detector/detections", other.__msgtype__, other, recorded_ns)
         for topic, msg in answers.items():
             bag.write(topic, msg.__msgtype__, msg, recorded_ns)
-    frame = ChosenFrame(RECORDED_NS, stamp_of(3))
+    frame = FrameTime(RECORDED_NS, stamp_of(3))
     with BagReader(folder / "source") as bag, BagReader(folder / "results") as results:
         (moment,) = draw_moments(bag, results, CameraNamespace("", COLOR), [frame], LabelColors())
     return moment

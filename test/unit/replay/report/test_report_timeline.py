@@ -6,8 +6,15 @@ from itertools import pairwise
 
 import pytest
 
-from cnn_perception.replay.report.moments import ChosenFrame, FrameChoice
-from cnn_perception.replay.report.timeline import SLOTS, Drop, FrameTimeline, Point, TimeSpan
+from cnn_perception.replay.moments import FrameTime
+from cnn_perception.replay.report.timeline import (
+    SLOTS,
+    Drop,
+    FrameChoice,
+    FrameTimeline,
+    Point,
+    TimeSpan,
+)
 from cnn_perception.replay.run import PROCESSED, FrameRecord
 
 START_NS = 5_000_000_000
@@ -66,7 +73,7 @@ def test_frames_are_spread_and_the_liveliest_of_their_part() -> None:
     stamps = [frame.stamp_ns for frame in chosen]
     assert 4321 in stamps
     assert len(stamps) == 61
-    assert choice.special() == {ChosenFrame(START_NS + 4321 * 36 * MS, 4321)}
+    assert choice.special() == {FrameTime(START_NS + 4321 * 36 * MS, 4321)}
     assert all(stamp % 1000 == 123 for stamp in stamps if stamp != 4321)
     assert max(b - a for a, b in pairwise(stamps)) <= 3000
 
