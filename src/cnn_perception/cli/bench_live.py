@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,7 +27,7 @@ class Layout(str, Enum):
 
 def command(
     bag: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="A bag with an RGB-D camera and /tf; the shipped drive by default."),
     ] = None,
     layout: Annotated[

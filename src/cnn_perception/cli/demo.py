@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,14 +18,14 @@ __all__ = ["command"]
 
 def command(
     bag: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Argument(help="A bag with an RGB-D camera and /tf; the shipped drive by default."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for what the demonstration leaves.")] = Path(
         "out/demo"
     ),
     model: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Another model for a node, as detector:=fastestdet; repeatable."),
     ] = None,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -44,22 +44,21 @@ def command(
     stride: int = option(MapperConfig, "depth_stride"),
     every: Annotated[int, typer.Option(min=1, help="Use every n-th scan.")] = 1,
     depth_topic: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Depth images of a bag; found if not given; repeatable."),
     ] = None,
     camera_info_topic: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Their calibration; found if not given; repeatable."),
+        list[str] | None, typer.Option(help="Their calibration; found if not given; repeatable.")
     ] = None,
     cloud_topic: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Point clouds of a bag; found if it has no depth images; repeatable."),
     ] = None,
     map_frame: Annotated[str, typer.Option(help="Frame of the map, for bags.")] = "map",
     level: Annotated[bool, typer.Option(help="Find the vertical, for folders.")] = True,
     pictures: Annotated[bool, typer.Option(help="Draw the map into .png files beside it.")] = True,
     below: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(help="Leave out of the pictures what is higher, metres; a ceiling if unset."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
