@@ -97,7 +97,7 @@ def _print(answer: dict[str, Any]) -> None:
     from rich import print as show
 
     from cnn_perception.benchmarks.machine import machine_line
-    from cnn_perception.cli.figures_table import figures_table
+    from cnn_perception.cli.terminal import figures_table
 
     settings = answer["settings"]
     say(

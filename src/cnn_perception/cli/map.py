@@ -120,8 +120,9 @@ def _integrate(
     from collections import Counter
     from itertools import islice
 
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
+    from cnn_perception.cli.terminal import progress_bar
     from cnn_perception.mapping.jit import is_cached
     from cnn_perception.recording.prefetch import prefetch
 
@@ -129,9 +130,8 @@ def _integrate(
         console.print("compiling the mapping kernels, once on this machine: up to a minute")
     path = []
     points: Counter[str] = Counter()
-    columns = (TextColumn("mapping"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=-(-len(scans) // every))
+    with progress_bar(console, MofNCompleteColumn(), TimeElapsedColumn()) as bar:
+        task = bar.add_task("mapping", total=-(-len(scans) // every))
         mapper.warm_up()
         for scan in prefetch(islice(scans, None, None, every)):
             report = mapper.integrate(scan)
@@ -177,6 +177,8 @@ def _report(
 ) -> None:
     import json
 
+    from cnn_perception.cli.terminal import print_lines
+
     statistics = mapper.statistics()
     if as_json:
         result = {
@@ -203,5 +205,4 @@ def _report(
         f"{statistics.resolution:g} m",
         *(str(file) for file in files),
     ]
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_lines(console, *lines)

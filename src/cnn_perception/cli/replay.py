@@ -100,8 +100,9 @@ def _replay_one(
     bag: Path, out: Path, config: Path | None, expect: Path | None, update: bool, console: Console
 ) -> CheckedReplay:
     """Replay a bag under a progress bar of its messages."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
+    from cnn_perception.cli.terminal import progress_bar
     from cnn_perception.mapping.jit import is_cached
     from cnn_perception.replay.expectations.expectations import load_expectations
     from cnn_perception.replay.expectations.schema import Expectations
@@ -114,13 +115,7 @@ def _replay_one(
     plan, expectations = for_bag(plan, expectations, bag_name(bag))
     if not is_cached():
         console.print("compiling the mapping kernels, once on this machine: up to a minute")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with progress_bar(console, MofNCompleteColumn(), TimeElapsedColumn()) as bar:
         task = bar.add_task("replaying", total=None)
 
         def progress(done: int, total: int) -> None:
@@ -155,20 +150,19 @@ def _replay_fleet(
     console: Console,
 ) -> Fleet:
     """Replay bags under one progress bar; not on a terminal, with a line for each."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
     from cnn_perception.cli.replay_tables import row_line
+    from cnn_perception.cli.terminal import print_lines, progress_bar
     from cnn_perception.replay.fleet.fleet import replay_fleet
 
-    columns = (TextColumn("replaying bags"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=len(bags))
+    with progress_bar(console, MofNCompleteColumn(), TimeElapsedColumn()) as bar:
+        task = bar.add_task("replaying bags", total=len(bags))
 
         def progress(row: FleetRow, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
             if not console.is_terminal:
-                text = f"{done} of {total}: {row_line(row)}"
-                console.print(text, markup=False, highlight=False, soft_wrap=True)
+                print_lines(console, f"{done} of {total}: {row_line(row)}")
 
         return replay_fleet(bags, out, config, expect, progress=progress, **options)
 
