@@ -100,7 +100,7 @@ def _measure(
                     progress(f"{label} {text}", done, total)
 
                 result, lacking = measure(found, config, mode, settings["rounds"], named)
-                results.append(result.summary())
+                results.append(result)
     return results, lacking
 
 
