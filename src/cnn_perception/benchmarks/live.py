@@ -8,7 +8,7 @@ import sys
 import time
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 
 from cnn_perception.benchmarks.bare_loop import PARAMETERS, BareLoop, digest
 from cnn_perception.benchmarks.live_reader import RESULTS
+from cnn_perception.benchmarks.race import Progress
 from cnn_perception.demo.outcome import NodeAccount
 from cnn_perception.demo.processes import (
     NodeProcess,
@@ -35,10 +36,7 @@ from cnn_perception.recording.timeline import PlayOptions, TimelineEvent
 from cnn_perception.ros.player import BagPlayer, open_player
 from cnn_perception.ros.recorder import open_recorder
 
-__all__ = ["LAYOUTS", "LiveOptions", "Progress", "measure"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, and how much of how much of it is."""
+__all__ = ["LAYOUTS", "LiveOptions", "measure"]
 
 LAYOUTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "one": {"perception": tuple(PARAMETERS)},

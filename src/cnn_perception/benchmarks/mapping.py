@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,15 +20,13 @@ from cnn_perception.benchmarks.contenders import (
     build_octomap_cpp,
 )
 from cnn_perception.benchmarks.frames import BenchmarkFrame
+from cnn_perception.benchmarks.race import Progress
 from cnn_perception.benchmarks.spread import spread
 from cnn_perception.config import MapperConfig
 from cnn_perception.mapping.leaves import Leaves
 from cnn_perception.types import Float64Array
 
-__all__ = ["MODES", "Progress", "differences", "measure"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, and how much of how much of it is."""
+__all__ = ["MODES", "differences", "measure"]
 
 MODES = {"full": False, "discretized": True}
 """Whether `discretize` is set, by the name of the mode."""

@@ -40,18 +40,13 @@ def command(
     from rich.console import Console
     from rich.table import Table
 
+    from cnn_perception.cli.extras import needs_train_extra
     from cnn_perception.cli.inputs import find_sources
-    from cnn_perception.errors import ConfigError
     from cnn_perception.runtime.bundle import load_bundle
 
-    try:
+    with needs_train_extra("explain graphs are proven with PyTorch, which"):
         from cnn_perception.export.bundle import prepared
         from cnn_perception.export.explain import explain_bundle
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"explain graphs are proven with PyTorch, which needs {error.name}: install "
-            "cnn_perception with the [train] extra"
-        ) from error
     from cnn_perception.pretrained.pull import check_pictures
 
     bundle = load_bundle(model)

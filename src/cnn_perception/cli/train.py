@@ -56,18 +56,15 @@ def command(
 
     from rich.console import Console
 
+    from cnn_perception.cli.extras import needs_train_extra
     from cnn_perception.errors import ConfigError
 
-    try:
+    with needs_train_extra("training"):
         from cnn_perception.training.data import data_labels, open_data, prepare_data
         from cnn_perception.training.parallel import TrainingGroup
         from cnn_perception.training.plan import load_plan
         from cnn_perception.training.tasks import make_task
         from cnn_perception.training.trainer import Trainer
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"training needs {error.name}: install cnn_perception with the [train] extra"
-        ) from error
 
     if resume and start is not None:
         raise ConfigError("--resume goes on with a run, --start begins one: give one of them")
