@@ -42,6 +42,7 @@ def command(
 
     from cnn_perception.cli.extras import needs_train_extra
     from cnn_perception.cli.inputs import find_sources
+    from cnn_perception.cli.terminal import print_lines
     from cnn_perception.runtime.bundle import load_bundle
 
     with needs_train_extra("explain graphs are proven with PyTorch, which"):
@@ -65,9 +66,8 @@ def command(
     for proof in proofs:
         table.add_row(str(proof.level), proof.feature_map, f"{proof.difference:.1e}")
     console.print(table)
-    console.print(
-        f"{bundle.name} explains itself: {folder}\n"
+    print_lines(
+        console,
+        f"{bundle.name} explains itself: {folder}",
         f"try: cnn-perception explain --model {folder} PICTURES",
-        markup=False,
-        highlight=False,
     )

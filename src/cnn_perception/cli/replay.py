@@ -68,6 +68,7 @@ def command(
     """
     from rich.console import Console
 
+    from cnn_perception.cli.terminal import print_error
     from cnn_perception.errors import PerceptionError
     from cnn_perception.replay.fleet.find_bags import find_bags, is_pattern
 
@@ -85,10 +86,7 @@ def command(
             _report_one(result, junit, console, as_json)
             code = 0 if result.passed else _FAILED
     except PerceptionError as error:
-        # Unwrapped: an error is one line, also for a script with a narrow terminal.
-        Console(stderr=True).print(
-            f"error: {error}", style="bold red", markup=False, soft_wrap=True
-        )
+        print_error(error)
         raise typer.Exit(_BROKEN) from error
     except KeyboardInterrupt:
         console.print("stopped")
@@ -173,6 +171,7 @@ def _report_fleet(
     import json
 
     from cnn_perception.cli.replay_tables import print_fleet
+    from cnn_perception.cli.terminal import print_lines
     from cnn_perception.errors import BagError
     from cnn_perception.replay.expectations.junit import write_junit
 
@@ -183,7 +182,7 @@ def _report_fleet(
         typer.echo(json.dumps(fleet.as_mapping(), indent=1))
     else:
         print_fleet(fleet, console)
-        console.print(f"reports: {out / 'index.html'}", markup=False, highlight=False)
+        print_lines(console, f"reports: {out / 'index.html'}", wrap=True)
 
 
 def _exit_code(fleet: Fleet) -> int:

@@ -12,7 +12,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-__all__ = ["counting_bar", "figures_table", "print_lines", "progress_bar"]
+__all__ = ["counting_bar", "figures_table", "print_error", "print_lines", "progress_bar"]
 
 
 def figures_table(title: str, first: str, heads: Iterable[str], *, wide: bool = False) -> Table:
@@ -37,6 +37,11 @@ def print_lines(console: Console, *lines: str, style: str = "", wrap: bool = Fal
     """Print lines as they are; wrap: broken where the terminal ends."""
     for line in lines:
         console.print(line, style=style, markup=False, highlight=False, soft_wrap=not wrap)
+
+
+def print_error(error: Exception) -> None:
+    """Print an error on standard error: one line, also for a script with a narrow terminal."""
+    Console(stderr=True).print(f"error: {error}", style="bold red", markup=False, soft_wrap=True)
 
 
 def progress_bar(

@@ -57,6 +57,7 @@ def command(
     from rich.console import Console
 
     from cnn_perception.cli.extras import needs_train_extra
+    from cnn_perception.cli.terminal import print_lines
     from cnn_perception.errors import ConfigError
 
     with needs_train_extra("training"):
@@ -93,7 +94,7 @@ def command(
         finished = trainer.run(steps, console)
         if group.rank == 0:
             place = f"{out}: step {trainer.learner.step} of {trainer.steps}"
-            console.print(place, markup=False, highlight=False)
+            print_lines(console, place, wrap=True)
             if not finished:
                 console.print("interrupted; the same command with --resume goes on")
             elif export:
@@ -127,6 +128,7 @@ def _export(out: Path, train: Dataset, validation: Dataset | None, console: Cons
     """
     from itertools import islice
 
+    from cnn_perception.cli.terminal import print_lines
     from cnn_perception.export.bundle import write_quality
     from cnn_perception.metrics.bundles import measure_bundle
     from cnn_perception.runtime.bundle import load_bundle
@@ -137,7 +139,7 @@ def _export(out: Path, train: Dataset, validation: Dataset | None, console: Cons
     data = checkpoint.plan.data
     proofs = list(islice(validation or train, _PROOFS))
     for folder in checkpoint.task.export(checkpoint.network, out / out.resolve().name, proofs):
-        console.print(f"{folder}: of step {checkpoint.step}", markup=False, highlight=False)
+        print_lines(console, f"{folder}: of step {checkpoint.step}", wrap=True)
         if validation is None:
             continue
         source = Path(data.path).name if data.path else "simulated rooms"
@@ -145,4 +147,4 @@ def _export(out: Path, train: Dataset, validation: Dataset | None, console: Cons
         quality = measure_bundle(load_bundle(folder), images)
         write_quality(folder, {"dataset": f"{source}, {data.validation}", **quality})
         totals = [f"{key} {value}" for key, value in quality.items() if not isinstance(value, dict)]
-        console.print(f"  {', '.join(totals)}", markup=False, highlight=False)
+        print_lines(console, f"  {', '.join(totals)}", wrap=True)
