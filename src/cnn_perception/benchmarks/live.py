@@ -31,7 +31,7 @@ from cnn_perception.demo.reports import NodeReports
 from cnn_perception.errors import PerceptionError
 from cnn_perception.messages.stamps import header_stamp_ns
 from cnn_perception.recording.bag import BagReader, BagWriter
-from cnn_perception.recording.streams import TF, TF_STATIC, camera_streams
+from cnn_perception.recording.streams import camera_streams
 from cnn_perception.recording.timeline import PlayOptions, TimelineEvent
 from cnn_perception.ros.player import BagPlayer, open_player
 from cnn_perception.ros.recorder import open_recorder
@@ -281,9 +281,7 @@ class _Live:
         return [NodeSpec(name, remaps, parameters) for name in LAYOUTS[self._layout]]
 
     def _play_options(self, bag: BagReader) -> PlayOptions:
-        streams, have = self._streams, {topic.name for topic in bag.topics}
-        camera = {streams.color, streams.depth, streams.camera_info}
-        topics = frozenset((camera | {TF, TF_STATIC}) & have)
+        topics = self._streams.with_transforms & {topic.name for topic in bag.topics}
         return PlayOptions(topics=topics, clock_hz=self._options.clock_hz)
 
     def _processor_seconds(self) -> dict[str, float]:
