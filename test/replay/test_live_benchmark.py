@@ -34,7 +34,7 @@ def run(drive: Path, bundles: Path, *options: str) -> subprocess.CompletedProces
     words = [sys.executable, "-c", command, "bench", "live", "--bag", str(drive), *options]
     environment = {**os.environ, "CNN_PERCEPTION_MODELS": str(bundles)}
     return subprocess.run(
-        [*words, "--no-vga", "--idle", "0.2"],
+        [*words, "--no-vga", "--idle", "1.5"],
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cnn_perception.cli.inputs import Source, find_sources
+from cnn_perception.cli.terminal import counting_bar, print_lines
 from cnn_perception.errors import ConfigError, PerceptionError
 from cnn_perception.image.codec import encode_jpeg, encode_png
 from cnn_perception.types import UInt8Array
 
-__all__ = ["Annotation", "Annotator", "annotate", "each_source", "progress_bar", "write_answers"]
+__all__ = ["Annotation", "Annotator", "annotate", "each_source", "write_answers"]
 
 _UNKNOWN_RATE = 25.0
 
@@ -57,8 +56,7 @@ def annotate(
     records, failed = each_source(paths, kind, work, console)
     write_answers(out, kind, records, print_json=print_json)
     done = len(records) - failed
-    summary = f"{done} of {len(records)} files done, results in {out}"
-    console.print(summary, markup=False, highlight=False, soft_wrap=True)
+    print_lines(console, f"{done} of {len(records)} files done, results in {out}")
     return failed == 0
 
 
@@ -77,7 +75,7 @@ def each_source(
     errors = Console(stderr=True)
     records: list[dict[str, Any]] = []
     failed = 0
-    with progress_bar(console) as progress:
+    with counting_bar(console) as progress:
         task = progress.add_task(kind, total=len(sources))
         for source in sources:
             try:
@@ -88,8 +86,7 @@ def each_source(
                 record = {"file": str(source.file), "error": text}
                 errors.print(f"{source.file}: {text}", style="red", markup=False, soft_wrap=True)
             else:
-                line = f"{source.file}: {words}"
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
+                print_lines(console, f"{source.file}: {words}")
             records.append(record)
             progress.advance(task)
     return records, failed
@@ -102,21 +99,6 @@ def write_answers(out: Path, kind: str, answers: Any, *, print_json: bool) -> No
     (out / f"{kind}.json").write_text(f"{text}\n", encoding="utf-8")
     if print_json:
         Console(soft_wrap=True).out(text, highlight=False)
-
-
-@contextmanager
-def progress_bar(console: Console) -> Iterator[Progress]:
-    """A bar that is seen on a terminal only; the lines per file serve elsewhere."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bar = Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with bar:
-        yield bar
 
 
 def _picture(

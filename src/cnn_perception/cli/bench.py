@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -31,8 +31,7 @@ def _group() -> None:
 @app.command("mapping")
 def mapping_command(
     data: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Bag or RGB-D folder; the shipped drive by default."),
+        Path | None, typer.Option(help="Bag or RGB-D folder; the shipped drive by default.")
     ] = None,
     resolution: list[float] = option(MapperConfig, "resolution", repeatable=True),
     max_range: float = option(MapperConfig, "max_range"),
@@ -101,14 +100,14 @@ def _measure(
                     progress(f"{label} {text}", done, total)
 
                 result, lacking = measure(found, config, mode, settings["rounds"], named)
-                results.append(result.summary())
+                results.append(result)
     return results, lacking
 
 
 def _print(answer: dict[str, Any], lacking: str) -> None:
     from rich import print as show
 
-    from cnn_perception.cli.figures_table import figures_table
+    from cnn_perception.cli.terminal import figures_table
     from cnn_perception.offboard.benchmarks.machine import machine_line
 
     settings = answer["settings"]

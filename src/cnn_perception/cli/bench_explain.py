@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +18,7 @@ __all__ = ["command"]
 
 def command(
     network: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             help="Classifier, by torchvision's name; repeatable.  [default: mobilenet_v2]"
         ),
@@ -27,8 +27,7 @@ def command(
         str, typer.Option(help="Detector with explain graphs: a bundle's name or folder.")
     ] = "rooms_ssdlite",
     picture: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="What is looked at; the shipped room by default."),
+        Path | None, typer.Option(help="What is looked at; the shipped room by default.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each contender is timed.")] = 30,
     as_json: AsJson = False,
@@ -125,7 +124,7 @@ def _jobs(networks: list[str], model: str, rgb: UInt8Array, lacking: list[str]) 
 def _print(answer: dict[str, Any]) -> None:
     from rich import print as show
 
-    from cnn_perception.cli.figures_table import figures_table
+    from cnn_perception.cli.terminal import figures_table
     from cnn_perception.offboard.benchmarks.machine import machine_line
 
     settings = answer["settings"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,7 +27,7 @@ class Layout(str, Enum):
 
 def command(
     bag: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="A bag with an RGB-D camera and /tf; the shipped drive by default."),
     ] = None,
     layout: Annotated[
@@ -58,8 +58,8 @@ def command(
     import tempfile
 
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from cnn_perception.cli.terminal import progress_bar
     from cnn_perception.demo.demonstration import default_domain
     from cnn_perception.offboard.benchmarks.live import LAYOUTS, LiveOptions, measure
     from cnn_perception.offboard.benchmarks.machine import describe_machine
@@ -73,11 +73,7 @@ def command(
     options = LiveOptions(loops, idle, 100.0 if clock else None, default_domain())
     machine, results = describe_machine(), []
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
-    ):
+    with tempfile.TemporaryDirectory() as folder, progress_bar(console) as bar:
         drives = {source.name: source}
         if vga:
             drives["VGA 30 Hz"] = Path(folder) / "vga"
@@ -105,6 +101,7 @@ def command(
 
 
 def _print(console: Console, answer: dict[str, Any]) -> None:
+    from cnn_perception.cli.terminal import print_lines
     from cnn_perception.offboard.benchmarks.machine import machine_line
 
     for result in answer["results"]:
@@ -117,22 +114,21 @@ def _print(console: Console, answer: dict[str, Any]) -> None:
                     "differ from the bare loop's: the costs do not compare",
                     style="bold red",
                 )
-    for line in (
+    print_lines(
+        console,
         "ms/frame: processor time of a process for each frame that its nodes processed; bare: of "
         "its components in a bare loop; lost: frames not processed; idle: ms of processor time per "
         "second without input; latency: from the publication of an image to the reader",
         machine_line(answer["machine"], None),
-    ):
-        console.print(line, markup=False, highlight=False)
+        wrap=True,
+    )
 
 
 def _costs(result: dict[str, Any]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from cnn_perception.cli.terminal import figures_table
 
-    table = Table(box=SIMPLE_HEAD, title=result["drive"], title_justify="left", title_style="bold")
-    for title in ("", "ms/frame", "bare", "ratio", "lost", "idle", "idle+clock"):
-        table.add_column(title, justify="right" if title else "left", no_wrap=True)
+    heads = ("ms/frame", "bare", "ratio", "lost", "idle", "idle+clock")
+    table = figures_table(result["drive"], "", heads, wide=True)
 
     def add(name: str, costs: dict[str, Any], bare: float, ratio: float | None, lost: str) -> None:
         used, idle = costs["cpu_ms_per_frame"], costs["idle_ms_per_s"]

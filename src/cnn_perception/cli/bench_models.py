@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,19 +19,18 @@ _SHIPPED = ("rooms_ssdlite", "rooms_fcn")
 
 def command(
     models: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Argument(
             metavar="[MODELS]...",
             help="Bundles: names, folders, model.yaml files.  [default: rooms_ssdlite rooms_fcn]",
         ),
     ] = None,
     data: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Pictures, a file or a folder; the shipped drive's by default."),
     ] = None,
     checkpoint: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Where the bundles come from: compares with PyTorch too."),
+        Path | None, typer.Option(help="Where the bundles come from: compares with PyTorch too.")
     ] = None,
     pictures: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 5,
     rounds: Annotated[int, typer.Option(min=1, help="How often each picture is timed.")] = 40,
@@ -97,7 +96,7 @@ def _pictures(data: Path | None, count: int) -> list[UInt8Array]:
 def _print(answer: dict[str, Any]) -> None:
     from rich import print as show
 
-    from cnn_perception.cli.figures_table import figures_table
+    from cnn_perception.cli.terminal import figures_table
     from cnn_perception.offboard.benchmarks.machine import machine_line
 
     settings = answer["settings"]

@@ -6,15 +6,18 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+
+from cnn_perception.cli import terminal
 
 __all__ = ["AsJson", "JsonFile", "progress_bar", "say", "spread_cells", "tell"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 JsonFile = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(help="Write the result as JSON into this file too."),
 ]
 
@@ -22,12 +25,7 @@ JsonFile = Annotated[
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     """Show on a terminal what is being done, and how much of how much of it is."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with terminal.progress_bar(Console(stderr=True)) as bar:
         task = bar.add_task("")
         yield lambda text, done, total: bar.update(
             task, description=text, completed=done, total=total
@@ -42,10 +40,7 @@ def spread_cells(times: Mapping[str, float] | None) -> list[str]:
 
 def say(*lines: str, style: str = "") -> None:
     """Print lines as they are."""
-    from rich.console import Console
-
-    for line in lines:
-        Console().print(line, style=style, markup=False, highlight=False)
+    terminal.print_lines(Console(), *lines, style=style, wrap=True)
 
 
 def tell(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ __all__ = ["command"]
 
 def command(
     bag: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="A bag with an RGB-D camera and /tf; the shipped drive by default."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each is timed.")] = 5,
@@ -57,7 +57,7 @@ def command(
 def _print(answer: dict[str, Any]) -> None:
     from rich import print as show
 
-    from cnn_perception.cli.figures_table import figures_table
+    from cnn_perception.cli.terminal import figures_table
     from cnn_perception.offboard.benchmarks.machine import machine_line
 
     settings = answer["settings"]

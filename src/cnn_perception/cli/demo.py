@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,14 +18,14 @@ __all__ = ["command"]
 
 def command(
     bag: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Argument(help="A bag with an RGB-D camera and /tf; the shipped drive by default."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for what the demonstration leaves.")] = Path(
         "out/demo"
     ),
     model: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Another model for a node, as detector:=fastestdet; repeatable."),
     ] = None,
 ) -> None:
@@ -35,9 +35,9 @@ def command(
     output is missing or a frame is unaccounted for. Set ROS_DOMAIN_ID to watch it in RViz.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from cnn_perception.cli.play import parse_assignment
+    from cnn_perception.cli.terminal import print_lines, progress_bar
     from cnn_perception.demo.demonstration import default_domain, demonstrate
     from cnn_perception.resources import demo_drive
 
@@ -45,16 +45,9 @@ def command(
     models = dict(parse_assignment(text, "model", "node:=model") for text in model or [])
     drive = bag if bag is not None else demo_drive()
     domain = default_domain()
-    console.print(f"playing {drive} on ROS_DOMAIN_ID={domain}", highlight=False, markup=False)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+    print_lines(console, f"playing {drive} on ROS_DOMAIN_ID={domain}", wrap=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with bar:
+    with progress_bar(console) as bar:
         task = bar.add_task("", total=None)
         phase = ""
 
@@ -63,7 +56,7 @@ def command(
             if text != phase:
                 phase = text
                 if not console.is_terminal:
-                    console.print(f"{text} ...", markup=False, highlight=False)
+                    print_lines(console, f"{text} ...", wrap=True)
             bar.update(task, description=text, completed=done, total=total if total > 1 else None)
 
         try:
@@ -77,13 +70,10 @@ def command(
 
 
 def _print(console: Console, outcome: DemoOutcome, out: Path) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from cnn_perception.cli.terminal import figures_table, print_lines
 
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("node", no_wrap=True)
-    for title in ("sent", "received", "processed", "dropped", "p50", "p95", "p99 ms"):
-        table.add_column(title, justify="right", no_wrap=True)
+    heads = ("sent", "received", "processed", "dropped", "p50", "p95", "p99 ms")
+    table = figures_table("", "node", heads, wide=True)
     for name, node in outcome.nodes.items():
         dropped = "\n".join(f"{count} {reason}" for reason, count in node.dropped.items() if count)
         table.add_row(
@@ -104,5 +94,5 @@ def _print(console: Console, outcome: DemoOutcome, out: Path) -> None:
         highlight=False,
     )
     for fault in outcome.faults:
-        console.print(f"fault: {fault}", style="bold red", markup=False, highlight=False)
-    console.print(f"report: {out / 'report.html'}", markup=False, highlight=False)
+        print_lines(console, f"fault: {fault}", style="bold red", wrap=True)
+    print_lines(console, f"report: {out / 'report.html'}", wrap=True)

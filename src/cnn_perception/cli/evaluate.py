@@ -68,6 +68,7 @@ def command(
     from rich.console import Console
 
     from cnn_perception.cli.evaluate_tables import print_report
+    from cnn_perception.cli.terminal import print_lines
     from cnn_perception.offboard.evaluation.files import write_evaluation
     from cnn_perception.runtime.bundle import load_bundle
 
@@ -85,7 +86,7 @@ def command(
         print_report(console, evaluation.report)
     if out is not None:
         files = write_evaluation(evaluation, out)
-        console.print(f"{len(files)} files in {out}", markup=False, highlight=False)
+        print_lines(console, f"{len(files)} files in {out}", wrap=True)
 
 
 @contextmanager
@@ -144,24 +145,10 @@ def _evaluate(
     console: Console,
 ) -> Evaluation:
     """Measure, with a progress bar on a terminal."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
+    from cnn_perception.cli.terminal import counting_bar
     from cnn_perception.offboard.evaluation.evaluate import evaluate_bundle
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
+    with counting_bar(console) as progress:
         task = progress.add_task(bundle.name, total=images.count)
         return evaluate_bundle(
             bundle, images, session, worst=worst, progress=lambda: progress.advance(task)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cnn_perception.cli.figures_table import figures_table
+from cnn_perception.cli.terminal import figures_table, print_lines
 
 __all__ = ["print_report"]
 
@@ -38,7 +38,7 @@ def print_report(console: Console, report: Mapping[str, Any]) -> None:
     """Print the headline figures, those by class and by size, and what did not count."""
     data = report["data"]
     title = f"{report['model']} {report['version']} on {data['images']} images of {data['source']}"
-    console.print(title, style="bold", markup=False, highlight=False, soft_wrap=True)
+    print_lines(console, title, style="bold")
     figures = {_NAMES[name]: value for name, value in report["figures"].items()}
     console.print(_table("", figures, [("", figures.values())]))
     if "sizes" in report:
@@ -49,10 +49,8 @@ def print_report(console: Console, report: Mapping[str, Any]) -> None:
         ("only_in_bundle", "only in the bundle"),
     ):
         if data[key]:
-            text = f"{words} (not counted): {_listed(data[key])}"
-            console.print(text, markup=False, highlight=False)
-    for reason in data["broken"].values():
-        console.print(f"skipped: {reason}", markup=False, highlight=False, soft_wrap=True)
+            print_lines(console, f"{words} (not counted): {_listed(data[key])}", wrap=True)
+    print_lines(console, *(f"skipped: {reason}" for reason in data["broken"].values()))
 
 
 def _class_table(classes: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -15,10 +15,10 @@ from cnn_perception.cli.annotate import (
     Annotator,
     annotate,
     each_source,
-    progress_bar,
     write_answers,
 )
 from cnn_perception.cli.inputs import Source
+from cnn_perception.cli.terminal import counting_bar, print_lines
 from cnn_perception.errors import ConfigError
 from cnn_perception.explain.registry import Method, Shows
 from cnn_perception.image.codec import encode_jpeg, encode_png
@@ -212,8 +212,7 @@ def _embed(request: Request, layers: Sequence[str]) -> bool:
         sheet = draw_scatter(points, thumbnails, classes, title, axes)
         (out / f"{method.value}.png").write_bytes(encode_png(sheet))
     write_answers(out, "points", {**answers, "pictures": records}, print_json=request.print_json)
-    summary = f"{len(read)} of {len(records)} pictures placed, results in {out}"
-    console.print(summary, markup=False, highlight=False, soft_wrap=True)
+    print_lines(console, f"{len(read)} of {len(records)} pictures placed, results in {out}")
     return failed == 0
 
 
@@ -241,7 +240,7 @@ def _search(request: Request, layers: Sequence[str]) -> bool:
                 lambda rgb: make(opened.prepare(rgb)[0], lambda step, loss: None),
                 print_json=request.print_json,
             )
-        with progress_bar(console) as bar:
+        with counting_bar(console) as bar:
             task = bar.add_task("maximisation", total=config.steps)
             start = noise((opened.spec.height, opened.spec.width), config.seed)
             made = make(start, lambda step, loss: bar.update(task, completed=step))
@@ -249,7 +248,7 @@ def _search(request: Request, layers: Sequence[str]) -> bool:
     (out / f"{opened.name}.explanations.jpg").write_bytes(encode_jpeg(made.overlay))
     for key, values in made.maps.items():
         (out / f"{opened.name}.{key}.png").write_bytes(encode_png(values))
-    console.print(made.words, markup=False, highlight=False, soft_wrap=True)
+    print_lines(console, made.words)
     write_answers(out, "explanations", [made.record], print_json=request.print_json)
     return True
 

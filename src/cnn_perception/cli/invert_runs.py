@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
-from cnn_perception.cli.annotate import progress_bar, write_answers
+from cnn_perception.cli.annotate import write_answers
 from cnn_perception.cli.inputs import Source
+from cnn_perception.cli.terminal import counting_bar, print_lines
 from cnn_perception.errors import ConfigError
 from cnn_perception.image.codec import encode_png
 from cnn_perception.offboard.explain_methods.image_optimisation import (
@@ -98,7 +99,7 @@ def carry_out(order: Order, opened: OpenNetwork, out: Path, *, print_json: bool)
     (out / f"{stem}.losses.png").write_bytes(encode_png(draw_losses(_curves(runs), title)))
     records = [_record(order, opened, run) for run in runs]
     write_answers(out, order.kind, records, print_json=print_json)
-    console.print(f"results in {out}", markup=False, highlight=False, soft_wrap=True)
+    print_lines(console, f"results in {out}")
 
 
 def _write_images(
@@ -177,14 +178,13 @@ def _run(
     """Seek an image, with a bar on a terminal and a line in the end."""
     layers = "+".join(group)
     start = time.perf_counter()
-    with progress_bar(console) as bar:
+    with counting_bar(console) as bar:
         task = bar.add_task(f"{layers} {settings}".strip(), total=config.steps)
         found = search(group, config, lambda step, loss: bar.update(task, completed=step))
     each = 1000 * (time.perf_counter() - start) / config.steps
     run = _Run(layers, settings, config, found)
     terms = ", ".join(f"{name} {x[0]:.3g} -> {x[-1]:.3g}" for name, x in found.losses.items())
-    line = f"{run.title}: {terms} in {config.steps} steps of {each:.0f} ms"
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_lines(console, f"{run.title}: {terms} in {config.steps} steps of {each:.0f} ms")
     return run
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import typer
-from rich.console import Console
 
 import cnn_perception
 from cnn_perception.cli import (
@@ -24,6 +23,7 @@ from cnn_perception.cli import (
     train,
 )
 from cnn_perception.cli import map as map_command
+from cnn_perception.cli.terminal import print_error
 from cnn_perception.errors import PerceptionError
 
 __all__ = ["app", "main"]
@@ -72,8 +72,5 @@ def main() -> None:
     try:
         app()
     except PerceptionError as error:
-        # Unwrapped: an error is one line, also for a script with a narrow terminal.
-        Console(stderr=True).print(
-            f"error: {error}", style="bold red", markup=False, soft_wrap=True
-        )
+        print_error(error)
         sys.exit(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -44,22 +44,21 @@ def command(
     stride: int = option(MapperConfig, "depth_stride"),
     every: Annotated[int, typer.Option(min=1, help="Use every n-th scan.")] = 1,
     depth_topic: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Depth images of a bag; found if not given; repeatable."),
     ] = None,
     camera_info_topic: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Their calibration; found if not given; repeatable."),
+        list[str] | None, typer.Option(help="Their calibration; found if not given; repeatable.")
     ] = None,
     cloud_topic: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Point clouds of a bag; found if it has no depth images; repeatable."),
     ] = None,
     map_frame: Annotated[str, typer.Option(help="Frame of the map, for bags.")] = "map",
     level: Annotated[bool, typer.Option(help="Find the vertical, for folders.")] = True,
     pictures: Annotated[bool, typer.Option(help="Draw the map into .png files beside it.")] = True,
     below: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(help="Leave out of the pictures what is higher, metres; a ceiling if unset."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -121,8 +120,9 @@ def _integrate(
     from collections import Counter
     from itertools import islice
 
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
+    from cnn_perception.cli.terminal import progress_bar
     from cnn_perception.mapping.jit import is_cached
     from cnn_perception.recording.prefetch import prefetch
 
@@ -130,9 +130,8 @@ def _integrate(
         console.print("compiling the mapping kernels, once on this machine: up to a minute")
     path = []
     points: Counter[str] = Counter()
-    columns = (TextColumn("mapping"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=-(-len(scans) // every))
+    with progress_bar(console, MofNCompleteColumn(), TimeElapsedColumn()) as bar:
+        task = bar.add_task("mapping", total=-(-len(scans) // every))
         mapper.warm_up()
         for scan in prefetch(islice(scans, None, None, every)):
             report = mapper.integrate(scan)
@@ -178,6 +177,8 @@ def _report(
 ) -> None:
     import json
 
+    from cnn_perception.cli.terminal import print_lines
+
     statistics = mapper.statistics()
     if as_json:
         result = {
@@ -204,5 +205,4 @@ def _report(
         f"{statistics.resolution:g} m",
         *(str(file) for file in files),
     ]
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_lines(console, *lines)

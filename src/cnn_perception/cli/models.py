@@ -126,6 +126,7 @@ def check_command(
     """Load a bundle, compare its network with its model.yaml, and run it once."""
     from rich.console import Console
 
+    from cnn_perception.cli.terminal import print_lines
     from cnn_perception.explain.explainer import Explainer
     from cnn_perception.runtime.bundle import load_bundle
     from cnn_perception.runtime.inference import Session
@@ -156,7 +157,7 @@ def check_command(
     totals = {key: value for key, value in bundle.quality.items() if not isinstance(value, dict)}
     facts["quality"] = ", ".join(f"{key} {value}" for key, value in totals.items())
     for key, value in facts.items():
-        console.print(f"{key:>14}  {value}", markup=False, highlight=False, soft_wrap=True)
+        print_lines(console, f"{key:>14}  {value}")
     console.print("everything fits", style="green")
 
 

@@ -40,18 +40,14 @@ def command(
     from rich.console import Console
     from rich.table import Table
 
+    from cnn_perception.cli.extras import needs_train_extra
     from cnn_perception.cli.inputs import find_sources
-    from cnn_perception.errors import ConfigError
+    from cnn_perception.cli.terminal import print_lines
     from cnn_perception.runtime.bundle import load_bundle
 
-    try:
+    with needs_train_extra("explain graphs are proven with PyTorch, which"):
         from cnn_perception.offboard.export.bundle import prepared
         from cnn_perception.offboard.export.explain import explain_bundle
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"explain graphs are proven with PyTorch, which needs {error.name}: install "
-            "cnn_perception with the [train] extra"
-        ) from error
     from cnn_perception.offboard.pretrained.pull import check_pictures
 
     bundle = load_bundle(model)
@@ -70,9 +66,8 @@ def command(
     for proof in proofs:
         table.add_row(str(proof.level), proof.feature_map, f"{proof.difference:.1e}")
     console.print(table)
-    console.print(
-        f"{bundle.name} explains itself: {folder}\n"
+    print_lines(
+        console,
+        f"{bundle.name} explains itself: {folder}",
         f"try: cnn-perception explain --model {folder} PICTURES",
-        markup=False,
-        highlight=False,
     )

@@ -55,15 +55,11 @@ def command(
     from rich.console import Console
     from rich.table import Table
 
-    from cnn_perception.errors import ConfigError
+    from cnn_perception.cli.extras import needs_train_extra
 
-    try:
+    with needs_train_extra("export"):
         from cnn_perception.offboard.export.onnx_file import OnnxOptions
         from cnn_perception.offboard.training.checkpoint import load_checkpoint
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"export needs {error.name}: install cnn_perception with the [train] extra"
-        ) from error
     options = OnnxOptions(opset, dynamic_batch)
     loaded = load_checkpoint(checkpoint)
     images = _proofs(loaded, data)

@@ -46,6 +46,7 @@ def command(
     from rich.console import Console
 
     from cnn_perception.cli.inputs import find_sources
+    from cnn_perception.cli.terminal import print_lines
     from cnn_perception.offboard.pretrained.catalog import find_published
     from cnn_perception.offboard.pretrained.pull import check_pictures, installed, pull, run_once
 
@@ -65,15 +66,13 @@ def command(
             size=wanted,
             explain=explain,
             progress=progress,
-            tell=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
+            tell=lambda text: print_lines(console, text),
         )
     milliseconds = run_once(folder, pictures[0])
-    console.print(
-        f"{name} is ready in {folder}: {milliseconds:.0f} ms a picture on one thread\n"
+    print_lines(
+        console,
+        f"{name} is ready in {folder}: {milliseconds:.0f} ms a picture on one thread",
         f"try: {_USES[published.task].format(name=name)}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
     )
 
 

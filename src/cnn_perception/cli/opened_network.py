@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnn_perception.cli.extras import needs_train_extra
 from cnn_perception.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["opened_network"]
 
 
+@needs_train_extra("looking into a network")
 def opened_network(model: str, network: str, weights: str) -> OpenNetwork:
     """Open what is looked into; raises ConfigError where PyTorch is not installed.
 
@@ -20,16 +22,6 @@ def opened_network(model: str, network: str, weights: str) -> OpenNetwork:
     without a name, weights is a checkpoint of ``cnn-perception train``, and without weights either
     model is a bundle.
     """
-    try:
-        return _open(model, network, weights)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"looking into a network needs {error.name}: install cnn_perception with the [train] "
-            "extra"
-        ) from error
-
-
-def _open(model: str, network: str, weights: str) -> OpenNetwork:
     from cnn_perception.offboard.explain_methods.network import OpenNetwork, open_network
 
     if network:

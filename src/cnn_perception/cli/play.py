@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -21,28 +21,24 @@ _LOCKSTEP = "Lockstep"
 def command(
     bag: Annotated[Path, typer.Argument(help="rosbag2 folder, .mcap or .db3 file.")],
     rate: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Recorded seconds per second; 1 if not given."),
+        float | None, typer.Option(help="Recorded seconds per second; 1 if not given.")
     ] = None,
     loop: Annotated[int, typer.Option(help="How often to play it; 0 plays without end.")] = 1,
     clock: Annotated[
         bool, typer.Option("--clock", help="Publish the recorded time on /clock.")
     ] = False,
     clock_hz: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Clock ticks per recorded second; 100 if not given."),
+        float | None, typer.Option(help="Clock ticks per recorded second; 100 if not given.")
     ] = None,
     start_offset: Annotated[float, typer.Option(help="Seconds of the beginning to skip.")] = 0.0,
     duration: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Recorded seconds to play from there; all if not given."),
+        float | None, typer.Option(help="Recorded seconds to play from there; all if not given.")
     ] = None,
     topics: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Play only this topic; may be given several times."),
+        list[str] | None, typer.Option(help="Play only this topic; may be given several times.")
     ] = None,
     remap: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Rename a topic: /from:=/to; may be given several times."),
     ] = None,
     start_paused: Annotated[
@@ -52,14 +48,14 @@ def command(
         ),
     ] = False,
     wait_for_subscribers: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(
             help="Wait up to so many seconds until each topic has a subscriber, in lockstep until "
             "the nodes of all awaited outputs listen; if not given 0, in lockstep 120."
         ),
     ] = None,
     subscribers: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Wait for so many on one topic: /topic=N; may be given several times."),
     ] = None,
     lockstep: Annotated[
@@ -71,7 +67,7 @@ def command(
         ),
     ] = False,
     awaited: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             "--await",
             rich_help_panel=_LOCKSTEP,
@@ -80,7 +76,7 @@ def command(
         ),
     ] = None,
     gate: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             rich_help_panel=_LOCKSTEP,
             help="A recorded topic to hold back; may be given several times. All "
@@ -88,14 +84,14 @@ def command(
         ),
     ] = None,
     run_ahead: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(
             rich_help_panel=_LOCKSTEP,
             help="Recorded seconds of the other topics to send before waiting.  [default: 0.5]",
         ),
     ] = None,
     patience: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(
             rich_help_panel=_LOCKSTEP,
             help="Most seconds to wait for an output; 10 if not given.",

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TimeElapsedColumn
 
+from cnn_perception.cli.terminal import print_lines, progress_bar
 from cnn_perception.errors import ConfigError
 from cnn_perception.messages.stamps import ns_to_stamp
 from cnn_perception.recording.bag import BagReader
@@ -41,14 +42,8 @@ class Playing:
 def play(bag: BagReader, playing: Playing) -> bool:
     """Play and print what was sent; false when an awaited output did not come."""
     console = Console()
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} messages"),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+    counts = "{task.completed}/{task.total} messages"
+    bar = progress_bar(console, counts, TimeElapsedColumn())
     with open_player(bag, playing.options, remaps=playing.remaps, paused=playing.paused) as player:
         for topic, reason in player.skipped.items():
             console.print(f"left out {topic}: {reason}", markup=False)
@@ -93,12 +88,8 @@ def _in_lockstep(player: BagPlayer, playing: Playing, bar: Progress) -> PlaySumm
         bar.update(task, advance=len(step.messages), description=f"loop {step.loop + 1}")
         for output in missing:
             seconds, nanoseconds = ns_to_stamp(output.stamp_ns)
-            bar.console.print(
-                f"no {output.topic} with stamp {seconds}.{nanoseconds:09d}",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+            text = f"no {output.topic} with stamp {seconds}.{nanoseconds:09d}"
+            print_lines(bar.console, text)
 
     return lockstep.play(advance)
 
@@ -108,18 +99,16 @@ def _total(player: BagPlayer) -> int | None:
 
 
 def _report(console: Console, summary: PlaySummary) -> None:
-    def line(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
     for topic, count in sorted(summary.messages.items()):
-        line(f"{count:7d}  {topic}")
+        print_lines(console, f"{count:7d}  {topic}")
     outputs = sorted({topic for loop in summary.loops for topic in loop.answered})
     for topic in outputs:
         counts = [loop.answered[topic] for loop in summary.loops]
         by_loop = f", by loop {' '.join(map(str, counts))}" if len(counts) > 1 else ""
-        line(f"{sum(counts):7d}  {topic} came{by_loop}")
+        print_lines(console, f"{sum(counts):7d}  {topic} came{by_loop}")
     if summary.missing:
-        line(
+        print_lines(
+            console,
             f"{len(summary.missing)} awaited outputs did not come. They were lost, or a node "
-            "dropped the image, as a mapper does without a transform: see its log and diagnostics"
+            "dropped the image, as a mapper does without a transform: see its log and diagnostics",
         )

@@ -18,15 +18,15 @@ def command(
 ) -> None:
     """Turn an RGB-D folder (7-Scenes layout) into a rosbag: images, calibration, transforms."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import MofNCompleteColumn
 
+    from cnn_perception.cli.terminal import print_lines, progress_bar
     from cnn_perception.recording.rgbd_bag import record_rgbd_folder
     from cnn_perception.recording.rgbd_folder import RgbdFolder
 
     console = Console()
-    columns = (TextColumn("recording"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("")
+    with progress_bar(console, MofNCompleteColumn()) as bar:
+        task = bar.add_task("recording")
         count = record_rgbd_folder(
             RgbdFolder(folder),
             out,
@@ -34,4 +34,4 @@ def command(
             overwrite=overwrite,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    console.print(f"{count} frames in {out}", markup=False, highlight=False)
+    print_lines(console, f"{count} frames in {out}", wrap=True)

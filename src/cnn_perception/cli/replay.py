@@ -68,6 +68,7 @@ def command(
     """
     from rich.console import Console
 
+    from cnn_perception.cli.terminal import print_error
     from cnn_perception.errors import PerceptionError
     from cnn_perception.replay.fleet.find_bags import find_bags, is_pattern
 
@@ -85,10 +86,7 @@ def command(
             _report_one(result, junit, console, as_json)
             code = 0 if result.passed else _FAILED
     except PerceptionError as error:
-        # Unwrapped: an error is one line, also for a script with a narrow terminal.
-        Console(stderr=True).print(
-            f"error: {error}", style="bold red", markup=False, soft_wrap=True
-        )
+        print_error(error)
         raise typer.Exit(_BROKEN) from error
     except KeyboardInterrupt:
         console.print("stopped")
@@ -100,8 +98,9 @@ def _replay_one(
     bag: Path, out: Path, config: Path | None, expect: Path | None, update: bool, console: Console
 ) -> CheckedReplay:
     """Replay a bag under a progress bar of its messages."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
+    from cnn_perception.cli.terminal import progress_bar
     from cnn_perception.mapping.jit import is_cached
     from cnn_perception.replay.expectations.expectations import load_expectations
     from cnn_perception.replay.expectations.schema import Expectations
@@ -114,13 +113,7 @@ def _replay_one(
     plan, expectations = for_bag(plan, expectations, bag_name(bag))
     if not is_cached():
         console.print("compiling the mapping kernels, once on this machine: up to a minute")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with progress_bar(console, MofNCompleteColumn(), TimeElapsedColumn()) as bar:
         task = bar.add_task("replaying", total=None)
 
         def progress(done: int, total: int) -> None:
@@ -155,20 +148,19 @@ def _replay_fleet(
     console: Console,
 ) -> Fleet:
     """Replay bags under one progress bar; not on a terminal, with a line for each."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
     from cnn_perception.cli.replay_tables import row_line
+    from cnn_perception.cli.terminal import print_lines, progress_bar
     from cnn_perception.replay.fleet.fleet import replay_fleet
 
-    columns = (TextColumn("replaying bags"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=len(bags))
+    with progress_bar(console, MofNCompleteColumn(), TimeElapsedColumn()) as bar:
+        task = bar.add_task("replaying bags", total=len(bags))
 
         def progress(row: FleetRow, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
             if not console.is_terminal:
-                text = f"{done} of {total}: {row_line(row)}"
-                console.print(text, markup=False, highlight=False, soft_wrap=True)
+                print_lines(console, f"{done} of {total}: {row_line(row)}")
 
         return replay_fleet(bags, out, config, expect, progress=progress, **options)
 
@@ -179,6 +171,7 @@ def _report_fleet(
     import json
 
     from cnn_perception.cli.replay_tables import print_fleet
+    from cnn_perception.cli.terminal import print_lines
     from cnn_perception.errors import BagError
     from cnn_perception.replay.expectations.junit import write_junit
 
@@ -189,7 +182,7 @@ def _report_fleet(
         typer.echo(json.dumps(fleet.as_mapping(), indent=1))
     else:
         print_fleet(fleet, console)
-        console.print(f"reports: {out / 'index.html'}", markup=False, highlight=False)
+        print_lines(console, f"reports: {out / 'index.html'}", wrap=True)
 
 
 def _exit_code(fleet: Fleet) -> int:

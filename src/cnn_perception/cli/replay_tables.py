@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
+
+from cnn_perception.cli.terminal import figures_table, print_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +25,9 @@ _STYLES = {"passed": "green", "failed": "bold red", "broken": "bold red"}
 def print_result(result: CheckedReplay, console: Console) -> None:
     """Print what came of one bag: its nodes, the speed, the map, what failed, the report."""
     summary = result.run.summary
-    table = _table("node", "received", "processed", "dropped", "found", "p50 ms")
+    table = figures_table(
+        "", "node", ("received", "processed", "dropped", "found", "p50 ms"), wide=True
+    )
     for name, node in summary["nodes"].items():
         milliseconds = summary["timing"]["latency_ms"][name]["p50"]
         counts = (str(node[key]) for key in ("received", "processed"))
@@ -44,14 +46,16 @@ def print_result(result: CheckedReplay, console: Console) -> None:
         )
     lines += [f"not replayed: {name}: {why}" for name, why in summary["bag"]["left_out"].items()]
     lines.append(_met(len(result.checks), len(result.failures)))
-    _print(lines, console)
+    print_lines(console, *lines)
     _print_failures(result.failures, console)
-    _print([f"report: {result.run.out / 'report.html'}"], console)
+    print_lines(console, f"report: {result.run.out / 'report.html'}")
 
 
 def print_fleet(fleet: Fleet, console: Console) -> None:
     """Print what came of many bags: a line for each, the sums, what failed and why."""
-    table = _table("bag", "frames", "x real time", "dropped", "expectations met", "verdict")
+    table = figures_table(
+        "", "bag", ("frames", "x real time", "dropped", "expectations met", "verdict"), wide=True
+    )
     totals = fleet.totals()
     for row in fleet.rows:
         table.add_row(
@@ -85,10 +89,10 @@ def print_fleet(fleet: Fleet, console: Console) -> None:
         lines.append(f"{totals['kept']} bags kept from an earlier run: nothing changed since")
     if fleet.left:
         lines.append(f"stopped: {len(fleet.left)} bags are left; the same command goes on")
-    _print(lines, console)
+    print_lines(console, *lines)
     for row in fleet.rows:
         if row.error:
-            _print([f"{row.name}: {row.error}"], console, "bold red")
+            print_lines(console, f"{row.name}: {row.error}", style="bold red")
         _print_failures(row.failures, console, f"{row.name}: ")
 
 
@@ -102,21 +106,9 @@ def row_line(row: FleetRow) -> str:
 
 def _print_failures(failures: Iterable[Check], console: Console, prefix: str = "") -> None:
     for check in failures:
-        _print([f"failed: {prefix}{check.name}: {check.message}"], console, "bold red")
+        print_lines(console, f"failed: {prefix}{check.name}: {check.message}", style="bold red")
         if check.picture is not None:
-            _print([f"  see {check.picture}"], console)
-
-
-def _print(lines: Iterable[str], console: Console, style: str = "") -> None:
-    for line in lines:
-        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def _table(*titles: str) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    for title in titles:
-        table.add_column(title, justify="left" if title == titles[0] else "right", no_wrap=True)
-    return table
+            print_lines(console, f"  see {check.picture}")
 
 
 def _dropped(dropped: Mapping[str, Any]) -> str:

@@ -25,8 +25,9 @@ def command(
 ) -> None:
     """Record a robot's drive through a simulated room: color, depth, poses and ground truth."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
+    from cnn_perception.cli.terminal import print_lines, progress_bar
     from cnn_perception.offboard.simulation.config import SimulationConfig
     from cnn_perception.offboard.simulation.recording import RecordingConfig, record_drive
     from cnn_perception.offboard.simulation.room import Room
@@ -36,15 +37,7 @@ def command(
         seconds=seconds, rate=rate, jpeg_quality=jpeg_quality, ground_truth=ground_truth
     )
     console = Console()
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("images"),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+    bar = progress_bar(console, MofNCompleteColumn(), "images", TimeElapsedColumn())
     with Room(seed, camera) as room, bar:
         task = bar.add_task(f"driving through room {seed}", total=None)
 
@@ -53,6 +46,4 @@ def command(
 
         count = record_drive(room, out, recording, overwrite=overwrite, progress=advance)
     size = sum(file.stat().st_size for file in out.iterdir()) / 1e6
-    console.print(
-        f"{count} images, {seconds:g} s, {size:.1f} MB: {out}", markup=False, highlight=False
-    )
+    print_lines(console, f"{count} images, {seconds:g} s, {size:.1f} MB: {out}", wrap=True)

@@ -56,18 +56,16 @@ def command(
 
     from rich.console import Console
 
+    from cnn_perception.cli.extras import needs_train_extra
+    from cnn_perception.cli.terminal import print_lines
     from cnn_perception.errors import ConfigError
 
-    try:
+    with needs_train_extra("training"):
         from cnn_perception.offboard.training.data import data_labels, open_data, prepare_data
         from cnn_perception.offboard.training.parallel import TrainingGroup
         from cnn_perception.offboard.training.plan import load_plan
         from cnn_perception.offboard.training.tasks import make_task
         from cnn_perception.offboard.training.trainer import Trainer
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"training needs {error.name}: install cnn_perception with the [train] extra"
-        ) from error
 
     if resume and start is not None:
         raise ConfigError("--resume goes on with a run, --start begins one: give one of them")
@@ -96,7 +94,7 @@ def command(
         finished = trainer.run(steps, console)
         if group.rank == 0:
             place = f"{out}: step {trainer.learner.step} of {trainer.steps}"
-            console.print(place, markup=False, highlight=False)
+            print_lines(console, place, wrap=True)
             if not finished:
                 console.print("interrupted; the same command with --resume goes on")
             elif export:
@@ -130,6 +128,7 @@ def _export(out: Path, train: Dataset, validation: Dataset | None, console: Cons
     """
     from itertools import islice
 
+    from cnn_perception.cli.terminal import print_lines
     from cnn_perception.offboard.evaluation.bundles import measure_bundle
     from cnn_perception.offboard.export.bundle import write_quality
     from cnn_perception.offboard.training.checkpoint import load_checkpoint
@@ -140,7 +139,7 @@ def _export(out: Path, train: Dataset, validation: Dataset | None, console: Cons
     data = checkpoint.plan.data
     proofs = list(islice(validation or train, _PROOFS))
     for folder in checkpoint.task.export(checkpoint.network, out / out.resolve().name, proofs):
-        console.print(f"{folder}: of step {checkpoint.step}", markup=False, highlight=False)
+        print_lines(console, f"{folder}: of step {checkpoint.step}", wrap=True)
         if validation is None:
             continue
         source = Path(data.path).name if data.path else "simulated rooms"
@@ -148,4 +147,4 @@ def _export(out: Path, train: Dataset, validation: Dataset | None, console: Cons
         quality = measure_bundle(load_bundle(folder), images)
         write_quality(folder, {"dataset": f"{source}, {data.validation}", **quality})
         totals = [f"{key} {value}" for key, value in quality.items() if not isinstance(value, dict)]
-        console.print(f"  {', '.join(totals)}", markup=False, highlight=False)
+        print_lines(console, f"  {', '.join(totals)}", wrap=True)

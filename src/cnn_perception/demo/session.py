@@ -19,7 +19,7 @@ from cnn_perception.errors import BagError, ConfigError, PerceptionError
 from cnn_perception.mapping.jit import is_cached
 from cnn_perception.messages.stamps import header_stamp_ns
 from cnn_perception.recording.bag import BagReader, BagWriter
-from cnn_perception.recording.streams import CameraStreams, camera_streams
+from cnn_perception.recording.streams import TF, CameraStreams, camera_streams
 from cnn_perception.recording.timeline import PlayOptions, TimelineEvent
 from cnn_perception.ros.player import BagPlayer, open_player
 from cnn_perception.ros.recorder import RecordedTopic, Recorder, open_recorder
@@ -66,7 +66,6 @@ _MAPPING = {
     "publish_free_space": "true",
     "use_height_map": "true",
 }
-_TRANSFORMS = ("/tf", "/tf_static")
 # The mapper of a fresh clone compiles its kernels first, beside three networks that start.
 _START_S = 180.0
 _DRAIN_S = 30.0
@@ -158,10 +157,9 @@ class _Session:
 
     def _inputs(self) -> frozenset[str]:
         have = {topic.name for topic in self._bag.topics}
-        if _TRANSFORMS[0] not in have:
+        if TF not in have:
             raise BagError(f"{self._bag.path} has no /tf: the mapper must know where the camera is")
-        camera = (self._streams.color, self._streams.depth, self._streams.camera_info)
-        return frozenset({*camera, *_TRANSFORMS} & have)
+        return self._streams.with_transforms & have
 
     def _wait_for_nodes(self, player: BagPlayer) -> None:
         """Wait until every node listens, and has reported since: by then discovery is through."""

@@ -46,6 +46,11 @@ class CameraStreams:
         """Return the name that image_transport calls the depth topic: without the suffix."""
         return _base(self.depth) if self.compressed else self.depth
 
+    @property
+    def with_transforms(self) -> frozenset[str]:
+        """Return the topics of the camera, and those of the transforms."""
+        return frozenset({self.color, self.depth, self.camera_info, TF, TF_STATIC})
+
 
 @dataclass(frozen=True, slots=True)
 class ScanStream:

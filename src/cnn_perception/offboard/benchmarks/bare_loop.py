@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,21 +39,6 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
 _MAP_PERIOD_NS = 1_000_000_000  # the mapper's default publish_rate
 
 
-@dataclass(frozen=True, slots=True)
-class _Input:
-    """A drive in memory, decoded from its serialised form: its messages, and its color topic."""
-
-    path: Path
-    messages: tuple[BagMessage, ...]
-    color: str
-
-    @classmethod
-    def read(cls, path: Path, topics: Iterable[str], color: str) -> _Input:
-        with BagReader(path) as bag:
-            have = {topic.name for topic in bag.topics}
-            return cls(path, tuple(bag.messages(have & set(topics))), color)
-
-
 class BareLoop:
     """The components of all four nodes over a drive that lies in memory, in recorded order.
 
@@ -66,10 +50,12 @@ class BareLoop:
 
     def __init__(self, path: Path, *, shared: bool) -> None:
         self._hosts, color = _hosts(path, shared)
-        nodes = [node for host in self._hosts for node in host.nodes]
-        self._input = _Input.read(path, {topic for node in nodes for topic in node.topics}, color)
+        topics = {topic for host in self._hosts for node in host.nodes for topic in node.topics}
+        with BagReader(path) as bag:
+            have = {topic.name for topic in bag.topics}
+            self._messages = tuple(bag.messages(have & topics))
         self._shared = shared
-        self.frames = sum(item.topic == color for item in self._input.messages)
+        self.frames = sum(item.topic == color for item in self._messages)
         self.digests: dict[tuple[str, int], str] = {}
         self._pass(keep=True)
 
@@ -82,12 +68,12 @@ class BareLoop:
 
     def _pass(self, *, keep: bool) -> Mapping[str, float]:
         used: defaultdict[str, float] = defaultdict(float)
-        first_ns = self._input.messages[0].stamp_ns
+        first_ns = self._messages[0].stamp_ns
         for host in self._hosts:
             for node in host.nodes:
                 list(node.component.rewind(first_ns))
         map_due_ns = first_ns + _MAP_PERIOD_NS
-        for item in self._input.messages:
+        for item in self._messages:
             for host in self._hosts:
                 frame = Frame(item.message, item.topic, item.stamp_ns)
                 if self._shared:

@@ -8,7 +8,7 @@ import sys
 import time
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,16 +29,14 @@ from cnn_perception.errors import PerceptionError
 from cnn_perception.messages.stamps import header_stamp_ns
 from cnn_perception.offboard.benchmarks.bare_loop import PARAMETERS, BareLoop, digest
 from cnn_perception.offboard.benchmarks.live_reader import RESULTS
+from cnn_perception.offboard.benchmarks.race import Progress
 from cnn_perception.recording.bag import BagReader, BagWriter
-from cnn_perception.recording.streams import TF, TF_STATIC, camera_streams
+from cnn_perception.recording.streams import camera_streams
 from cnn_perception.recording.timeline import PlayOptions, TimelineEvent
 from cnn_perception.ros.player import BagPlayer, open_player
 from cnn_perception.ros.recorder import open_recorder
 
-__all__ = ["LAYOUTS", "LiveOptions", "Progress", "measure"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, and how much of how much of it is."""
+__all__ = ["LAYOUTS", "LiveOptions", "measure"]
 
 LAYOUTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "one": {"perception": tuple(PARAMETERS)},
@@ -283,9 +281,7 @@ class _Live:
         return [NodeSpec(name, remaps, parameters) for name in LAYOUTS[self._layout]]
 
     def _play_options(self, bag: BagReader) -> PlayOptions:
-        streams, have = self._streams, {topic.name for topic in bag.topics}
-        camera = {streams.color, streams.depth, streams.camera_info}
-        topics = frozenset((camera | {TF, TF_STATIC}) & have)
+        topics = self._streams.with_transforms & {topic.name for topic in bag.topics}
         return PlayOptions(topics=topics, clock_hz=self._options.clock_hz)
 
     def _processor_seconds(self) -> dict[str, float]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,65 +22,16 @@ from cnn_perception.offboard.benchmarks.contenders import (
     build_octomap_cpp,
 )
 from cnn_perception.offboard.benchmarks.frames import BenchmarkFrame
+from cnn_perception.offboard.benchmarks.race import Progress
 from cnn_perception.offboard.benchmarks.spread import spread
 from cnn_perception.types import Float64Array
 
-__all__ = ["MODES", "Measurement", "ModeResult", "Progress", "differences", "measure"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, and how much of how much of it is."""
+__all__ = ["MODES", "differences", "measure"]
 
 MODES = {"full": False, "discretized": True}
 """Whether `discretize` is set, by the name of the mode."""
 
 REFERENCE = "octomap-python"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Measurement:
-    """One contender's times, float64 (rounds, frames) milliseconds, and its map's size in bytes.
-
-    first_ms is its very first frame after warming up, wall clock: not part of the rounds.
-    heap_bytes is what the map really takes where that is known, memory_bytes what it says.
-    """
-
-    name: str
-    wall_ms: Float64Array
-    cpu_ms: Float64Array
-    first_ms: float
-    memory_bytes: int
-    heap_bytes: int | None
-    different_cells: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ModeResult:
-    """One resolution in one mode: the size of the final map, and all contenders."""
-
-    resolution: float
-    mode: str
-    occupied_cells: int
-    known_cells: int
-    contenders: tuple[Measurement, ...]
-
-    @property
-    def equal(self) -> bool:
-        """Whether all contenders made the same map."""
-        return all(each.different_cells == 0 for each in self.contenders)
-
-    def summary(self) -> dict[str, Any]:
-        """Return the figures as JSON can hold them; ratios are medians of per-frame ratios."""
-        reference = next(each for each in self.contenders if each.name == REFERENCE)
-        return {
-            "resolution": self.resolution,
-            "mode": self.mode,
-            "equal": self.equal,
-            "occupied_cells": self.occupied_cells,
-            "known_cells": self.known_cells,
-            "contenders": {
-                each.name: _summary(each, reference, self.known_cells) for each in self.contenders
-            },
-        }
 
 
 def measure(
@@ -89,8 +40,13 @@ def measure(
     mode: str,
     rounds: int,
     progress: Progress,
-) -> tuple[ModeResult, str]:
+) -> tuple[dict[str, Any], str]:
     """Compare and time the contenders; returns the result, and why C++ OctoMap is missing, if so.
+
+    The result is as JSON can hold it: the size of the final map, and the figures of each contender.
+    first_frame_ms is the very first frame after warming up, wall clock: not part of the rounds.
+    heap_bytes is what a map really takes where that is known, memory_bytes what the contender says;
+    times_faster is the median of the frames' ratios to octomap-python.
 
     A round maps all frames, from an empty map. Before the timed ones, one round proves after each
     frame that the maps are equal, key by key and bit by bit; unequal maps are not timed.
@@ -102,26 +58,35 @@ def measure(
         if any(different):
             rounds = 0
         times = _race(contenders, frames, rounds, progress)
-        volumes = final.spans**3
-        wall_ms, cpu_ms = 1e3 * times
-        measurements = tuple(
-            Measurement(
-                contender.name,
-                wall_ms[..., index],
-                cpu_ms[..., index],
-                1e3 * first[index],
-                *memory[index],
-                different[index],
-            )
-            for index, contender in enumerate(contenders)
-        )
-    result = ModeResult(
-        config.resolution,
-        mode,
-        int(volumes[final.occupied].sum()),
-        int(volumes.sum()),
-        measurements,
-    )
+    volumes = final.spans**3
+    known_cells = int(volumes.sum())
+    names = [each.name for each in contenders]
+    wall_ms, cpu_ms = 1e3 * times
+    reference_ms = cpu_ms[..., names.index(REFERENCE)]
+    rows: dict[str, dict[str, Any]] = {}
+    for index, name in enumerate(names):
+        memory_bytes, heap_bytes = memory[index]
+        row = rows[name] = {
+            "different_cells": different[index],
+            "first_frame_ms": round(1e3 * first[index], 3),
+            "memory_bytes": memory_bytes,
+            "heap_bytes": heap_bytes,
+            "memory_bytes_per_cell": round(memory_bytes / max(known_cells, 1), 2),
+        }
+        if rounds:
+            own_ms = cpu_ms[..., index]
+            row["cpu_ms"] = spread(own_ms)
+            row["wall_ms"] = spread(wall_ms[..., index])
+            row["times_faster"] = round(float(np.median(reference_ms / own_ms)), 2)
+            row["samples"] = {"cpu_ms": own_ms.round(3).tolist()}
+    result = {
+        "resolution": config.resolution,
+        "mode": mode,
+        "equal": not any(different),
+        "occupied_cells": int(volumes[final.occupied].sum()),
+        "known_cells": known_cells,
+        "contenders": rows,
+    }
     return result, lacking
 
 
@@ -206,19 +171,3 @@ def _race(
                 elapsed = contenders[index].insert(frame)
                 times[:, turn, number, index] = elapsed.wall, elapsed.cpu
     return times
-
-
-def _summary(each: Measurement, reference: Measurement, known_cells: int) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "different_cells": each.different_cells,
-        "first_frame_ms": round(each.first_ms, 3),
-        "memory_bytes": each.memory_bytes,
-        "heap_bytes": each.heap_bytes,
-        "memory_bytes_per_cell": round(each.memory_bytes / max(known_cells, 1), 2),
-    }
-    if each.cpu_ms.size:
-        found["cpu_ms"] = spread(each.cpu_ms)
-        found["wall_ms"] = spread(each.wall_ms)
-        found["times_faster"] = round(float(np.median(reference.cpu_ms / each.cpu_ms)), 2)
-        found["samples"] = {"cpu_ms": each.cpu_ms.round(3).tolist()}
-    return found

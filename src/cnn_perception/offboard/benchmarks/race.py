@@ -15,7 +15,7 @@ from cnn_perception.types import Float64Array
 __all__ = ["Contender", "Gap", "Job", "JobResult", "Progress", "race"]
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being timed, and how much of how much of it is."""
+"""Called with what is being done, and how much of how much of it is."""
 
 
 @dataclass(frozen=True, slots=True)

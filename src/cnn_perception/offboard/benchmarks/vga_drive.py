@@ -41,9 +41,8 @@ def write_vga_drive(source: Path, target: Path) -> None:
         if count < 2:
             raise BagError(f"{source} has {count} image: a rate needs two at least")
         remake = _Remake(streams, stamps[0], (stamps[-1] - stamps[0]) // (count - 1))
-        camera = {streams.color, streams.depth, streams.camera_info}
-        transforms = {TF, TF_STATIC} & {topic.name for topic in bag.topics}
-        for item in bag.messages(camera | transforms):
+        have = {topic.name for topic in bag.topics}
+        for item in bag.messages(streams.with_transforms & have):
             topic, msgtype, message = remake(item.topic, item.msgtype, item.message)
             stamp_ns, latched = remake.stamp_ns(item.stamp_ns), bag.topic(item.topic).latched
             writer.write(topic, msgtype, message, stamp_ns, latched=latched)

@@ -125,7 +125,8 @@ def judge(bundle: ModelBundle, image: LabelledImage, answer: Any, known: BoolArr
     """
     if bundle.task == "detection":
         kept = (answer.scores >= bundle.thresholds.score) & known[answer.class_ids]
-        return _judge_detections(image, _only(answer, kept))
+        found = Detections(answer.boxes[kept], answer.scores[kept], answer.class_ids[kept])
+        return _judge_detections(image, found)
     if bundle.task == "segmentation":
         metric = SegmentationMetric(len(bundle.labels), known=known)
         metric.update(answer, image.mask)
@@ -142,10 +143,6 @@ def _judge_detections(image: LabelledImage, found: Detections) -> DetectionMista
     if missed.any():
         missed[np.where(crowd, -1.0, iou)[verdicts == HIT].argmax(1)] = False
     return DetectionMistakes(found, verdicts, missed, image.classes)
-
-
-def _only(found: Detections, kept: BoolArray) -> Detections:
-    return Detections(found.boxes[kept], found.scores[kept], found.class_ids[kept])
 
 
 class WorstImages:
