@@ -74,10 +74,10 @@ def diagnostics(
     context = Context()
     rclpy.init(args=[], context=context, domain_id=int(environment["ROS_DOMAIN_ID"]))
     node = Node("receiver", context=context, start_parameter_services=False, enable_rosout=False)
-    account = Diagnostics()
+    reports = Diagnostics()
     for kind, topic, callback in topics:
         node.create_subscription(kind, topic, callback, 100)
-    node.create_subscription(DiagnosticArray, "/diagnostics", account.heard, 10)
+    node.create_subscription(DiagnosticArray, "/diagnostics", reports.heard, 10)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
 
@@ -90,7 +90,7 @@ def diagnostics(
     thread = threading.Thread(target=spin)
     thread.start()
     try:
-        yield account
+        yield reports
     finally:
         executor.shutdown()
         thread.join()

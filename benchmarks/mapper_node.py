@@ -115,25 +115,25 @@ def run_node(arguments: argparse.Namespace) -> dict[str, Any]:
             off_core(arguments.cpu),
             diagnostics(
                 environment, [(Octomap, "/octomap_binary", lambda m: maps.append(len(m.data)))]
-            ) as account,
+            ) as reports,
             camera(__file__, words, environment, arguments.frames / arguments.rate) as source,
         ):
             source.expect("linked", node)
-            account.wait_reports(2)
+            reports.wait_reports(2)
             source.go()
             source.expect("first", node)
-            account.wait(lambda: account.values.get("processed") == "1")
-            first = account.values
+            reports.wait(lambda: reports.values.get("processed") == "1")
+            first = reports.values
             before = processor_seconds(node.pid)
             source.go()
             source.expect("done", node)
             used = processor_seconds(node.pid) - before
-            account.wait_reports(2)
+            reports.wait_reports(2)
         faults = node.faults()
     if faults:
         raise SystemExit("; ".join(faults))
     seconds = (arguments.frames - 1) / arguments.rate
-    return evaluate(arguments, account, float(first["compute_p50_ms"])) | {
+    return evaluate(arguments, reports, float(first["compute_p50_ms"])) | {
         "cores_used": round(used / seconds, 3),
         "maps_published": len(maps),
         "map_bytes": maps[-1] if maps else 0,
@@ -141,10 +141,10 @@ def run_node(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def evaluate(
-    arguments: argparse.Namespace, account: Diagnostics, first_ms: float
+    arguments: argparse.Namespace, reports: Diagnostics, first_ms: float
 ) -> dict[str, Any]:
     """Return what was lost, and how long the others took."""
-    values = account.values
+    values = reports.values
     received, processed = int(values["received"]), int(values["processed"])
     quantiles = ("p50", "p95", "p99")
     integrate = {name: float(values[f"compute_{name}_ms"]) for name in quantiles}

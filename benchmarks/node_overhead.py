@@ -111,27 +111,27 @@ def run_round(
             node_processes([spec], Path(folder), environment) as (node,),
             diagnostics(
                 environment, [(Detection2DArray, "/detector/detections", detected)]
-            ) as account,
+            ) as reports,
             camera(__file__, words, environment, arguments.frames / arguments.rate) as source,
         ):
             source.expect("linked", node)
-            account.wait_reports(2)
+            reports.wait_reports(2)
             source.go()
             first_ns = int(source.hear())
             source.expect("done", node)
-            account.wait_reports(2)
+            reports.wait_reports(2)
         faults = node.faults()
     if faults:
         raise SystemExit("; ".join(faults))
-    return evaluate(arguments, account, [each for each in detections if each[0] >= first_ns])
+    return evaluate(arguments, reports, [each for each in detections if each[0] >= first_ns])
 
 
 def evaluate(
-    arguments: argparse.Namespace, account: Diagnostics, detections: list[Detection]
+    arguments: argparse.Namespace, reports: Diagnostics, detections: list[Detection]
 ) -> dict[str, Any]:
     """Return one round's figures; milliseconds."""
     latency = np.array([at - stamp for stamp, at in detections]) / 1e6
-    values = account.values
+    values = reports.values
     compute = float(values["compute_p50_ms"])
     superseded = int(values.get("dropped.superseded", 0))
     return {

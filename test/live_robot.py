@@ -58,7 +58,7 @@ class Robot:
         return heard
 
     def until(self, predicate: Callable[[], Any]) -> None:
-        """Wait for what follows the end of playing in the other threads: callbacks, accounts."""
+        """Wait for what follows the end of playing in the other threads: callbacks, statistics."""
         deadline = time.monotonic() + READY_S
         while not predicate():
             assert time.monotonic() < deadline, "what the test waits for did not happen"

@@ -261,7 +261,7 @@ def _summary(source: Path, what: Painting) -> dict[str, Any]:
         "topics": {
             camera: {"color": COLOR, "depth": DEPTH, "camera_info": INFO} for camera in what.cameras
         },
-        "nodes": {node: _account(node, what) for node in nodes},
+        "nodes": {node: _statistics(node, what) for node in nodes},
         "timing": {
             "seconds": 0.5,
             "frames": len(what.records),
@@ -281,7 +281,7 @@ def _summary(source: Path, what: Painting) -> dict[str, Any]:
     return summary
 
 
-def _account(node: str, what: Painting) -> dict[str, Any]:
+def _statistics(node: str, what: Painting) -> dict[str, Any]:
     records = [record for record in what.records if record.node == node]
     outcomes = Counter(record.outcome for record in records)
     kept = outcomes.pop(PROCESSED, 0)
@@ -291,7 +291,7 @@ def _account(node: str, what: Painting) -> dict[str, Any]:
         "sha256": "ab" * 32,
         "provider": "CPUExecutionProvider",
     }
-    account = {
+    statistics = {
         "topic": records[0].topic,
         **({"engine": "octomap"} if node == "mapper" else network),
         "received": len(records),
@@ -300,8 +300,8 @@ def _account(node: str, what: Painting) -> dict[str, Any]:
         "found": sum(record.found for record in records),
     }
     if node.endswith("detector"):
-        account["classes"] = {what.labels[0]: {"count": kept, "frames": kept}}
-    return account
+        statistics["classes"] = {what.labels[0]: {"count": kept, "frames": kept}}
+    return statistics
 
 
 def _latency(node: str, what: Painting) -> dict[str, float]:

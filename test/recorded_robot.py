@@ -248,7 +248,7 @@ def _transient() -> Qos:
 def replayed(bag: Path, plan: ReplayPlan, out: Path) -> ReplayRun:
     """Replay a bag twice; returns the first run, after everything that holds for any was checked.
 
-    The two are equal. Accounts add up, and frames.csv agrees with them. Digests are those of the
+    The two are equal. Statistics add up, and frames.csv agrees with them. Digests are those of the
     messages in the results bag, which has valid metadata. Headers are those of source messages.
     """
     first, second = replay(bag, plan, out / "first"), replay(bag, plan, out / "second")
@@ -256,7 +256,7 @@ def replayed(bag: Path, plan: ReplayPlan, out: Path) -> ReplayRun:
     assert first.results.joinpath("results.mcap").read_bytes() == (
         second.results.joinpath("results.mcap").read_bytes()
     )
-    _check_account(first)
+    _check_statistics(first)
     _check_results(first)
     _check_headers(bag, first)
     assert ReplayRun.load(first.out).summary == first.summary
@@ -327,15 +327,17 @@ def _steady(run: ReplayRun) -> tuple[Any, ...]:
     return summary, rows, None if map_file is None else map_file.read_bytes()
 
 
-def _check_account(run: ReplayRun) -> None:
+def _check_statistics(run: ReplayRun) -> None:
     counted: dict[str, Counter[str]] = defaultdict(Counter)
     for each in run.frames():
         counted[each.node][each.outcome] += 1
         assert (each.outcome == PROCESSED) == (each.detail == ""), each
         assert "\n" not in each.detail
-    for name, account in run.summary["nodes"].items():
-        assert account["received"] == account["processed"] + sum(account["dropped"].values())
-        told = Counter({PROCESSED: account["processed"], **account["dropped"]})
+    for name, statistics in run.summary["nodes"].items():
+        assert statistics["received"] == statistics["processed"] + sum(
+            statistics["dropped"].values()
+        )
+        told = Counter({PROCESSED: statistics["processed"], **statistics["dropped"]})
         assert +told == +counted.pop(name, Counter())
     assert not counted
 
@@ -349,8 +351,10 @@ def _check_results(run: ReplayRun) -> None:
     assert {name: each.hexdigest() for name, each in digests.items()} == run.summary["digests"]
     once = {name for name in digests if name.rpartition("/")[2] == "label_info"}
     once |= {"/octomap_binary", "/octomap_full", "/projected_map", "/color_octomap"} & set(digests)
-    for account in run.summary["nodes"].values():  # installed components say it themselves
-        once |= {name for name, often in account.get("publishes", {}).items() if often == "latched"}
+    for statistics in run.summary["nodes"].values():  # installed components say it themselves
+        once |= {
+            name for name, often in statistics.get("publishes", {}).items() if often == "latched"
+        }
     assert latched == once
     text = (run.results / "metadata.yaml").read_text(encoding="utf-8")
     content = yaml.safe_load(text)["rosbag2_bagfile_information"]

@@ -126,7 +126,7 @@ def values_of(status: DiagnosticStatus) -> dict[str, str]:
     return {pair.key: pair.value for pair in status.values}
 
 
-def test_diagnostics_give_the_whole_account(stage, model) -> None:
+def test_diagnostics_give_all_statistics(stage, model) -> None:
     heard = stage.hear(DiagnosticArray, "/diagnostics")
     node = stage.running(DetectorComponent, "detector", model=model)
     camera = stage.speak(Image, "image")
@@ -137,12 +137,12 @@ def test_diagnostics_give_the_whole_account(stage, model) -> None:
         stage.settled(node, i + 1)
     name = node.get_fully_qualified_name()
 
-    def account() -> dict[str, str] | None:
+    def statistics() -> dict[str, str] | None:
         found = [s for m in heard for s in m.status if s.name == name]
         values = values_of(found[-1]) if found else {}
         return values if values.get("received") == "3" else None
 
-    values = stage.until(account)
+    values = stage.until(statistics)
     assert values["processed"] == "2"
     assert values["dropped.unknown_encoding"] == "1"
     assert values["provider"] == "CPUExecutionProvider"

@@ -62,15 +62,15 @@ def test_counts_headers_and_drops_are_those_of_the_replay(
     detector = stage.speak(Detection2DArray, "detections")
     for number in range(len(PLACES)):
         detector.publish(answer(encode, number))
-        account = stage.settled(node, number + 1)
+        statistics = stage.settled(node, number + 1)
     stage.until(lambda: len(counts) == len(people) == len(PLACES) - 1)
     assert [message.data for message in counts] == [0, 1, 1, 0]
     assert [m.header.stamp.sec for m in people] == [1, 2, 4, 5]
     assert {m.header.frame_id for m in people} == {"camera"}
     inside = answer(encode, 1).detections[0]
     assert people[1].detections == [inside]
-    assert (account.received, account.processed) == (5, 4)
-    assert account.dropped == {"no_hypothesis": 1}
+    assert (statistics.received, statistics.processed) == (5, 4)
+    assert statistics.dropped == {"no_hypothesis": 1}
 
     with BagWriter(tmp_path / "bag") as bag:
         for number in range(len(PLACES)):
@@ -80,8 +80,8 @@ def test_counts_headers_and_drops_are_those_of_the_replay(
     run = replay(tmp_path / "bag", ReplayPlan(parameters=parameters), tmp_path / "out")
     assert not set(NODES) & set(run.summary["nodes"])
     again = run.summary["nodes"]["people_counter"]
-    assert (again["received"], again["processed"]) == (account.received, account.processed)
-    assert again["dropped"] == account.dropped
+    assert (again["received"], again["processed"]) == (statistics.received, statistics.processed)
+    assert again["dropped"] == statistics.dropped
     with BagReader(run.results) as results:
         replayed = [m.message.data for m in results.messages(["/people_counter/count"])]
         found = [m.message for m in results.messages(["/people_counter/people"])]
@@ -120,7 +120,7 @@ def test_its_parameters_have_ranges_and_change_between_two_frames(stage, people_
     assert [message.data for message in counts] == [1, 2]
 
 
-def test_diagnostics_tell_its_account_and_latencies(stage, people_counter) -> None:
+def test_diagnostics_tell_its_statistics_and_latencies(stage, people_counter) -> None:
     node = stage.running(people_counter, "people_counter")
     heard = stage.hear(DiagnosticArray, "/diagnostics")
     detector = stage.speak(Detection2DArray, "detections")

@@ -110,7 +110,7 @@ class Robot:
     def semantics(self) -> Any:
         return self.node.component.classes
 
-    def account(self) -> dict[str, str]:
+    def statistics(self) -> dict[str, str]:
         """What diagnostics say of masks."""
         told = self.node.worker.call(self.semantics.describe).result(30.0)
         dropped = {f"dropped.{k}": str(v) for k, v in told["masks_dropped"].items()}
@@ -119,14 +119,14 @@ class Robot:
 
     def show(self, milliseconds: int, mask: Image | CompressedImage | None = None) -> None:
         """Publish a depth image and its mask, and wait until both are known."""
-        before = int(self.account()["received"])
+        before = int(self.statistics()["received"])
         self.depth.publish(wall(milliseconds))
         self.mask.publish(mask if mask is not None else halves(milliseconds))
-        self.stage.until(lambda: self._settled(self.account(), before))
+        self.stage.until(lambda: self._settled(self.statistics(), before))
 
     @staticmethod
-    def _settled(account: dict[str, str], before: int) -> bool:
-        return int(account["received"]) > before and account["waiting"] == "0"
+    def _settled(statistics: dict[str, str], before: int) -> bool:
+        return int(statistics["received"]) > before and statistics["waiting"] == "0"
 
 
 def points_of(cloud: PointCloud2) -> np.ndarray[Any, Any]:
@@ -228,7 +228,7 @@ def test_masks_may_be_compressed_without_loss(stage) -> None:
     points = points_of(stage.until(lambda: heard and heard[-1].width and heard[-1]))
     np.testing.assert_array_equal(points["label"], np.where(points["y"] > CAMERA[1], 1, 2))
     robot.show(1100, CompressedImage(header=header(1100), format="jpeg", data=encode_jpeg(labels)))
-    assert robot.account()["dropped.unknown_encoding"] == "1"
+    assert robot.statistics()["dropped.unknown_encoding"] == "1"
 
 
 def test_the_map_does_not_wait_for_masks(stage) -> None:
@@ -236,27 +236,27 @@ def test_the_map_does_not_wait_for_masks(stage) -> None:
     for k in range(3):
         robot.depth.publish(wall(1000 + 100 * k))
         assert stage.settled(robot.node, k + 1).processed == k + 1
-    assert robot.account()["received"] == "0"
+    assert robot.statistics()["received"] == "0"
     robot.mask.publish(halves(1100))  # late, but its depth image is remembered
-    stage.until(lambda: robot.account()["fused"] == "1")
+    stage.until(lambda: robot.statistics()["fused"] == "1")
     assert robot.semantics.describe()["classified_cells"] > 100
 
 
 def test_a_mask_may_come_before_its_depth_image(stage) -> None:
     robot = Robot(stage)
     robot.mask.publish(halves(1000))
-    stage.until(lambda: robot.account()["waiting"] == "1")
+    stage.until(lambda: robot.statistics()["waiting"] == "1")
     robot.depth.publish(wall(1000))
-    stage.until(lambda: robot.account()["fused"] == "1")
+    stage.until(lambda: robot.statistics()["fused"] == "1")
 
 
 def test_masks_without_a_partner_are_counted_in_diagnostics(stage) -> None:
     robot = Robot(stage)
     for k in range(1, 41):
         robot.mask.publish(halves(100 * k))
-        stage.until(lambda k=k: robot.account()["received"] == str(k))
-    account = robot.account()
-    assert account == {"received": "40", "fused": "0", "waiting": "30", "dropped.unpaired": "10"}
+        stage.until(lambda k=k: robot.statistics()["received"] == str(k))
+    statistics = robot.statistics()
+    assert statistics == {"received": "40", "fused": "0", "waiting": "30", "dropped.unpaired": "10"}
     stage.until(
         lambda: any(
             (value.key, value.value) == ("masks_dropped.unpaired", "10")
@@ -272,8 +272,8 @@ def test_loops_of_a_recording_go_on_to_be_fused(stage) -> None:
     for loop in range(3):
         for milliseconds in (1000, 1100, 5000):
             robot.show(milliseconds)
-        assert robot.account()["fused"] == str(3 * (loop + 1))
-    assert robot.account()["received"] == "9"
+        assert robot.statistics()["fused"] == str(3 * (loop + 1))
+    assert robot.statistics()["received"] == "9"
 
 
 def test_conflicting_masks_settle_on_the_more_frequent_class(stage) -> None:
@@ -302,13 +302,13 @@ def test_class_ids_without_a_name_are_not_mapped(stage) -> None:
 def test_masks_without_label_info_need_names_from_the_parameters(stage) -> None:
     robot = Robot(stage, labels=None)
     robot.show(1000)
-    assert robot.account()["dropped.no_labels"] == "1"
+    assert robot.statistics()["dropped.no_labels"] == "1"
 
 
 def test_names_can_be_parameters(stage) -> None:
     robot = Robot(stage, labels=None, **{"semantics.labels": list(LABELS)})
     robot.show(1000)
-    assert robot.account()["fused"] == "1"
+    assert robot.statistics()["fused"] == "1"
     names = stage.hear(LabelInfo, "mapper/label_info", LATCHED)
     stage.until(lambda: names)
     assert len(names[0].class_map) == 4
@@ -365,7 +365,7 @@ def test_each_camera_has_masks_of_its_own(stage) -> None:
     # Equal stamps, another wall: the masks must not be mixed up.
     depth.publish(wall(1000, depth_m=1.04))
     mask.publish(halves(1000, left=3, right=3))
-    stage.until(lambda: robot.account()["fused"] == "2")
+    stage.until(lambda: robot.statistics()["fused"] == "2")
     points = points_of(
         stage.until(lambda: heard and 3 in points_of(heard[-1])["label"] and heard[-1])
     )

@@ -43,6 +43,6 @@ def test_people_are_counted_in_the_zone(replay):
     people = replay.messages("/people_counter/people")
     assert [len(message.detections) for message in people] == counts
     assert {message.header.frame_id for message in people} == {"camera"}
-    account = replay.run.summary["nodes"]["people_counter"]
-    assert account["dropped"] == {"no_hypothesis": 1}
-    assert account["received"] == account["processed"] + 1 == FRAMES
+    statistics = replay.run.summary["nodes"]["people_counter"]
+    assert statistics["dropped"] == {"no_hypothesis": 1}
+    assert statistics["received"] == statistics["processed"] + 1 == FRAMES

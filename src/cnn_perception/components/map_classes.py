@@ -84,7 +84,7 @@ class MapClasses:
         self.version += 1
 
     def describe(self) -> dict[str, Any]:
-        """Return the account of masks: received = fused + waiting + dropped."""
+        """Return the statistics of masks: received = fused + waiting + dropped."""
         fused, waiting, dropped = self.map.fused, self.map.waiting, self.map.dropped
         return {
             "masks_received": fused + waiting + sum(dropped.values()),

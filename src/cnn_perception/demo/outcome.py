@@ -1,4 +1,4 @@
-"""What a demonstration found: the account of every node, every topic, the map; and its faults."""
+"""What a demonstration found: the report of every node, every topic, the map; and its faults."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from cnn_perception.errors import PerceptionError
 
-__all__ = ["DemoOutcome", "NodeAccount"]
+__all__ = ["DemoOutcome", "NodeOutcome"]
 
 _QUANTILES = ("p50", "p95", "p99")
 
 
 @dataclass(frozen=True, slots=True)
-class NodeAccount:
+class NodeOutcome:
     """What a node reported at the end: frames, drops by reason, milliseconds per frame.
 
     `engine` is the execution provider of a network, the mapping engine of the mapper.
@@ -30,7 +30,7 @@ class NodeAccount:
     values: Mapping[str, str]
 
     @classmethod
-    def from_diagnostics(cls, name: str, values: Mapping[str, str]) -> NodeAccount:
+    def from_diagnostics(cls, name: str, values: Mapping[str, str]) -> NodeOutcome:
         """Read the key and value pairs of a node's diagnostics; raises PerceptionError."""
         try:
             return cls(
@@ -70,7 +70,7 @@ class DemoOutcome:
     the topic that each node takes its frames from.
     """
 
-    nodes: Mapping[str, NodeAccount]
+    nodes: Mapping[str, NodeOutcome]
     topics: Mapping[str, int]
     sent: Mapping[str, int]
     main_input: Mapping[str, str]
@@ -95,7 +95,7 @@ class DemoOutcome:
         }
 
 
-def _node_summary(node: NodeAccount) -> dict[str, Any]:
+def _node_summary(node: NodeOutcome) -> dict[str, Any]:
     return {
         "received": node.received,
         "processed": node.processed,

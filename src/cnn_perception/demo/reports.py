@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from cnn_perception.demo.outcome import NodeAccount
+from cnn_perception.demo.outcome import NodeOutcome
 from cnn_perception.ros.recorder import Recorder
 
 __all__ = ["NodeReports"]
@@ -21,11 +21,11 @@ class NodeReports:
         self._names = tuple(names)
         self._check = check
 
-    def accounts(self) -> dict[str, NodeAccount]:
+    def latest(self) -> dict[str, NodeOutcome]:
         """Return what each node said last, by its name."""
         reports = self._recorder.reports
         return {
-            name: NodeAccount.from_diagnostics(name, reports[f"/{name}"].values)
+            name: NodeOutcome.from_diagnostics(name, reports[f"/{name}"].values)
             for name in self._names
         }
 

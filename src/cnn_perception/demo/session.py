@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnn_perception.demo.outcome import DemoOutcome, NodeAccount
+from cnn_perception.demo.outcome import DemoOutcome, NodeOutcome
 from cnn_perception.demo.processes import (
     NodeProcess,
     NodeSpec,
@@ -106,20 +106,18 @@ def run_nodes(
         ):
             session = _Session(bag, streams, recorder, processes, progress)
             session.run()
-            accounts = session.reports.accounts()
+            reports = session.reports.latest()
     faults = [
         *session.faults,
         *(fault for process in processes for fault in process.faults()),
         *_missing(recorder.counts),
-        *_unbalanced(accounts),
+        *_unbalanced(reports),
     ]
     outcome = DemoOutcome(
-        nodes=accounts,
+        nodes=reports,
         topics=recorder.counts,
         sent=session.sent,
-        main_input={
-            name: streams.depth if name == "mapper" else streams.color for name in accounts
-        },
+        main_input={name: streams.depth if name == "mapper" else streams.color for name in reports},
         faults=tuple(faults),
     )
     return DemoRun(outcome, streams, session.sent_ns)
@@ -254,14 +252,14 @@ def _missing(counts: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _unbalanced(accounts: Mapping[str, NodeAccount]) -> list[str]:
+def _unbalanced(reports: Mapping[str, NodeOutcome]) -> list[str]:
     faults = []
-    for name, account in accounts.items():
-        if account.received == 0:
+    for name, report in reports.items():
+        if report.received == 0:
             faults.append(f"node {name} received nothing")
-        elif not account.balanced:
+        elif not report.balanced:
             faults.append(
-                f"node {name} received {account.received} but accounts for {account.processed} "
-                f"processed and {dict(account.dropped)} dropped"
+                f"node {name} received {report.received} but accounts for {report.processed} "
+                f"processed and {dict(report.dropped)} dropped"
             )
     return faults

@@ -1,1 +1,1 @@
-"""Replay of bags as a test: the nodes' own objects in lockstep, their answers held to account."""
+"""Replay of bags as a test: the nodes' own objects in lockstep, their answers checked."""

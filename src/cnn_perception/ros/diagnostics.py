@@ -28,7 +28,7 @@ __all__ = [
     "InputWatch",
     "Percentiles",
     "Snapshot",
-    "account_of",
+    "describe_error",
 ]
 
 
@@ -284,7 +284,7 @@ def _publishers(node: Node, topic: str) -> str:
     return text
 
 
-def account_of(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Say what went wrong: our own errors speak for themselves, a defect shows where it is."""
     if isinstance(error, PerceptionError):
         return str(error)

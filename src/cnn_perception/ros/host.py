@@ -1,4 +1,4 @@
-"""A component as a ROS 2 lifecycle node: parameters, topics, services, time, an honest account."""
+"""A component as a ROS 2 lifecycle node: parameters, topics, services, time, frame statistics."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from cnn_perception.messages.stamps import BACKWARD_JUMP_NS, REWIND_SLACK_NS, Ju
 from cnn_perception.parameters import NodeConfig, read
 from cnn_perception.ros import params
 from cnn_perception.ros.clock import ClockedNode
-from cnn_perception.ros.diagnostics import Diagnostics, FrameStatistics, account_of
+from cnn_perception.ros.diagnostics import Diagnostics, FrameStatistics, describe_error
 from cnn_perception.ros.encode import encode, interface
 from cnn_perception.ros.listener import Listener, TakenElsewhere, TopicReader
 from cnn_perception.ros.log import NodeLog
@@ -250,7 +250,7 @@ class ComponentNode(ClockedNode):
 
     def _log_failure(self, error: Exception) -> None:
         if self.context.ok():  # else Ctrl-C came in the middle
-            self.get_logger().error(account_of(error))
+            self.get_logger().error(describe_error(error))
 
     # --- inputs: what follows runs on the listener's thread
 
@@ -442,7 +442,7 @@ class ComponentNode(ClockedNode):
 
     def _report(self, reason: str, error: Exception) -> None:
         if self.context.ok() and self.component is not None:
-            self.component.warn_rarely(reason, f"dropped ({reason}): {account_of(error)}")
+            self.component.warn_rarely(reason, f"dropped ({reason}): {describe_error(error)}")
 
     # --- parameters
 
@@ -455,7 +455,7 @@ class ComponentNode(ClockedNode):
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
         except Exception as error:  # no callback may end the executor
-            return SetParametersResult(successful=False, reason=account_of(error))
+            return SetParametersResult(successful=False, reason=describe_error(error))
         self._values = values
         if accepted and (component := self.component) is not None:
             self._post(lambda: component.retune(values))

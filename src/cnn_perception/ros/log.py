@@ -15,7 +15,7 @@ class NodeLog(logging.Handler):
     def __init__(self, node: Node) -> None:
         super().__init__()
         self._log = node.get_logger()
-        self.logger = logging.getLogger(f"cnn_perception.nodes{node.get_fully_qualified_name()}")
+        self.logger = logging.getLogger(f"cnn_perception{node.get_fully_qualified_name()}")
         self.logger.setLevel(logging.INFO)
         self.logger.addHandler(self)
         self.logger.propagate = False

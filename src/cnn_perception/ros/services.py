@@ -15,7 +15,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from cnn_perception.components.component import Service
 from cnn_perception.errors import PerceptionError, TransformError
 from cnn_perception.messages.stamps import stamp_to_ns
-from cnn_perception.ros.diagnostics import account_of
+from cnn_perception.ros.diagnostics import describe_error
 from cnn_perception.ros.encode import interface
 from cnn_perception.ros.listener import Listener
 from cnn_perception.ros.worker import Worker
@@ -102,7 +102,7 @@ class ComponentServices:
             if not isinstance(error, PerceptionError | CancelledError) or not hasattr(
                 response, "message"
             ):
-                self._node.get_logger().error(f"{service.name}: {account_of(error)}")
+                self._node.get_logger().error(f"{service.name}: {describe_error(error)}")
         for name, value in told.items():
             if hasattr(response, name):
                 setattr(response, name, value)

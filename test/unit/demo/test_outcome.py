@@ -1,4 +1,4 @@
-"""The account of a demonstration is read from diagnostics and must balance."""
+"""The report of a demonstration is read from diagnostics and must balance."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cnn_perception.demo.outcome import DemoOutcome, NodeAccount
+from cnn_perception.demo.outcome import DemoOutcome, NodeOutcome
 from cnn_perception.errors import PerceptionError
 
 DIAGNOSTICS = {
@@ -25,16 +25,16 @@ DIAGNOSTICS = {
 
 
 def test_diagnostics_are_read() -> None:
-    account = NodeAccount.from_diagnostics("detector", DIAGNOSTICS)
-    assert account.dropped == {"superseded": 2, "unknown_encoding": 1}
-    assert account.latency_ms == {"p50": 4.5, "p95": 9.25, "p99": 12.0}
-    assert account.compute_ms == {"p50": 3.5, "p95": None, "p99": None}
-    assert account.balanced
+    report = NodeOutcome.from_diagnostics("detector", DIAGNOSTICS)
+    assert report.dropped == {"superseded": 2, "unknown_encoding": 1}
+    assert report.latency_ms == {"p50": 4.5, "p95": 9.25, "p99": 12.0}
+    assert report.compute_ms == {"p50": 3.5, "p95": None, "p99": None}
+    assert report.balanced
 
 
 def test_a_lost_frame_does_not_balance() -> None:
-    account = NodeAccount.from_diagnostics("detector", {**DIAGNOSTICS, "received": "13"})
-    assert not account.balanced
+    report = NodeOutcome.from_diagnostics("detector", {**DIAGNOSTICS, "received": "13"})
+    assert not report.balanced
 
 
 @pytest.mark.parametrize(("key", "value"), [("received", "many"), ("processed", None)])
@@ -43,7 +43,7 @@ def test_unreadable_diagnostics_are_an_error(key: str, value: str | None) -> Non
     if value is None:
         del values[key]
     with pytest.raises(PerceptionError, match="diagnostics of detector cannot be read"):
-        NodeAccount.from_diagnostics("detector", values)
+        NodeOutcome.from_diagnostics("detector", values)
 
 
 def test_the_summary_is_json_with_the_promised_keys() -> None:
@@ -51,8 +51,8 @@ def test_the_summary_is_json_with_the_promised_keys() -> None:
     mapper = {**DIAGNOSTICS, **size, "provider": "octomap"}
     outcome = DemoOutcome(
         nodes={
-            "detector": NodeAccount.from_diagnostics("detector", DIAGNOSTICS),
-            "mapper": NodeAccount.from_diagnostics("mapper", mapper),
+            "detector": NodeOutcome.from_diagnostics("detector", DIAGNOSTICS),
+            "mapper": NodeOutcome.from_diagnostics("mapper", mapper),
         },
         topics={"/b": 2, "/a": 1},
         sent={"/image": 14, "/depth": 13},

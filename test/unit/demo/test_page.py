@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnn_perception.demo.outcome import DemoOutcome, NodeAccount
+from cnn_perception.demo.outcome import DemoOutcome, NodeOutcome
 from cnn_perception.demo.page import render_page
 from cnn_perception.demo.pictures import Moment, contact_sheet
 from html_checker import HtmlChecker
@@ -13,8 +13,8 @@ from html_checker import HtmlChecker
 SPAN_NS = (4_000_000_000, 5_500_000_000)
 
 
-def account(received: int, model: str = "rooms_ssdlite") -> NodeAccount:
-    return NodeAccount.from_diagnostics(
+def report(received: int, model: str = "rooms_ssdlite") -> NodeOutcome:
+    return NodeOutcome.from_diagnostics(
         "detector",
         {
             "received": str(received),
@@ -30,7 +30,7 @@ def account(received: int, model: str = "rooms_ssdlite") -> NodeAccount:
 def page(faults: tuple[str, ...] = (), model: str = "rooms_ssdlite") -> HtmlChecker:
     names = ("detector", "mapper")
     outcome = DemoOutcome(
-        nodes={name: account(10, model) for name in names},
+        nodes={name: report(10, model) for name in names},
         topics={"/detector/detections": 8},
         sent={"/image": 11},
         main_input=dict.fromkeys(names, "/image"),

@@ -162,8 +162,8 @@ def test_the_example_counts_what_the_detector_beside_it_finds(
     assert [robot.found(message) for message in found] == [["red"]] * 4
     assert robot.seconds_of(found) == [0.0, 0.1, 0.2, 0.3]
     assert [m.data for m in robot.results(run, "/people_counter/count")] == [1] * 4
-    account = run.summary["nodes"]["people_counter"]
-    assert (account["topic"], account["found"]) == ("/detector/detections", 4)
+    statistics = run.summary["nodes"]["people_counter"]
+    assert (statistics["topic"], statistics["found"]) == ("/detector/detections", 4)
     assert run.summary["configuration"]["people_counter"]["label"] == "red"
     record_golden(run, tmp_path / "golden")
     checks = judged(run, Expectations(golden=tmp_path / "golden"))

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn_perception.demo.outcome import NodeAccount
+from cnn_perception.demo.outcome import NodeOutcome
 from cnn_perception.demo.processes import (
     NodeProcess,
     NodeSpec,
@@ -70,7 +70,7 @@ class LiveOptions:
 class _Run:
     """What one layout did.
 
-    Seconds of processor time by process; accounts by node: before and after what was measured.
+    Seconds of processor time by process; reports by node: before and after what was measured.
     """
 
     sent: Mapping[str, int] = field(default_factory=dict)
@@ -78,8 +78,8 @@ class _Run:
     used_s: Mapping[str, float] = field(default_factory=dict)
     idle: Mapping[str, float] = field(default_factory=dict)
     idle_clock: Mapping[str, float] | None = None
-    before: Mapping[str, NodeAccount] = field(default_factory=dict)
-    after: Mapping[str, NodeAccount] = field(default_factory=dict)
+    before: Mapping[str, NodeOutcome] = field(default_factory=dict)
+    after: Mapping[str, NodeOutcome] = field(default_factory=dict)
     begin_ns: int = 0
 
 
@@ -189,12 +189,12 @@ class _Live:
         summary = player.play(sent)
         return summary.messages, summary.latest_s
 
-    def _settled(self, reports: NodeReports) -> Mapping[str, NodeAccount]:
+    def _settled(self, reports: NodeReports) -> Mapping[str, NodeOutcome]:
         if not reports.wait_until_settled(_DRAIN_S):
             raise PerceptionError(
                 f"the nodes were still busy {_DRAIN_S:g} s after the last message: see {self._work}"
             )
-        return reports.accounts()
+        return reports.latest()
 
     def _idle(self, player: BagPlayer | None) -> Mapping[str, float]:
         """Return milliseconds per second while nothing comes, or the clock of a player alone."""
