@@ -202,7 +202,7 @@ class ComponentNode(ClockedNode):
     def _subscribe(self) -> None:
         component, now_s = self.component, time.monotonic()
         self._jumps.reset()
-        self._publish_all(component.announce())
+        self._settle_all(component.announce())
         self._timers_due = [[now_s + timer.period_s, timer] for timer in component.timers()]
         self.worker.start()
         inputs = component.inputs()
@@ -391,7 +391,7 @@ class ComponentNode(ClockedNode):
                 self._listener.wake()  # partners and transforms are wanted now
 
     def _run_timer(self, timer: Timer) -> None:
-        self._publish_all(timer.run())
+        self._settle_all(timer.run())
 
     def _due_s(self) -> float | None:
         if self.component is None:
@@ -421,10 +421,6 @@ class ComponentNode(ClockedNode):
         latency_s = (time.monotonic_ns() - event.frame.received_ns) * 1e-9
         self.statistics.process(latency_s, event.compute_s)
 
-    def _publish_all(self, outputs: Iterable[Output]) -> None:
-        for output in outputs:
-            self._settle(output)
-
     def _reads(self, topic: str) -> bool:
         publisher = self._publisher_of.get(topic)
         return publisher is not None and publisher.get_subscription_count() > 0
@@ -452,8 +448,6 @@ class ComponentNode(ClockedNode):
             values = {**self._values, **accepted}
             if self.component is not None:
                 self.component.vet(values)
-        except ConfigError as error:
-            return SetParametersResult(successful=False, reason=str(error))
         except Exception as error:  # no callback may end the executor
             return SetParametersResult(successful=False, reason=describe_error(error))
         self._values = values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,6 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 
 from cnn_perception.errors import BagError, ConfigError, PerceptionError
@@ -26,7 +25,7 @@ from cnn_perception.recording.pace import Pace
 from cnn_perception.recording.timeline import PlayOptions, TimelineEvent, timeline
 from cnn_perception.ros.encode import interface
 from cnn_perception.ros.pause_services import serve_pace
-from cnn_perception.ros.spinning import SpinningThread
+from cnn_perception.ros.spinning import SpinningThread, own_context
 
 __all__ = ["BagPlayer", "LoopCounts", "PlaySummary", "message_class", "open_player"]
 
@@ -249,17 +248,11 @@ def open_player(
 
     Signals stay the caller's: KeyboardInterrupt passes through.
     """
-    context = Context()
-    # args: the command line is not for ROS, whose remap rules would match options such as ours.
-    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        player = BagPlayer(bag, options, remaps=remaps, context=context, paused=paused)
-        try:
-            yield player
-        finally:
-            player.close()
-    finally:
-        context.try_shutdown()
+    with (
+        own_context() as context,
+        closing(BagPlayer(bag, options, remaps=remaps, context=context, paused=paused)) as player,
+    ):
+        yield player
 
 
 def _offered(topic: BagTopic) -> QoSProfile:

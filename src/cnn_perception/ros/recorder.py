@@ -6,22 +6,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
 from cnn_perception.errors import PerceptionError
 from cnn_perception.recording.bag import BagWriter
 from cnn_perception.ros.player import message_class
-from cnn_perception.ros.spinning import SpinningThread
+from cnn_perception.ros.spinning import SpinningThread, own_context
 
 __all__ = ["NodeReport", "RecordedTopic", "Recorder", "open_recorder"]
 
@@ -153,17 +151,11 @@ class Recorder:
 @contextmanager
 def open_recorder(writer: BagWriter, topics: Sequence[RecordedTopic]) -> Iterator[Recorder]:
     """Give a running recorder with a ROS context of its own, both removed afterwards."""
-    context = Context()
-    # args: the command line is not for ROS, whose remap rules would match options such as ours.
-    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        recorder = Recorder(writer, topics, context)
-        try:
-            yield recorder
-        finally:
-            recorder.close()
-    finally:
-        context.try_shutdown()
+    with (
+        own_context() as context,
+        closing(Recorder(writer, topics, context)) as recorder,
+    ):
+        yield recorder
 
 
 def _requested(topic: RecordedTopic) -> QoSProfile:

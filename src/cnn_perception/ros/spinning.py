@@ -1,15 +1,31 @@
-"""A thread that spins one node beside a program that does something else."""
+"""A node beside a program that does something else: a context of its own, a thread that spins."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
-__all__ = ["SpinningThread"]
+__all__ = ["SpinningThread", "own_context"]
+
+
+@contextmanager
+def own_context() -> Iterator[Context]:
+    """Give a ROS context that leaves signals to the caller: KeyboardInterrupt passes through."""
+    context = Context()
+    # args: the command line is not for ROS, whose remap rules would match options such as ours.
+    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        yield context
+    finally:
+        context.try_shutdown()
 
 
 class SpinningThread:
